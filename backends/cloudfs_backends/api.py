@@ -1,0 +1,230 @@
+"""The object-store protocol: values, capabilities and errors that every backend shares.
+
+A store is opened on one bucket and prefix; keys passed in and out are relative to that prefix.
+Keys are `str` as the store spells them; a byte that is not UTF-8 (possible only in `file://`)
+travels as a surrogate escape (PEP 383), so `os.fsencode(key)` always gives the path's bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+ReadBuffer: TypeAlias = bytes | bytearray | memoryview
+
+Sink: TypeAlias = Callable[[ReadBuffer], None]
+"""Takes the next bytes of a body, in order, from a worker thread.
+
+The buffer is only valid during the call. Whatever the sink raises ends the request and is passed
+on unchanged; it is never retried.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What is known of one object at one moment.
+
+    `etag` is the store's opaque content identity, spelled as the store wants it back in a
+    conditional read. `mtime_ns` (nanoseconds since the epoch) is the mtime that rclone, s3fs or
+    gcsfuse wrote into the metadata when `has_metadata` and one is there, else Last-Modified.
+    `has_metadata` says whether user metadata was looked at: a LIST of S3 does not carry it.
+    `metadata_mtime` says that `mtime_ns` came from user metadata.
+    """
+
+    key: str
+    size: int
+    etag: str
+    mtime_ns: int
+    has_metadata: bool = False
+    metadata_mtime: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One page of a listing, in the store's key order.
+
+    With a delimiter, `prefixes` holds the common prefixes (each ends with the delimiter).
+    `next_token` is None on the last page.
+    """
+
+    objects: tuple[ObjectInfo, ...]
+    prefixes: tuple[str, ...]
+    next_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the core asks instead of asking which cloud it is."""
+
+    metadata_in_list: bool
+    """A listing already carries the metadata mtime: no HEAD is needed for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """Everything a backend may need beside the URL. Credentials are not here, on purpose."""
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    no_sign_request: bool = False
+    force_path_style: bool = False
+    max_downloads: int = 32
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class OperationStatistics:
+    """Counts and times of one kind of request since the store was opened."""
+
+    requests: int
+    errors: int
+    retries: int
+    received_bytes: int
+    seconds: float
+    first_byte_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatistics:
+    """A snapshot; keys of `operations` are `head`, `list` and `get`."""
+
+    operations: dict[str, OperationStatistics]
+    last_error: str | None
+
+
+class StoreError(Exception):
+    """A request that failed, with what an operator needs to find out why.
+
+    `retryable` errors may succeed when asked again; the others will not. `retry_after_s` is what
+    the store asked for, if it did. `attempts` is how often the request was tried in all.
+    """
+
+    retryable = False
+    advice = "see the store's error code"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        operation: str = "",
+        key: str = "",
+        http_code: int | None = None,
+        request_id: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.key = key
+        self.http_code = http_code
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+        self.attempts = 1
+
+    def describe(self) -> str:
+        """One line: operation, key, cause, HTTP code, request id and advice."""
+        parts = [f"{self.operation or 'request'} {self.key!r} failed: {self}"]
+        if self.http_code is not None:
+            parts.append(f"HTTP {self.http_code}")
+        if self.request_id:
+            parts.append(f"request id {self.request_id}")
+        if self.attempts > 1:
+            parts.append(f"{self.attempts} attempts")
+        parts.append(f"advice: {self.advice}")
+        return "; ".join(parts)
+
+
+class ObjectNotFoundError(StoreError):
+    """No such key (404)."""
+
+    advice = "the object was deleted or never existed; list the bucket to check its name"
+
+
+class BucketNotFoundError(StoreError):
+    """No such bucket or folder."""
+
+    advice = "check the bucket's name, region and endpoint"
+
+
+class AccessDeniedError(StoreError):
+    """The identity is known but may not do this (403)."""
+
+    advice = "grant this identity list and read permission on the bucket and prefix"
+
+
+class CredentialsError(StoreError):
+    """There is no usable identity: none found, expired, or refused."""
+
+    advice = "set or renew the credentials (environment, profile, SSO login or instance role)"
+
+
+class ObjectChangedError(StoreError):
+    """The object is no longer the version that was asked for (412)."""
+
+    advice = "the object was overwritten; open the file again to read the new version"
+
+
+class ThrottledError(StoreError):
+    """The store asks to slow down (429, 503 SlowDown)."""
+
+    retryable = True
+    advice = "the store throttles this client; lower --max-downloads or ask for a higher quota"
+
+
+class UnavailableError(StoreError):
+    """5xx, timeout, reset connection or truncated body."""
+
+    retryable = True
+    advice = "check the network and the store's health"
+
+
+class InvalidRequestError(StoreError):
+    """The store rejects the request itself (other 4xx): a bug or an unsupported store."""
+
+    advice = "this store does not support the request; report it with the request id"
+
+
+class ObjectStore(Protocol):
+    """One bucket and prefix. Methods may be called from the trio loop only.
+
+    Each blocks in a worker thread, never on the loop, and raises `StoreError` subclasses only
+    (beside cancellation and what a sink raises).
+    """
+
+    @property
+    def url(self) -> str:
+        """The canonical URL, without secrets: names the store in identities and messages."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this store can do."""
+
+    async def probe(self) -> None:
+        """Check reachability, credentials and that the bucket can be listed. Raises if not."""
+
+    async def head(self, key: str) -> ObjectInfo:
+        """Return what is known of `key`, user metadata included."""
+
+    async def list_page(
+        self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
+    ) -> ListPage:
+        """Return one page of the keys that start with `prefix`."""
+
+    async def get_range(
+        self, key: str, start: int, stop: int, *, etag: str | None, sink: Sink
+    ) -> None:
+        """Hand the bytes [start, stop) of the version `etag` to `sink`, in order.
+
+        After return the sink has had exactly `stop - start` bytes (start < stop <= size). After an
+        error it has had a prefix of them: they are valid, and a new call may ask for the rest.
+        `ObjectChangedError` when the object is another version now. When cancelled the worker
+        thread is abandoned: the sink may still be called and should raise to end it.
+        """
+
+    def statistics(self) -> StoreStatistics:
+        """Return a snapshot. Cheap, synchronous."""
+
+    async def aclose(self) -> None:
+        """Release connections. The store must not be used afterwards."""

@@ -1,0 +1,1 @@
+"""Datasets, training scripts and measurements that run against a mounted directory."""

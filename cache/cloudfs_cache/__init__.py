@@ -1,0 +1,1 @@
+"""Blocks and tiers: memory and local SSD. Knows neither FUSE nor any cloud."""

@@ -1,0 +1,35 @@
+"""What a user did or has wrong, as one line and an exit code.
+
+Everything that ends a command because of its input or its surroundings is a `UserError`: the
+command line prints its message on stderr and exits with its code. Any other exception is a bug and
+keeps its traceback. This module knows neither click nor FUSE.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """The exit status of `cloudfs`, documented in docs/exit-codes.md."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    MOUNTPOINT = 3
+    BUCKET = 4
+    CREDENTIALS = 5
+    UNREACHABLE = 6
+    CACHE = 7
+    FUSE = 8
+    NOT_MOUNTED = 9
+    TIMEOUT = 10
+
+
+class UserError(Exception):
+    """A condition the user can mend: `message` names the thing and the fix, in one line."""
+
+    def __init__(self, exit_code: ExitCode, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.message = message
