@@ -1,0 +1,1 @@
+"""The FUSE side: decodes kernel requests, calls the filesystem, encodes the replies."""

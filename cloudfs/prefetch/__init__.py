@@ -1,0 +1,1 @@
+"""Which bytes a reader will want next: pure policy, no I/O."""

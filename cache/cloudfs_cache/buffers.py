@@ -1,0 +1,57 @@
+"""The process's block buffers: page-aligned, reused, and never more than the memory limit.
+
+The first touch of fresh memory costs ten times a later one, so buffers are carved from arenas that
+are never given back. Owned by the trio loop: `take` and `give_back` are called there only. A buffer
+that was taken may be written by the one worker thread it was handed to.
+"""
+
+from __future__ import annotations
+
+import mmap
+
+from cloudfs_cache.api import BLOCK_BYTES
+
+_ARENA_BUFFERS = 16
+
+
+class BufferPool:
+    """At most `capacity` buffers of BLOCK_BYTES each; arenas are mapped when first needed."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._made = 0
+        self._free: list[memoryview] = []
+
+    @property
+    def available(self) -> int:
+        """How many buffers `take` can still give."""
+        return len(self._free) + self.capacity - self._made
+
+    @property
+    def used(self) -> int:
+        """How many buffers are out."""
+        return self._made - len(self._free)
+
+    def take(self) -> memoryview | None:
+        """Return a buffer with undefined content, or None when all are out.
+
+        The most recently returned one comes first: its pages are the warmest.
+        """
+        if not self._free:
+            self._map_arena()
+        return self._free.pop() if self._free else None
+
+    def give_back(self, buffer: memoryview) -> None:
+        """Return a buffer that nobody reads or writes any more."""
+        self._free.append(buffer)
+
+    def _map_arena(self) -> None:
+        count = min(_ARENA_BUFFERS, self.capacity - self._made)
+        if count <= 0:
+            return
+        # The memoryviews keep the mapping alive: no reference to the mmap itself is needed.
+        view = memoryview(mmap.mmap(-1, count * BLOCK_BYTES, mmap.MAP_PRIVATE))
+        self._free.extend(
+            view[i * BLOCK_BYTES : (i + 1) * BLOCK_BYTES] for i in reversed(range(count))
+        )
+        self._made += count

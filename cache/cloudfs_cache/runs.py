@@ -1,0 +1,157 @@
+"""Runs of adjacent blocks that one request fetches, and who goes first.
+
+Pure bookkeeping on the trio loop: `FetchScheduler.pump` decides synchronously which runs may start
+and hands them to a callback; it never awaits. Readers that wait go before prefetch, and prefetch
+never takes the last slots or buffers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from cloudfs_cache.api import Origin
+from cloudfs_cache.block import Block
+from cloudfs_cache.memory import MemoryTier
+from cloudfs_cache.objects import CachedObject
+
+
+class Run:
+    """Adjacent blocks of one object from one origin. Every block's `run` is this one."""
+
+    __slots__ = ("blocks", "demand", "origin", "owner")
+
+    def __init__(
+        self, owner: CachedObject, blocks: list[Block], origin: Origin, *, demand: bool
+    ) -> None:
+        self.owner = owner
+        self.blocks = blocks
+        self.origin = origin
+        self.demand = demand
+        for block in blocks:
+            block.run = self
+
+    def split(self, at: int) -> Run | None:
+        """Keep the first `at` blocks and return a run of the others, or None if there are none."""
+        rest = self.blocks[at:]
+        if not rest:
+            return None
+        self.blocks = self.blocks[:at]
+        return Run(self.owner, rest, self.origin, demand=self.demand)
+
+
+class _Lane:
+    """The runs of one origin: two queues and the slots they share."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.active = 0
+        self.demand: deque[Run] = deque()
+        self.ahead: deque[Run] = deque()
+
+    def next_queue(self) -> deque[Run] | None:
+        """The queue whose first run may start now."""
+        if self.demand and self.active < self.slots:
+            return self.demand
+        if self.ahead and self.active < max(1, self.slots - 2):
+            return self.ahead
+        return None
+
+
+class FetchScheduler:
+    """Starts runs as slots and buffers allow. `start` is called with each run that may begin."""
+
+    def __init__(
+        self,
+        memory: MemoryTier,
+        *,
+        store_slots: int,
+        disk_slots: int,
+        may_prefetch: Callable[[], bool],
+        start: Callable[[Run], None],
+    ) -> None:
+        self._memory = memory
+        self._lanes = {Origin.DISK: _Lane(disk_slots), Origin.STORE: _Lane(store_slots)}
+        self._may_prefetch = may_prefetch
+        self._start = start
+
+    @property
+    def queued(self) -> int:
+        """How many blocks wait to be fetched ahead."""
+        return sum(len(run.blocks) for lane in self._lanes.values() for run in lane.ahead)
+
+    def submit(self, run: Run) -> None:
+        """Queue a run whose blocks are planned. Call `pump` afterwards."""
+        lane = self._lanes[run.origin]
+        (lane.demand if run.demand else lane.ahead).append(run)
+
+    def promote(self, block: Block) -> None:
+        """A reader waits for `block`: if its run is still queued as prefetch, move it up.
+
+        Blocks in front of it stay where they are, as a run of their own.
+        """
+        run = block.run
+        if run is None or run.demand:
+            return
+        lane = self._lanes[run.origin]
+        if run not in lane.ahead:
+            return
+        wanted = run.split(run.blocks.index(block)) if run.blocks[0] is not block else run
+        assert wanted is not None
+        if wanted is run:
+            lane.ahead.remove(run)
+        wanted.demand = True
+        lane.demand.append(wanted)
+
+    def withdraw(self, owner: CachedObject) -> None:
+        """Forget the queued prefetch of an object that nobody has open any more."""
+        for lane in self._lanes.values():
+            for run in [r for r in lane.ahead if r.owner is owner]:
+                lane.ahead.remove(run)
+                self._unplan(run)
+
+    def finished(self, run: Run) -> None:
+        """Give the slot of a started run back. Call `pump` afterwards."""
+        self._lanes[run.origin].active -= 1
+
+    def pump(self) -> None:
+        """Start every run that may start."""
+        for lane in self._lanes.values():
+            while (queue := lane.next_queue()) is not None:
+                demand = queue is lane.demand
+                if not demand and not self._may_prefetch():
+                    break
+                run = queue.popleft()
+                if not self._supply(run):
+                    queue.appendleft(run)
+                    break
+                lane.active += 1
+                self._start(run)
+
+    def _supply(self, run: Run) -> bool:
+        """Give the run's blocks buffers; keep only the blocks that got one. False if none did."""
+        count = 0
+        for block in run.blocks:
+            if block.buffer is None:
+                block.buffer = self._memory.take(demand=run.demand and not block.ahead)
+            if block.buffer is None:
+                break
+            count += 1
+        if count == 0:
+            return False
+        rest = run.split(count)
+        if rest is not None:
+            self._requeue(rest)
+        return True
+
+    def _requeue(self, rest: Run) -> None:
+        rest.demand = rest.demand and not rest.blocks[0].ahead
+        lane = self._lanes[rest.origin]
+        (lane.demand if rest.demand else lane.ahead).appendleft(rest)
+
+    def _unplan(self, run: Run) -> None:
+        for block in run.blocks:
+            del run.owner.blocks[block.index]
+            if block.buffer is not None:
+                self._memory.give_back(block.buffer)
+                block.buffer = None

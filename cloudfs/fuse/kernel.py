@@ -1,0 +1,81 @@
+"""Settings of the kernel's side of a mount, made right after mounting; all need root.
+
+`read_ahead_kb` decides how large the READ requests of a sequential reader are, `max_background` how
+many of them the kernel keeps in flight. Blocks for microseconds (sysfs): worker threads only.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+log = logging.getLogger(__name__)
+
+MAX_BACKGROUND = 128
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSettings:
+    """What is in force now; None where it could not be read."""
+
+    read_ahead_bytes: int | None
+    max_background: int | None
+
+
+def tune(device: tuple[int, int], read_ahead_bytes: int) -> KernelSettings:
+    """Set read-ahead and background requests of the mount on `device` (major, minor).
+
+    Without the rights one line says what is lost and what to run.
+    """
+    read_ahead, background, congestion = _paths(device)
+    wanted = {
+        read_ahead: read_ahead_bytes >> 10,
+        background: MAX_BACKGROUND,
+        congestion: MAX_BACKGROUND * 3 // 4,
+    }
+    refused = [(path, value) for path, value in wanted.items() if not _write(path, value)]
+    if refused:
+        commands = "; ".join(f"echo {value} > {path}" for path, value in refused)
+        log.warning(
+            "no right to set the kernel's read-ahead to %d KiB: sequential reads will be several "
+            "times slower; as root run: %s",
+            read_ahead_bytes >> 10,
+            commands,
+        )
+    return current(device)
+
+
+def current(device: tuple[int, int]) -> KernelSettings:
+    """Return what is in force."""
+    read_ahead, background, _ = _paths(device)
+    kib = _read(read_ahead)
+    return KernelSettings(None if kib is None else kib << 10, _read(background))
+
+
+def _paths(device: tuple[int, int]) -> tuple[str, str, str]:
+    major, minor = device
+    connection = f"/sys/fs/fuse/connections/{minor}"
+    return (
+        f"/sys/class/bdi/{major}:{minor}/read_ahead_kb",
+        f"{connection}/max_background",
+        f"{connection}/congestion_threshold",
+    )
+
+
+def _write(path: str, value: int) -> bool:
+    if _read(path) == value:
+        return True
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"{value}\n")
+    except OSError:
+        return False
+    return True
+
+
+def _read(path: str) -> int | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,90 @@
+"""Bounds the time of requests that wait: by a deadline, and by the life of the caller.
+
+One task looks at all waiting requests once a second. A request that answers at once costs two
+dictionary operations here, and none when it never waits.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyfuse3
+import trio
+
+log = logging.getLogger(__name__)
+
+_INTERVAL_S = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    operation: str
+    since: float
+    scope: trio.CancelScope
+    caller_dying: Callable[[], bool] | None
+    errno: int = 0
+
+
+class RequestWatch:
+    """The requests that wait now. `deadline_s` bounds each of them."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
+        self._waiting: set[_Waiting] = set()
+        self._idle = trio.Event()
+
+    async def wait_idle(self) -> None:
+        """Return once no request waits."""
+        while self._waiting:
+            self._idle = trio.Event()
+            await self._idle.wait()
+
+    @contextmanager
+    def waiting(
+        self, operation: str, caller_dying: Callable[[], bool] | None = None
+    ) -> Iterator[None]:
+        """Run the body under the bounds; raises FUSEError EINTR or EIO when one is hit.
+
+        `caller_dying` is called in a worker thread, about once a second.
+        """
+        entry = _Waiting(operation, trio.current_time(), trio.CancelScope(), caller_dying)
+        self._waiting.add(entry)
+        try:
+            with entry.scope:
+                yield
+        finally:
+            self._waiting.remove(entry)
+            if not self._waiting:
+                self._idle.set()
+        if entry.scope.cancelled_caught:
+            raise pyfuse3.FUSEError(entry.errno)
+
+    async def watch_forever(self) -> None:
+        """End the requests whose bound is hit. Runs until cancelled."""
+        while True:
+            await trio.sleep(_INTERVAL_S)
+            for entry in list(self._waiting):
+                await self._check(entry)
+
+    def end_all(self, number: int) -> None:
+        """Answer every waiting request with this errno: the mount is going away."""
+        for entry in list(self._waiting):
+            self._end(entry, number)
+
+    async def _check(self, entry: _Waiting) -> None:
+        waited = trio.current_time() - entry.since
+        if waited > self._deadline_s:
+            log.warning("%s waited %.0f s for the store: given up (EIO)", entry.operation, waited)
+            self._end(entry, errno.EIO)
+        elif waited >= _INTERVAL_S and entry.caller_dying is not None:
+            dying = await trio.to_thread.run_sync(entry.caller_dying, abandon_on_cancel=True)
+            if dying and entry in self._waiting:
+                self._end(entry, errno.EINTR)
+
+    def _end(self, entry: _Waiting, number: int) -> None:
+        entry.errno = number
+        entry.scope.cancel()

@@ -1,0 +1,93 @@
+"""The status document of a running mount, schema 1: one reading of every part's statistics.
+
+Everything that shows the state of a mount (`cloudfs status`, tests, metrics) reads this document
+and nothing else. It is made on the loop, from snapshots, and never asks the store or the mount.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from cloudfs import __version__
+from cloudfs.config import MountSettings
+from cloudfs.fuse.kernel import KernelSettings
+from cloudfs.metrics import RequestMetrics
+from cloudfs.vfs.tree import Tree
+from cloudfs_backends.api import ObjectStore, OperationStatistics
+from cloudfs_cache.tiered import TieredCache
+
+SCHEMA = 1
+
+
+@dataclass(slots=True)
+class MountState:
+    """The parts of a running mount that have statistics. `kernel` is set once it is tuned."""
+
+    settings: MountSettings
+    store: ObjectStore
+    tree: Tree
+    cache: TieredCache
+    metrics: RequestMetrics
+    kernel: KernelSettings
+    started_at: float
+
+    def document(self) -> dict[str, Any]:
+        """Return the document."""
+        cache = self.cache.statistics()
+        degraded = cache.disk.state == "bypassed"
+        return {
+            "schema": SCHEMA,
+            "version": __version__,
+            "url": self.settings.url,
+            "mountpoint": str(self.settings.mountpoint),
+            "pid": os.getpid(),
+            "uptime_s": round(time.monotonic() - self.started_at, 3),
+            "read_only": True,
+            "health": "degraded" if degraded else "ok",
+            "options": _options(self.settings),
+            "fuse": {
+                "operations": {k: asdict(v) for k, v in self.metrics.statistics().items()},
+                "read_bytes": self.metrics.read_bytes,
+                "inflight": self.metrics.inflight,
+            },
+            "sources": asdict(cache.sources),
+            "memory": asdict(cache.memory),
+            "disk": asdict(cache.disk),
+            "store": _store(self.store),
+            "prefetch": asdict(cache.prefetch),
+            "hidden_names": self.tree.hidden.count,
+            "kernel": asdict(self.kernel),
+            "last_errors": list(self.metrics.last_errors),
+        }
+
+
+def _options(settings: MountSettings) -> dict[str, Any]:
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    plain = (str, int, float, bool, type(None))
+    return {
+        name: value if isinstance(value, plain) and value != float("inf") else _spelled(value)
+        for name, value in values.items()
+    }
+
+
+def _spelled(value: object) -> str:
+    return "indefinite" if value == float("inf") else str(value)
+
+
+def _store(store: ObjectStore) -> dict[str, Any]:
+    statistics = store.statistics()
+    operations: Mapping[str, OperationStatistics] = statistics.operations
+    total = sum(o.requests for o in operations.values())
+    seconds = sum(o.seconds for o in operations.values())
+    return {
+        "requests": {name: o.requests for name, o in operations.items()},
+        "errors": sum(o.errors for o in operations.values()),
+        "retries": sum(o.retries for o in operations.values()),
+        "received_bytes": sum(o.received_bytes for o in operations.values()),
+        "mean_latency_s": seconds / total if total else 0.0,
+        "last_error": statistics.last_error,
+    }

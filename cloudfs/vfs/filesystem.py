@@ -1,0 +1,160 @@
+"""The filesystem that FUSE shows: inodes, handles and bytes, without a word of FUSE.
+
+Owned by the trio loop. Everything a kernel request can ask for is one method here; the FUSE layer
+decodes, calls and encodes. Raises the errors of vfs.errors and of the store.
+"""
+
+from __future__ import annotations
+
+import os
+
+from cloudfs.prefetch.window import ReadAheadWindow
+from cloudfs.vfs.errors import (
+    IsADirectoryEntryError,
+    NotADirectoryEntryError,
+    StaleObjectError,
+)
+from cloudfs.vfs.handles import DirectoryHandle, FileHandle, HandleTable
+from cloudfs.vfs.inodes import Inode
+from cloudfs.vfs.listing import Entry
+from cloudfs.vfs.reader import Reader
+from cloudfs.vfs.tree import Tree
+from cloudfs_backends.api import ObjectChangedError, ObjectNotFoundError, ObjectStore
+from cloudfs_cache.api import Buffer, ObjectVersion
+from cloudfs_cache.tiered import TieredCache
+
+ETAG_XATTR = b"user.cloudfs.etag"
+CACHED_XATTR = b"user.cloudfs.cached"
+
+
+class FileSystem:
+    """One mounted store. `read_ahead_bytes` bounds the window of one stream."""
+
+    def __init__(
+        self, store: ObjectStore, tree: Tree, cache: TieredCache, *, read_ahead_bytes: int
+    ) -> None:
+        self.tree = tree
+        self._store = store
+        self._cache = cache
+        self._reader = Reader(cache)
+        self._read_ahead_bytes = read_ahead_bytes
+        self._files: HandleTable[FileHandle] = HandleTable()
+        self._directories: HandleTable[DirectoryHandle] = HandleTable()
+
+    async def lookup(self, parent_ino: int, name: bytes) -> Inode:
+        """Return the inode of a name and count a reference of the kernel to it."""
+        parent = self.tree.inodes.get(parent_ino)
+        if name == b".":
+            inode = parent
+        elif name == b"..":
+            inode = parent.parent or parent
+        else:
+            inode = await self.tree.lookup(parent, name)
+        inode.lookups += 1
+        return inode
+
+    async def attributes(self, ino: int) -> Inode:
+        """Return the inode with attributes as exact as this bucket allows."""
+        inode = self.tree.inodes.get(ino)
+        if not self.tree.attributes_final(inode) and not inode.superseded:
+            await self.tree.refresh(inode)
+        return inode
+
+    async def open(self, ino: int, flags: int) -> int:
+        """Open a file for reading and return its handle.
+
+        Raises StaleObjectError when the inode's object was overwritten: the kernel then looks the
+        name up again and opens the new version.
+        """
+        inode = self.tree.inodes.get(ino)
+        if inode.info is None:
+            raise IsADirectoryEntryError(inode.key)
+        await self.tree.revalidate(inode)
+        if inode.superseded:
+            raise StaleObjectError(inode.key)
+        inode.opens += 1
+        try:
+            version = self._version(inode)
+            cached = await self._cache.open(version) if version.size else None
+        except BaseException:
+            self.tree.inodes.closed(inode)
+            raise
+        window = ReadAheadWindow(version.size, self._read_ahead_bytes)
+        return self._files.add(FileHandle(inode, cached, window, bool(flags & os.O_DIRECT)))
+
+    def file(self, handle: int) -> FileHandle:
+        """The open file of a handle number."""
+        return self._files.get(handle)
+
+    def read_nowait(self, handle: FileHandle, offset: int, size: int) -> Buffer | None:
+        """The bytes if memory has them, else None and they are on their way. See `Reader`."""
+        return self._reader.read_nowait(handle, offset, size)
+
+    async def read(self, handle: FileHandle, offset: int, size: int) -> Buffer:
+        """Wait for bytes that `read_nowait` did not have."""
+        try:
+            return await self._reader.read(handle, offset, size)
+        except (ObjectChangedError, ObjectNotFoundError):
+            self.tree.mark_changed(handle.inode)
+            raise
+
+    def release(self, handle: int) -> None:
+        """Close a file handle."""
+        file = self._files.remove(handle)
+        self._reader.closed(file)
+        if file.cached is not None:
+            self._cache.release(file.cached)
+        self.tree.inodes.closed(file.inode)
+
+    async def open_directory(self, ino: int) -> int:
+        """Open a directory: its entries are those of this moment (or of a fresh listing)."""
+        inode = self.tree.inodes.get(ino)
+        if not inode.is_directory:
+            raise NotADirectoryEntryError(inode.key)
+        listing = await self.tree.listing(inode)
+        inode.opens += 1
+        return self._directories.add(DirectoryHandle(inode, listing.entries, listing.listed_at))
+
+    def directory(self, handle: int) -> DirectoryHandle:
+        """The open directory of a handle number."""
+        return self._directories.get(handle)
+
+    def enter(self, directory: DirectoryHandle, entry: Entry) -> Inode:
+        """The inode of an entry of an open directory. The caller counts the reference."""
+        return self.tree.enter(directory.inode, entry, directory.listed_at)
+
+    def release_directory(self, handle: int) -> None:
+        """Close a directory handle."""
+        directory = self._directories.remove(handle)
+        self.tree.inodes.closed(directory.inode)
+
+    async def xattr(self, ino: int, name: bytes) -> bytes | None:
+        """The value of an extended attribute, or None when the inode has no such."""
+        inode = self.tree.inodes.get(ino)
+        if inode.info is None:
+            return None
+        if name == ETAG_XATTR:
+            return os.fsencode(inode.info.etag)
+        if name == CACHED_XATTR:
+            return await self._cached_xattr(inode)
+        return None
+
+    def xattr_names(self, ino: int) -> tuple[bytes, ...]:
+        """The extended attributes an inode has."""
+        is_file = self.tree.inodes.get(ino).info is not None
+        return (ETAG_XATTR, CACHED_XATTR) if is_file else ()
+
+    async def _cached_xattr(self, inode: Inode) -> bytes:
+        version = self._version(inode)
+        if version.size == 0:
+            return b"0/0"
+        cached = await self._cache.open(version)
+        try:
+            return b"%d/%d" % (cached.local_bytes(), version.size)
+        finally:
+            self._cache.release(cached)
+
+    def _version(self, inode: Inode) -> ObjectVersion:
+        assert inode.info is not None
+        info = inode.info
+        return ObjectVersion(self._store.url, info.key, info.etag, info.size)

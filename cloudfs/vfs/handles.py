@@ -1,0 +1,65 @@
+"""Open files and directories: what lives from open to release. Owned by the trio loop."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from cloudfs.prefetch.window import ReadAheadWindow
+from cloudfs.vfs.inodes import Inode
+from cloudfs.vfs.listing import Entry
+from cloudfs_cache.objects import CachedObject
+
+Handle = TypeVar("Handle")
+
+
+@dataclass(slots=True, eq=False)
+class FileHandle:
+    """An open file: always one version of one object. `cached` is None for an empty object."""
+
+    inode: Inode
+    cached: CachedObject | None
+    window: ReadAheadWindow
+    direct: bool
+
+    @property
+    def inode_size(self) -> int:
+        """Size in bytes of the version this handle reads."""
+        assert self.inode.info is not None
+        return self.inode.info.size
+
+
+@dataclass(slots=True, eq=False)
+class DirectoryHandle:
+    """An open directory with the entries it had at open: offsets into them stay true while
+    entries are added and removed."""
+
+    inode: Inode
+    entries: tuple[Entry, ...]
+    listed_at: float
+
+
+class HandleTable(Generic[Handle]):
+    """Numbers for handles; numbers are never used twice."""
+
+    def __init__(self) -> None:
+        self._handles: dict[int, Handle] = {}
+        self._numbers = itertools.count(1)
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    def add(self, handle: Handle) -> int:
+        """Enter a handle and return its number."""
+        number = next(self._numbers)
+        self._handles[number] = handle
+        return number
+
+    def get(self, number: int) -> Handle:
+        """Return an open handle. KeyError is a bug of the caller."""
+        return self._handles[number]
+
+    def remove(self, number: int) -> Handle:
+        """Take a handle out and return it."""
+        return self._handles.pop(number)
