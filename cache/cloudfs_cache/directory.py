@@ -134,8 +134,6 @@ def _lock_free_slot(store_directory: str, store_url: str) -> Slot:
         except BlockingIOError:
             os.close(lock_fd)
             continue
-        for shard in range(256):
-            os.makedirs(os.path.join(objects, f"{shard:02x}"), mode=0o700, exist_ok=True)
         return Slot(directory, objects, lock_fd)
     raise CacheSetupError(
         f"all {_SLOTS_MAX} slots of {store_directory} are in use by mounts of {store_url}: "

@@ -20,7 +20,7 @@ import trio
 
 from cloudfs_cache import directory, disk_io
 from cloudfs_cache.api import CacheSetupError, DiskStatistics, ObjectVersion
-from cloudfs_cache.block import Block
+from cloudfs_cache.blocks import Block
 from cloudfs_cache.disk_object import EXTENT_BLOCKS, DiskObject, object_paths
 from cloudfs_cache.eviction import EvictionPolicy, LeastRecentlyUsed
 from cloudfs_cache.health import DiskHealth

@@ -141,6 +141,11 @@ def _append(index_path: str, version: ObjectVersion, records: bytes) -> None:
 def _open(path: str, flags: int) -> tuple[int, bool]:
     try:
         return os.open(path, flags | os.O_DIRECT | os.O_CLOEXEC, 0o600), True
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        return _open(path, flags)
     except OSError as error:
         if error.errno not in _NO_DIRECT_IO:
             raise

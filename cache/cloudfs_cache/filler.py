@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import trio
 
 from cloudfs_cache.api import Buffer
-from cloudfs_cache.block import Block
+from cloudfs_cache.blocks import Block
 
 
 class AbandonedError(Exception):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from cloudfs_cache.api import BLOCK_BYTES, MemoryStatistics
-from cloudfs_cache.block import Block
+from cloudfs_cache.blocks import Block
 from cloudfs_cache.buffers import BufferPool
 
 MEMORY_LIMIT_MIN_BYTES = 64 * BLOCK_BYTES

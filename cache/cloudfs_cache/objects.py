@@ -1,51 +1,16 @@
-"""The block table of one object version, and the registry of versions in use.
+"""The object versions in use: finds their block tables, forgets the longest idle ones.
 
-Owned by the trio loop. A block stands in the table from the moment it is planned until it is
-evicted or fails, so a second request for the same bytes always finds the first: single-flight by
-construction.
+Owned by the trio loop.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
 
 from cloudfs_cache.api import ObjectVersion
-from cloudfs_cache.block import Block
-
-if TYPE_CHECKING:
-    from cloudfs_cache.disk_object import DiskObject
+from cloudfs_cache.blocks import CachedObject
 
 _IDLE_MAX = 4096
-
-
-class CachedObject:
-    """What the tiers hold of one object version. `opens` counts the handles that read it."""
-
-    __slots__ = ("blocks", "disk", "opens", "version")
-
-    def __init__(self, version: ObjectVersion, disk: DiskObject | None) -> None:
-        self.version = version
-        self.disk = disk
-        self.blocks: dict[int, Block] = {}
-        self.opens = 0
-
-    def plan(self, index: int, *, ahead: bool) -> Block:
-        """Enter block `index`, which must not be in the table, as planned."""
-        block = Block(self, index, self.version.block_length(index), ahead=ahead)
-        self.blocks[index] = block
-        return block
-
-    def on_disk(self, index: int) -> bool:
-        """The SSD tier holds block `index`."""
-        return self.disk is not None and index in self.disk.checksums
-
-    def local_bytes(self) -> int:
-        """Bytes of the object that a read would not fetch from the store."""
-        local = {index for index, block in self.blocks.items() if block.full}
-        if self.disk is not None:
-            local.update(self.disk.checksums)
-        return sum(self.version.block_length(index) for index in local)
 
 
 class ObjectRegistry:

@@ -25,12 +25,12 @@ from cloudfs_cache.api import (
     PrefetchStatistics,
     SourceStatistics,
 )
-from cloudfs_cache.block import Block
+from cloudfs_cache.blocks import Block, CachedObject, Run
 from cloudfs_cache.disk import DiskTier
 from cloudfs_cache.filler import RunFiller
 from cloudfs_cache.memory import MemoryTier
-from cloudfs_cache.objects import CachedObject, ObjectRegistry
-from cloudfs_cache.runs import FetchScheduler, Run
+from cloudfs_cache.objects import ObjectRegistry
+from cloudfs_cache.scheduler import FetchScheduler
 from cloudfs_cache.writeback import WRITERS, WriteBack
 
 log = logging.getLogger(__name__)

@@ -13,10 +13,9 @@ from collections.abc import Callable
 
 import trio
 
-from cloudfs_cache.block import Block
+from cloudfs_cache.blocks import Block, CachedObject
 from cloudfs_cache.disk import DiskTier
 from cloudfs_cache.memory import MemoryTier
-from cloudfs_cache.objects import CachedObject
 
 log = logging.getLogger(__name__)
 

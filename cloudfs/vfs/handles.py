@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from cloudfs.prefetch.window import ReadAheadWindow
 from cloudfs.vfs.inodes import Inode
 from cloudfs.vfs.listing import Entry
-from cloudfs_cache.objects import CachedObject
+from cloudfs_cache.blocks import CachedObject
 
 Handle = TypeVar("Handle")
 

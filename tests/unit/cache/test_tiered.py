@@ -308,8 +308,9 @@ def test_a_disk_that_errors_is_bypassed(tmp_path: Path, caplog: pytest.LogCaptur
     async def test() -> None:
         wanted = version(blocks=6)
         tier = open_tier(tmp_path)
-        for shard in tmp_path.rglob("objects/*"):
-            shard.rmdir()
+        (objects,) = tmp_path.rglob("objects")
+        objects.rmdir()
+        objects.write_bytes(b"a file where the directory was")
         async with serving(Source(), tier) as cache:
             cached = await cache.open(wanted)
             for index in range(6):

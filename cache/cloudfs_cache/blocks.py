@@ -1,21 +1,21 @@
-"""One block of one object version in memory: planned, filling, full, or failed.
+"""A block, the object version it belongs to, and the run that fetches it: three records that refer
+to each other.
 
-Owned by the trio loop. The worker thread that fills the buffer only writes bytes beyond `ready`
-and reports them through the loop, so bytes below `ready` never change while the block lives.
+Owned by the trio loop. A block is planned, filling, full, or failed; it stands in its object's
+table from the moment it is planned until it is evicted or fails, so a second request for the same
+bytes always finds the first: single-flight by construction. The worker thread that fills a buffer
+only writes bytes beyond `ready` and reports them through the loop, so bytes below `ready` never
+change while the block lives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import trio
 
-from cloudfs_cache.api import Origin
-
-if TYPE_CHECKING:
-    from cloudfs_cache.objects import CachedObject
-    from cloudfs_cache.runs import Run
+from cloudfs_cache.api import ObjectVersion, Origin
+from cloudfs_cache.disk_object import DiskObject
 
 
 class Block:
@@ -102,3 +102,56 @@ class Block:
             else:
                 waiting.append(entry)
         self._waiters = waiting
+
+
+class CachedObject:
+    """What the tiers hold of one object version. `opens` counts the handles that read it."""
+
+    __slots__ = ("blocks", "disk", "opens", "version")
+
+    def __init__(self, version: ObjectVersion, disk: DiskObject | None) -> None:
+        self.version = version
+        self.disk = disk
+        self.blocks: dict[int, Block] = {}
+        self.opens = 0
+
+    def plan(self, index: int, *, ahead: bool) -> Block:
+        """Enter block `index`, which must not be in the table, as planned."""
+        block = Block(self, index, self.version.block_length(index), ahead=ahead)
+        self.blocks[index] = block
+        return block
+
+    def on_disk(self, index: int) -> bool:
+        """The SSD tier holds block `index`."""
+        return self.disk is not None and index in self.disk.checksums
+
+    def local_bytes(self) -> int:
+        """Bytes of the object that a read would not fetch from the store."""
+        local = {index for index, block in self.blocks.items() if block.full}
+        if self.disk is not None:
+            local.update(self.disk.checksums)
+        return sum(self.version.block_length(index) for index in local)
+
+
+class Run:
+    """Adjacent blocks of one object from one origin. Every block's `run` is this one."""
+
+    __slots__ = ("blocks", "demand", "origin", "owner")
+
+    def __init__(
+        self, owner: CachedObject, blocks: list[Block], origin: Origin, *, demand: bool
+    ) -> None:
+        self.owner = owner
+        self.blocks = blocks
+        self.origin = origin
+        self.demand = demand
+        for block in blocks:
+            block.run = self
+
+    def split(self, at: int) -> Run | None:
+        """Keep the first `at` blocks and return a run of the others, or None if there are none."""
+        rest = self.blocks[at:]
+        if not rest:
+            return None
+        self.blocks = self.blocks[:at]
+        return Run(self.owner, rest, self.origin, demand=self.demand)

@@ -1,4 +1,4 @@
-"""Runs of adjacent blocks that one request fetches, and who goes first.
+"""Which run of blocks is fetched next.
 
 Pure bookkeeping on the trio loop: `FetchScheduler.pump` decides synchronously which runs may start
 and hands them to a callback; it never awaits. Readers that wait go before prefetch, and prefetch
@@ -11,33 +11,8 @@ from collections import deque
 from collections.abc import Callable
 
 from cloudfs_cache.api import Origin
-from cloudfs_cache.block import Block
+from cloudfs_cache.blocks import Block, CachedObject, Run
 from cloudfs_cache.memory import MemoryTier
-from cloudfs_cache.objects import CachedObject
-
-
-class Run:
-    """Adjacent blocks of one object from one origin. Every block's `run` is this one."""
-
-    __slots__ = ("blocks", "demand", "origin", "owner")
-
-    def __init__(
-        self, owner: CachedObject, blocks: list[Block], origin: Origin, *, demand: bool
-    ) -> None:
-        self.owner = owner
-        self.blocks = blocks
-        self.origin = origin
-        self.demand = demand
-        for block in blocks:
-            block.run = self
-
-    def split(self, at: int) -> Run | None:
-        """Keep the first `at` blocks and return a run of the others, or None if there are none."""
-        rest = self.blocks[at:]
-        if not rest:
-            return None
-        self.blocks = self.blocks[:at]
-        return Run(self.owner, rest, self.origin, demand=self.demand)
 
 
 class _Lane:
