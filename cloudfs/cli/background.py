@@ -1,0 +1,165 @@
+"""Serving in a process of its own: the parent waits until the child says ready, or why not.
+
+The child is forked before anything that owns threads is imported. It tells its parent one JSON line
+through a pipe: `{}` when the mount answers, else `{"exit_code": int, "message": str}`. This module
+does not know what is served.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NoReturn, TypeAlias
+
+from cloudfs import logs
+from cloudfs.cli.errors import REPORT
+from cloudfs.config import MountSettings
+from cloudfs.errors import ExitCode, UserError
+
+Serve: TypeAlias = Callable[[MountSettings, Callable[[], None]], None]
+
+START_S: Final = 60.0
+_STOP_S: Final = 10.0
+_RECORD_BYTES_MOST: Final = 65536
+
+log = logging.getLogger(__name__)
+
+
+def serve(settings: MountSettings, call: Serve, *, start_s: float = START_S) -> None:
+    """Run `call` in the background and return once it said that it is ready.
+
+    Raises the child's `UserError`, or one that names the log file when the child ends without a
+    word or is not ready `start_s` seconds after what retries may take. No child is left behind
+    after an error.
+    """
+    # Opened by the parent too, so that a file that cannot be written is an error before the fork.
+    logs.setup(debug=settings.debug, log_file=settings.log_file)
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        _be_child(settings, call, _Parent(writer))
+    os.close(writer)
+    try:
+        record = _received(reader, start_s + settings.retry_budget)
+    except BaseException:
+        _stop(pid)
+        raise
+    finally:
+        os.close(reader)
+    if record is None:
+        _stop(pid)
+    _raise_failure(record, pid, settings.log_file)
+
+
+def _raise_failure(record: bytes | None, pid: int, log_file: Path | None) -> None:
+    if record is None:
+        message = f"the mount did not answer in time, and was stopped: see {log_file}"
+        raise UserError(ExitCode.TIMEOUT, message)
+    if not record.endswith(b"\n"):
+        message = f"the background process {_end_of(pid)} without a word: see {log_file}"
+        raise UserError(ExitCode.BUG, message)
+    failure = json.loads(record)
+    if failure:
+        raise UserError(ExitCode(failure["exit_code"]), failure["message"])
+
+
+def _received(reader: int, timeout_s: float) -> bytes | None:
+    """Return what the child wrote until it ended its line or the pipe; None when time ran out."""
+    received = b""
+    while not received.endswith(b"\n"):
+        ready, _, _ = select.select([reader], [], [], timeout_s)
+        if not ready:
+            return None
+        chunk = os.read(reader, _RECORD_BYTES_MOST)
+        if not chunk:
+            break
+        received += chunk
+    return received
+
+
+def _end_of(pid: int) -> str:
+    """Wait for the child that closed the pipe, and say how it ended."""
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+
+
+def _stop(pid: int) -> None:
+    """End the child: first so that it can unmount, then for certain."""
+    process = os.pidfd_open(pid)
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            signal.pidfd_send_signal(process, number)
+            if select.select([process], [], [], _STOP_S)[0]:
+                os.waitpid(pid, 0)
+                return
+    finally:
+        os.close(process)
+
+
+class _Parent:
+    """The process that waits for the child's one record; `is_waiting` until it has it."""
+
+    def __init__(self, writer: int) -> None:
+        self._writer = writer
+        self.is_waiting = True
+
+    def tell(self, record: dict[str, object]) -> None:
+        """Send the record and let go of the pipe. Only the first call does anything."""
+        if not self.is_waiting:
+            return
+        self.is_waiting = False
+        try:
+            os.write(self._writer, json.dumps(record).encode() + b"\n")
+        except BrokenPipeError:
+            log.warning("the process that started this mount has ended before it was ready")
+        os.close(self._writer)
+
+
+def _be_child(settings: MountSettings, call: Serve, parent: _Parent) -> NoReturn:
+    """Serve and end the process. Nothing of the parent's stack may run after the fork."""
+    code = ExitCode.OK
+    try:
+        os.setsid()
+        os.chdir("/")
+        call(settings, lambda: _tell_ready(settings.log_file, parent))
+    except UserError as error:
+        log.error("%s", error.message)  # noqa: TRY400 - what the user did is no traceback
+        code = error.exit_code
+        parent.tell({"exit_code": int(code), "message": error.message})
+    except BaseException:
+        log.exception("bug in the background process")
+        if parent.is_waiting:
+            traceback.print_exc()
+        code = ExitCode.BUG
+        parent.tell({"exit_code": int(code), "message": REPORT})
+    finally:
+        logging.shutdown()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _tell_ready(log_file: Path | None, parent: _Parent) -> None:
+    """Let go of the terminal, then of the parent, which ends when it reads the record."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _redirect(os.devnull, os.O_RDONLY, [0])
+    _redirect(log_file or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT, [1, 2])
+    parent.tell({})
+
+
+def _redirect(path: str | Path, flags: int, targets: list[int]) -> None:
+    opened = os.open(path, flags, 0o600)
+    for target in targets:
+        os.dup2(opened, target)
+    if opened > 2:
+        os.close(opened)

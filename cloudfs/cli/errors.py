@@ -1,0 +1,87 @@
+"""Every way a command can end, as at most one line on stderr and an exit code.
+
+What the user can mend (`UserError`, click's usage errors) is one line; any other exception is a bug
+and keeps its traceback. This module knows no verb.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Final
+
+import click
+
+from cloudfs.errors import ExitCode, UserError
+
+INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141
+
+REPORT: Final = "this is a bug: report the lines above with the output of 'cloudfs --version'"
+
+
+def run(call: Callable[[], object]) -> int:
+    """Run a command and return its exit code, after having said what went wrong.
+
+    `call` returns an exit code, or anything else for success. `SystemExit` passes through.
+    """
+    try:
+        result = call()
+        sys.stdout.flush()
+    except UserError as error:
+        say(error.message)
+        return error.exit_code
+    except click.ClickException as error:
+        say(usage_line(error))
+        return ExitCode.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return BROKEN_PIPE
+    except Exception:
+        traceback.print_exc()
+        say(REPORT)
+        return ExitCode.BUG
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def say(message: str) -> None:
+    """Print `cloudfs: message` on stderr, as exactly one line."""
+    click.echo(f"cloudfs: {printable(message)}", err=True)
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line and free of control characters.
+
+    File names and answers of other processes may hold anything, terminal escapes included.
+    """
+    one_line = " ".join(text.split())
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in one_line)
+
+
+def usage_line(error: click.ClickException) -> str:
+    """Return a usage error as `what: fix`, the fix being the nearest name or the help."""
+    context = getattr(error, "ctx", None)
+    help_of = f"see '{context.command_path if context else 'cloudfs'} --help'"
+    if isinstance(error, click.NoSuchOption):
+        known = [] if context is None else _flags(context.command)
+        close = difflib.get_close_matches(error.option_name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else help_of
+        return f"no such option {error.option_name}: {hint}"
+    message = error.format_message().rstrip(".")
+    return f"{message[:1].lower()}{message[1:]}: {help_of}"
+
+
+def _flags(command: click.Command) -> list[str]:
+    return [flag for parameter in command.params for flag in parameter.opts]
+
+
+def _forget_stdout() -> None:
+    """Keep the interpreter from complaining about the closed pipe when it flushes at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

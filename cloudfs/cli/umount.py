@@ -1,0 +1,84 @@
+"""`cloudfs umount`: end a mount and wait until its process has let go of cache and locks.
+
+It needs neither the store nor credentials. It does not know what the daemon does when it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from pathlib import Path
+from typing import Final
+
+import click
+
+from cloudfs import control, mountpoints
+from cloudfs.cli.errors import say
+from cloudfs.errors import ExitCode, UserError
+from cloudfs.mountpoints import BusyError
+
+END_S_MOST: Final = 10.0
+
+
+@click.command("umount", short_help="End a mount.")
+@click.argument("mountpoint", metavar="MOUNTPOINT")
+@click.option(
+    "-z", "--lazy", is_flag=True, help="Detach it even while it is used, and do not wait."
+)
+def command(mountpoint: str, *, lazy: bool) -> None:
+    """End the mount at MOUNTPOINT and wait until its process has ended."""
+    path = mountpoints.canonical(mountpoint)
+    _require_cloudfs(path)
+    # A command typed inside the mount must not be what keeps it busy.
+    os.chdir("/")
+    process = _process(path)
+    try:
+        _unmount(path, process, lazy=lazy)
+        if process is not None and not lazy:
+            _wait_for_end(process, path)
+    finally:
+        if process is not None:
+            os.close(process)
+
+
+def _require_cloudfs(path: Path) -> None:
+    """Raise `UserError` unless cloudfs is mounted at `path`: others' mounts are left alone."""
+    mount = mountpoints.mount_at(path)
+    if mount is None:
+        raise mountpoints.not_mounted(path)
+    if not mount.is_cloudfs:
+        message = f"{path} is a mount of type {mount.fstype}, not of cloudfs: use umount(8)"
+        raise UserError(ExitCode.NOT_MOUNTED, message)
+
+
+def _process(path: Path) -> int | None:
+    """Return a pidfd of the daemon, which cannot be mistaken for a later process, or None."""
+    pid = control.daemon_pid(path)
+    try:
+        return None if pid is None else os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
+def _unmount(path: Path, process: int | None, *, lazy: bool) -> None:
+    """Unmount; a mount that is in use is ended by its daemon, which detaches it and fails what is
+    still being read."""
+    try:
+        mountpoints.unmount(path, lazy=lazy)
+    except BusyError:
+        if process is not None:
+            users = ", ".join(mountpoints.holders(path)) or "some process"
+            say(f"{path} was in use by {users}: ended it all the same, what they still read fails")
+            signal.pidfd_send_signal(process, signal.SIGTERM)
+        elif mountpoints.is_dead(path):
+            mountpoints.unmount(path, lazy=True)
+        else:
+            raise
+
+
+def _wait_for_end(process: int, path: Path) -> None:
+    if not select.select([process], [], [], END_S_MOST)[0]:
+        fix = "look at its log; the cache stays locked until it ends"
+        message = f"{path} is unmounted but its process has not ended in {END_S_MOST:g} s: {fix}"
+        raise UserError(ExitCode.TIMEOUT, message)

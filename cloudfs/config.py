@@ -1,0 +1,279 @@
+"""From flags, `-o` words, `CLOUDFS_*` variables, a TOML file and defaults to `MountSettings`.
+
+Every source is brought to text first and goes through the same parsers, so a value means the same
+wherever it was written. This module knows the table of options but not what the mount does with
+them, and it does not look at the store, the mountpoint or the cache directory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cloudfs import derive, mountpoints, options
+from cloudfs.errors import ExitCode, UserError
+from cloudfs.options import Option, Value
+from cloudfs_backends import url as urls
+
+IGNORED_WORDS: Final = re.compile(
+    r"rw|user|nouser|users|auto|noauto|_netdev|nofail|nodev|nosuid|dev|suid|defaults|exec|noexec"
+    r"|noatime|x-.*"
+)
+DEFAULT_ORIGIN: Final = "default"
+
+_SECRET: Final = re.compile(r"access.?key|secret|token|passw|credential|account.?key|sas", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class MountSettings:
+    """What `cloudfs mount` was told to do: one field per option, all of them checked.
+
+    `url` and `mountpoint` are canonical, and every path is absolute. None means that it was not
+    given and is derived where it is used. A duration is seconds; infinity means `indefinite`.
+    """
+
+    url: str
+    mountpoint: Path
+    region: str | None
+    force_path_style: bool
+    endpoint_url: str | None
+    profile: str | None
+    no_sign_request: bool
+    read_only: bool
+    allow_other: bool
+    uid: int | None
+    gid: int | None
+    umask: int
+    file_mode: int
+    dir_mode: int
+    background: bool
+    cache_dir: Path | None
+    max_cache_size: int | None
+    min_free_space: int | None
+    metadata_ttl: float
+    negative_ttl: float
+    memory_limit: int
+    max_downloads: int
+    read_ahead: int
+    kernel_read_ahead: int
+    retry_budget: float
+    debug: bool
+    log_file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The settings, and where each came from: `--region`, `CLOUDFS_REGION`, `default`, ..."""
+
+    settings: MountSettings
+    origins: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The text of a value, how its source spells the option, and where that source is."""
+
+    text: str
+    origin: str
+    is_flag: bool = False
+
+
+_Layer = dict[str, _Given]
+
+
+def resolve(
+    url: str,
+    mountpoint: str | os.PathLike[str],
+    *,
+    flags: Mapping[str, str] | None = None,
+    words: Iterable[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Resolution:
+    """Return the settings that these sources stand for, or raise `UserError`.
+
+    `flags` maps option names to the text on the command line ("true" for a switch), `words` are
+    the values of `-o`, and `environ` is looked at for `CLOUDFS_*` only.
+    """
+    layers = [
+        {name: _Given(text, _flag(name), is_flag=True) for name, text in (flags or {}).items()},
+        _words_layer(words),
+        _environment_layer(environ or {}),
+    ]
+    config = next((layer["config"] for layer in layers if "config" in layer), None)
+    if config is not None:
+        layers.append(_file_layer(_parsed_path(options.BY_NAME["config"], config)))
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    merged = _merge([_without_negations(layer) for layer in layers])
+    for option in options.settings_options():
+        given = merged.get(option.name)
+        values[option.name] = _default(option) if given is None else _parsed(option, given)
+        origins[option.name] = DEFAULT_ORIGIN if given is None else given.origin
+    settings = MountSettings(
+        url=_canonical_url(url), mountpoint=mountpoints.canonical(mountpoint), **values
+    )
+    _check_outside_mount(settings)
+    return Resolution(settings, origins)
+
+
+def _flag(name: str) -> str:
+    return options.BY_NAME[name].flag
+
+
+def _merge(layers: Iterable[_Layer]) -> _Layer:
+    """Return one layer in which the earlier ones win."""
+    merged: _Layer = {}
+    for layer in layers:
+        merged = layer | merged
+    return merged
+
+
+def _without_negations(layer: _Layer) -> _Layer:
+    """Replace switches that only turn another one off, such as `--foreground`."""
+    result = dict(layer)
+    for option in options.OPTIONS:
+        given = result.pop(option.name, None) if option.negates else None
+        if given is None:
+            continue
+        other = result.get(option.negates)
+        if other is not None:
+            message = f"{given.origin} and {other.origin} contradict each other: give one of them"
+            raise UserError(ExitCode.USAGE, message)
+        text = "false" if _parsed(option, given) else "true"
+        result[option.negates] = _Given(text, given.origin, is_flag=given.is_flag)
+    return result
+
+
+def _default(option: Option) -> Value | None:
+    return derive.memory_limit() if option.name == "memory_limit" else option.default
+
+
+def _parsed(option: Option, given: _Given) -> Value:
+    """Return the value of `given`, or raise the one line that names it and what is accepted."""
+    if option.kind in (options.DIRECTORY, options.FILE):
+        return _parsed_path(option, given)
+    try:
+        return option.parse(given.text)
+    except ValueError as error:
+        raise _bad_value(given, str(error)) from None
+
+
+def _parsed_path(option: Option, given: _Given) -> Path:
+    """Return an absolute path. Only a person typing a flag has a working folder in mind."""
+    try:
+        path = Path(str(option.parse(given.text)))
+    except ValueError as error:
+        raise _bad_value(given, str(error)) from None
+    if not given.is_flag and not path.is_absolute():
+        raise _bad_value(given, "write an absolute path, beginning with /")
+    return Path(os.path.abspath(path))
+
+
+def _bad_value(given: _Given, accepted: str) -> UserError:
+    return UserError(ExitCode.USAGE, f"bad value {given.text!r} for {given.origin}: {accepted}")
+
+
+def _environment_layer(environ: Mapping[str, str]) -> _Layer:
+    """Return what `CLOUDFS_*` says. Empty counts as unset: units and pods set such variables."""
+    return {
+        option.name: _Given(environ[option.variable], option.variable)
+        for option in options.OPTIONS
+        if environ.get(option.variable)
+    }
+
+
+def _words_layer(words: Iterable[str]) -> _Layer:
+    layer: _Layer = {}
+    for word in (word for text in words for word in split_words(text)):
+        key, separator, value = word.partition("=")
+        if IGNORED_WORDS.fullmatch(key):
+            continue
+        option = _option_of_word(key)
+        if not separator and not option.is_switch:
+            message = f"-o {key} lacks a value: write {key}={option.kind.metavar}"
+            raise UserError(ExitCode.USAGE, message)
+        layer[option.name] = _Given(value if separator else "true", f"-o {key}")
+    return layer
+
+
+def split_words(text: str) -> list[str]:
+    r"""Split the value of `-o` at its commas; `\,` stands for a comma that belongs to a word."""
+    parts = re.split(r"(?<!\\),", text)
+    return [part.replace("\\,", ",") for part in parts if part]
+
+
+def _option_of_word(key: str) -> Option:
+    """Return the option of a word of `-o`. Never shows a value: it might be a secret."""
+    aliases = {option.extra_word: option for option in options.OPTIONS if option.extra_word}
+    option = aliases.get(key) or options.find(key)
+    if option is not None:
+        return option
+    if _SECRET.search(key):
+        fix = "use a profile, the environment or an instance role"
+        message = f"credentials in -o ({key}) can be read by every user of the machine: {fix}"
+        raise UserError(ExitCode.USAGE, message)
+    raise UserError(ExitCode.USAGE, f"unknown option -o {key}: {nearest(key)}")
+
+
+def nearest(key: str) -> str:
+    """Return the hint that names the option closest to `key`."""
+    close = difflib.get_close_matches(key.replace("_", "-"), [o.key for o in options.OPTIONS], n=1)
+    return f"did you mean {close[0]}?" if close else "see 'cloudfs mount --help'"
+
+
+def _file_layer(path: Path) -> _Layer:
+    layer: _Layer = {}
+    for key, value in _read_toml(path).items():
+        option = options.find(key)
+        if option is None or option.name == "config":
+            raise UserError(ExitCode.USAGE, f"{path}: unknown key {key!r}: {nearest(key)}")
+        if option.name in layer:
+            message = f"{path}: {option.key} is written twice: remove one"
+            raise UserError(ExitCode.USAGE, message)
+        layer[option.name] = _Given(_text_of_toml(option, path, value), f"{path}: {key}")
+    return layer
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        fix = "give a readable TOML file with --config"
+        raise UserError(ExitCode.USAGE, f"{path}: {error.strerror}: {fix}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        fix = "write key = value lines"
+        raise UserError(ExitCode.USAGE, f"{path} is not valid TOML: {error}: {fix}") from None
+
+
+def _text_of_toml(option: Option, path: Path, value: object) -> str:
+    """Return a TOML value as the text that a flag would have had."""
+    if type(value) not in option.kind.toml_types:
+        wanted = "true or false" if option.is_switch else f'a string, {option.key} = "..."'
+        raise UserError(ExitCode.USAGE, f"{path}: {option.key} has the wrong type: write {wanted}")
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _canonical_url(url: str) -> str:
+    try:
+        return str(urls.parse_url(url))
+    except urls.UrlError as error:
+        raise UserError(ExitCode.USAGE, str(error)) from None
+
+
+def _check_outside_mount(settings: MountSettings) -> None:
+    """Refuse files of the daemon inside its own mount: it would wait for itself."""
+    cache_dir = settings.cache_dir or derive.cache_directory()
+    for flag, path in (("--cache-dir", cache_dir), ("--log-file", settings.log_file)):
+        if path is None:
+            continue
+        real = mountpoints.canonical(path)
+        if real == settings.mountpoint or settings.mountpoint in real.parents:
+            message = f"{flag} {path} lies inside the mountpoint: choose a place outside of it"
+            raise UserError(ExitCode.USAGE, message)

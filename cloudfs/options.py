@@ -1,0 +1,387 @@
+"""The one table of mount options.
+
+Flags, `CLOUDFS_*` variables, TOML keys, `-o` words, the help and docs/options.md all come from
+`OPTIONS`. This module does not know where a value came
+from, nor what the mount does with it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from cloudfs import units
+from cloudfs.units import GIB, MIB
+
+Value: TypeAlias = bool | int | float | str | Path
+
+ID_LARGEST: Final = 2**32 - 2
+ENVIRONMENT_PREFIX: Final = "CLOUDFS_"
+
+
+class Heading(enum.StrEnum):
+    """The groups of the help, in its order."""
+
+    BUCKET = "Bucket"
+    ENDPOINT = "Credentials and endpoint"
+    MOUNT = "Mount"
+    CACHING = "Caching"
+    CLIENT = "Client"
+    LOGGING = "Logging"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How the text of a value is read and shown, and which TOML types may stand for it."""
+
+    metavar: str
+    parse: Callable[[str], Value]
+    show: Callable[[Value], str] = str
+    toml_types: tuple[type, ...] = (str,)
+
+
+def _parse_text(text: str) -> str:
+    if not text.strip():
+        raise ValueError("write a value that is not empty")
+    return text
+
+
+def _parse_path(text: str) -> Path:
+    return Path(_parse_text(text))
+
+
+def _parse_endpoint(text: str) -> str:
+    scheme, separator, host = text.partition("://")
+    if scheme not in {"http", "https"} or not separator or not host:
+        raise ValueError("write an address such as https://s3.example.com")
+    return text
+
+
+def _show_size(value: Value) -> str:
+    return units.format_size(int(str(value))).replace(" ", "")
+
+
+def _show_duration(value: Value) -> str:
+    return units.format_duration(float(str(value)))
+
+
+def _show_mode(value: Value) -> str:
+    return f"{int(str(value)):04o}"
+
+
+def _show_switch(value: Value) -> str:
+    return "true" if value else "false"
+
+
+SWITCH: Final = Kind("", units.parse_switch, _show_switch, (bool,))
+SIZE: Final = Kind("SIZE", units.parse_size, _show_size, (str, int))
+DURATION: Final = Kind("T", units.parse_duration, _show_duration, (str, int, float))
+COUNT: Final = Kind("N", units.parse_count, str, (str, int))
+# A TOML integer cannot say whether 644 was meant octal, so modes are strings there.
+MODE: Final = Kind("MODE", units.parse_mode, _show_mode)
+TEXT: Final = Kind("TEXT", _parse_text)
+ENDPOINT: Final = Kind("URL", _parse_endpoint)
+DIRECTORY: Final = Kind("DIR", _parse_path)
+FILE: Final = Kind("FILE", _parse_path)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of `cloudfs mount`; `name` is the field of `MountSettings`.
+
+    `default` None means unset, or derived from the machine as `default_text` says. `least` and
+    `most` are accepted values. `negates` names the switch that this one turns off: it has no
+    setting of its own. `setting` is False for what only steers the resolution (`--config`).
+    """
+
+    name: str
+    kind: Kind
+    heading: Heading
+    help: str
+    default: Value | None = None
+    default_text: str = ""
+    least: float | None = None
+    most: float | None = None
+    short: str = ""
+    extra_word: str = ""
+    negates: str = ""
+    setting: bool = True
+
+    @property
+    def flag(self) -> str:
+        """The long flag."""
+        return "--" + self.key
+
+    @property
+    def key(self) -> str:
+        """The TOML key."""
+        return self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether the flag stands alone, without a value."""
+        return self.kind is SWITCH
+
+    def default_shown(self) -> str:
+        """The default for the help: "" when the option is simply off or unset."""
+        if self.default_text or self.default is None or self.is_switch:
+            return self.default_text
+        return self.kind.show(self.default)
+
+    def parse(self, text: str) -> Value:
+        """Return the value that `text` stands for; `ValueError` says what is accepted."""
+        value = self.kind.parse(text)
+        if isinstance(value, int | float):
+            self._check_range(value)
+        return value
+
+    def range_shown(self) -> str:
+        """The accepted range in words, "" when there is none."""
+        least, most = (
+            "" if bound is None else self.kind.show(self._as_kind(bound))
+            for bound in (self.least, self.most)
+        )
+        if least and most:
+            return f"between {least} and {most}"
+        return f"at least {least}" if least else (f"at most {most}" if most else "")
+
+    def _as_kind(self, bound: float) -> Value:
+        return bound if self.kind is DURATION else int(bound)
+
+    def _check_range(self, value: float) -> None:
+        too_small = self.least is not None and value < self.least
+        too_large = self.most is not None and value > self.most
+        if too_small or too_large:
+            raise ValueError(f"use a value {self.range_shown()}")
+
+
+OPTIONS: Final[tuple[Option, ...]] = (
+    Option(
+        "region",
+        TEXT,
+        Heading.BUCKET,
+        "Region of the bucket.",
+        default_text="from the environment or the profile",
+    ),
+    Option(
+        "force_path_style",
+        SWITCH,
+        Heading.BUCKET,
+        "Write the bucket into the path of requests instead of the host name.",
+        default=False,
+    ),
+    Option(
+        "endpoint_url",
+        ENDPOINT,
+        Heading.ENDPOINT,
+        "Address of an S3-compatible store.",
+        default_text="the cloud's own",
+    ),
+    Option(
+        "profile",
+        TEXT,
+        Heading.ENDPOINT,
+        "Named profile of the cloud's SDK configuration to take credentials from.",
+        default_text="the SDK's default",
+    ),
+    Option(
+        "no_sign_request",
+        SWITCH,
+        Heading.ENDPOINT,
+        "Send anonymous requests, for public buckets.",
+        default=False,
+    ),
+    Option(
+        "read_only",
+        SWITCH,
+        Heading.MOUNT,
+        "Refuse every change.",
+        default=False,
+        extra_word="ro",
+    ),
+    Option(
+        "allow_other",
+        SWITCH,
+        Heading.MOUNT,
+        "Let other users, root included, use the mount.",
+        default=False,
+    ),
+    Option(
+        "uid",
+        COUNT,
+        Heading.MOUNT,
+        "User id that owns every file.",
+        default_text="the mounting user",
+        most=ID_LARGEST,
+    ),
+    Option(
+        "gid",
+        COUNT,
+        Heading.MOUNT,
+        "Group id that owns every file.",
+        default_text="the mounting user's group",
+        most=ID_LARGEST,
+    ),
+    Option(
+        "umask",
+        MODE,
+        Heading.MOUNT,
+        "Permission bits taken away from --file-mode and --dir-mode.",
+        default=0o022,
+        most=0o777,
+    ),
+    Option(
+        "file_mode",
+        MODE,
+        Heading.MOUNT,
+        "Permission bits of files.",
+        default=0o644,
+        most=0o777,
+    ),
+    Option(
+        "dir_mode",
+        MODE,
+        Heading.MOUNT,
+        "Permission bits of directories.",
+        default=0o755,
+        most=0o777,
+    ),
+    Option(
+        "foreground",
+        SWITCH,
+        Heading.MOUNT,
+        "Stay in the foreground until unmounted. This is the default.",
+        default=False,
+        short="-f",
+        negates="background",
+        setting=False,
+    ),
+    Option(
+        "background",
+        SWITCH,
+        Heading.MOUNT,
+        "Return as soon as the mount answers and serve it in the background.",
+        default=False,
+    ),
+    Option(
+        "config",
+        FILE,
+        Heading.MOUNT,
+        "TOML file with options: the long flags without the dashes, one `key = value` each.",
+        setting=False,
+    ),
+    Option(
+        "cache_dir",
+        DIRECTORY,
+        Heading.CACHING,
+        "Directory on a local SSD that keeps what was read, across mounts.",
+        default_text="/var/cache/cloudfs for root, else ~/.cache/cloudfs",
+    ),
+    Option(
+        "max_cache_size",
+        SIZE,
+        Heading.CACHING,
+        "Most bytes to keep in --cache-dir; 0 turns the disk cache off.",
+        default_text="as the free space allows",
+    ),
+    Option(
+        "min_free_space",
+        SIZE,
+        Heading.CACHING,
+        "Bytes of the cache's disk to leave free for others.",
+        default_text="the larger of 1GiB and 5% of the disk",
+    ),
+    Option(
+        "metadata_ttl",
+        DURATION,
+        Heading.CACHING,
+        "How long names, sizes and times may be served without asking the store.",
+        default=60.0,
+    ),
+    Option(
+        "negative_ttl",
+        DURATION,
+        Heading.CACHING,
+        "How long a name may be said not to exist without asking the store.",
+        default=5.0,
+    ),
+    Option(
+        "memory_limit",
+        SIZE,
+        Heading.CLIENT,
+        "Most memory for data: cached blocks, read-ahead and requests under way.",
+        default_text="the smaller of 1GiB and 1/8 of the memory",
+        least=64 * MIB,
+    ),
+    Option(
+        "max_downloads",
+        COUNT,
+        Heading.CLIENT,
+        "Most downloads at one time.",
+        default=32,
+        least=1,
+        most=256,
+    ),
+    Option(
+        "read_ahead",
+        SIZE,
+        Heading.CLIENT,
+        "Largest read-ahead window of one stream; 0 turns read-ahead off.",
+        default=128 * MIB,
+        least=0,
+        most=16 * GIB,
+    ),
+    Option(
+        "kernel_read_ahead",
+        SIZE,
+        Heading.CLIENT,
+        "Read-ahead of the kernel on this mount; setting it needs root.",
+        default=1 * MIB,
+        least=0,
+        most=16 * MIB,
+    ),
+    Option(
+        "retry_budget",
+        DURATION,
+        Heading.CLIENT,
+        "How long one operation may keep retrying before it fails with an I/O error.",
+        default=30.0,
+        least=0,
+        most=3600,
+    ),
+    Option(
+        "debug",
+        SWITCH,
+        Heading.LOGGING,
+        "Log what the mount does in detail.",
+        default=False,
+        short="-d",
+    ),
+    Option(
+        "log_file",
+        FILE,
+        Heading.LOGGING,
+        "File to log to, kept below 40 MB with its older parts.",
+        default_text="stderr; in the background a file that `cloudfs status` names",
+    ),
+)
+
+BY_NAME: Final = {option.name: option for option in OPTIONS}
+
+
+def settings_options() -> Iterator[Option]:
+    """Yield the options that are fields of `MountSettings`."""
+    return (option for option in OPTIONS if option.setting)
+
+
+def find(spelling: str) -> Option | None:
+    """Return the option written `spelling`, with `-` or `_`, or None."""
+    return BY_NAME.get(spelling.replace("-", "_"))

@@ -1,0 +1,88 @@
+"""A FUSE mount that never answers, as a hung daemon leaves it: `fake_daemon.py MOUNTPOINT MODE`.
+
+The control socket is served in mode `serving`; `mute` accepts there and says nothing; `silent` has
+none; `lingering` is like serving and outlives its mount until stdin is closed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import trio
+
+from cloudfs import control
+
+SOURCE = b"s3://bucket/pre fix"
+
+
+def mount(path: str) -> int:
+    """Mount without a FUSE library and return the device's descriptor."""
+    device = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(SOURCE, os.fsencode(path), b"fuse.cloudfs", 0, options):
+        raise OSError(ctypes.get_errno(), "mount")
+    return device
+
+
+def wait_until_unmounted(device: int) -> None:
+    """Take requests without answering them; the kernel ends it with ENODEV."""
+    try:
+        while os.read(device, 1 << 20):
+            pass
+    except OSError:
+        return
+
+
+async def serve(path: Path) -> None:
+    async def status(_arguments: Mapping[str, object]) -> Mapping[str, object]:
+        return {
+            "schema": 1,
+            "url": os.fsdecode(SOURCE),
+            "mountpoint": sys.argv[1],
+            "health": "ok",
+            "uptime_s": 303.0,
+            "options": {"metadata_ttl": float("inf"), "umask": 0o022, "region": None},
+            "memory": {"capacity_bytes": 1 << 30, "used_bytes": 3 << 20, "hits": 7},
+            "fuse": {"operations": {"read": {"requests": 2, "errors": 0, "seconds": 0.5}}},
+            "disk": {"directory": None, "state": "off"},
+            "last_errors": ["get 'a\x1b[31m' failed"],
+        }
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(
+            lambda task_status: control.serve(path, {"status": status}, task_status=task_status)
+        )
+        say_ready()
+
+
+def say_ready() -> None:
+    os.write(1, b"ready\n")
+
+
+def main() -> None:
+    device = mount(sys.argv[1])
+    mode = sys.argv[2]
+    path = control.socket_path(Path(sys.argv[1]))
+    if mode in {"serving", "lingering"}:
+        threading.Thread(target=trio.run, args=(serve, path), daemon=True).start()
+    else:
+        if mode == "mute":
+            listening = socket.socket(socket.AF_UNIX)
+            listening.bind(str(path))
+            listening.listen()
+        say_ready()
+    wait_until_unmounted(device)
+    if mode == "lingering":
+        os.read(0, 1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

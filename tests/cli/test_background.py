@@ -1,0 +1,163 @@
+"""The parent and child of `--background`, with stand-ins for the daemon."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cloudfs.cli.errors import INTERRUPTED, REPORT
+from cloudfs.errors import ExitCode
+
+PROGRAM = """
+import logging, os, signal, sys, time
+from pathlib import Path
+from cloudfs.cli import background, errors
+from cloudfs.config import resolve
+from cloudfs.errors import ExitCode, UserError
+
+folder = Path(sys.argv[1])
+settings = resolve("s3://bucket", "/mnt/none",
+                   flags={"log_file": str(folder / "log"), "retry_budget": "0"}).settings
+
+def tell_pid():
+    os.write(int(sys.argv[2]), b"%d " % os.getpid())
+
+def ready_then_wait(settings, on_ready):
+    tell_pid()
+    on_ready()
+    print("after ready", flush=True)
+    logging.getLogger("cloudfs").info("cwd %s sid %s", os.getcwd(), os.getsid(0) == os.getpid())
+    signal.pause()
+
+def ready_then_fail(settings, on_ready):
+    tell_pid()
+    on_ready()
+    raise UserError(ExitCode.CACHE, "a late failure: too late to tell")
+
+def refused(settings, on_ready):
+    raise UserError(ExitCode.BUCKET, "no such bucket: create it")
+
+def buggy(settings, on_ready):
+    raise KeyError("the bug")
+
+def killed(settings, on_ready):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def exits(settings, on_ready):
+    os._exit(3)
+
+def hangs(settings, on_ready):
+    tell_pid()
+    signal.pause()
+
+def run():
+    background.serve(settings, globals()[sys.argv[3]], start_s=float(sys.argv[4]))
+
+sys.exit(errors.run(run))
+"""
+
+
+class Started:
+    """A run of PROGRAM; the pipe is open in the background process for as long as it lives."""
+
+    def __init__(self, folder: Path, call: str, start_s: float = 60) -> None:
+        self.log_file = folder / "log"
+        self._reader, writer = os.pipe()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(folder), str(writer), call, str(start_s)],
+            stdout=-1,
+            stderr=-1,
+            text=True,
+            pass_fds=[writer],
+        )
+        os.close(writer)
+
+    def child(self) -> int:
+        """Wait for the process id that the background process tells."""
+        told = b""
+        while not told.endswith(b" "):
+            told += os.read(self._reader, 1)
+        return int(told)
+
+    def finish(self) -> tuple[int, str, str]:
+        """Wait for the command to end; its output ends when nobody holds it any more."""
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err
+
+    def wait_for_child_end(self) -> None:
+        """Wait until the background process has closed its end of the pipe, by ending."""
+        while os.read(self._reader, 100):
+            pass
+        os.close(self._reader)
+
+
+def test_the_command_ends_when_the_mount_is_ready(tmp_path: Path) -> None:
+    started = Started(tmp_path, "ready_then_wait")
+    child = started.child()
+    assert started.finish() == (0, "", "")
+    os.kill(child, signal.SIGTERM)
+    started.wait_for_child_end()
+    logged = started.log_file.read_text()
+    assert "cwd / sid True" in logged
+    assert "after ready\n" in logged
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "said"),
+    [
+        ("refused", ExitCode.BUCKET, "cloudfs: no such bucket: create it\n"),
+        ("killed", ExitCode.BUG, "was ended by signal 9 without a word: see "),
+        ("exits", ExitCode.BUG, "ended with code 3 without a word: see "),
+    ],
+)
+def test_a_failed_start_ends_like_in_the_foreground(
+    tmp_path: Path, call: str, code: ExitCode, said: str
+) -> None:
+    started = Started(tmp_path, call)
+    returned, out, err = started.finish()
+    assert (returned, out) == (code, "")
+    assert said in err
+    assert len(err.splitlines()) == 1
+    started.wait_for_child_end()
+
+
+def test_the_log_file_has_the_failure_too(tmp_path: Path) -> None:
+    started = Started(tmp_path, "refused")
+    started.finish()
+    assert "no such bucket: create it" in started.log_file.read_text()
+
+
+def test_a_bug_shows_its_traceback(tmp_path: Path) -> None:
+    code, _, err = Started(tmp_path, "buggy").finish()
+    assert code == ExitCode.BUG
+    assert "KeyError: 'the bug'" in err
+    assert err.splitlines()[-1] == f"cloudfs: {REPORT}"
+
+
+def test_a_failure_after_ready_is_logged(tmp_path: Path) -> None:
+    started = Started(tmp_path, "ready_then_fail")
+    assert started.finish() == (0, "", "")
+    started.wait_for_child_end()
+    assert "a late failure" in started.log_file.read_text()
+
+
+def test_a_start_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    started = Started(tmp_path, "hangs", start_s=0.2)
+    code, _, err = started.finish()
+    assert code == ExitCode.TIMEOUT
+    assert str(started.log_file) in err
+    assert len(err.splitlines()) == 1
+    started.wait_for_child_end()
+
+
+def test_an_interrupt_ends_the_child_too(tmp_path: Path) -> None:
+    started = Started(tmp_path, "hangs")
+    started.child()
+    started.process.send_signal(signal.SIGINT)
+    assert started.finish() == (INTERRUPTED, "", "")
+    started.wait_for_child_end()

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from cloudfs import __version__, options
+from cloudfs.cli import errors
+from cloudfs.errors import ExitCode, UserError
+from tests.cli.conftest import Run
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_version(run: Run) -> None:
+    done = run("--version")
+    assert (done.code, done.out, done.err) == (0, f"cloudfs {__version__}\n", "")
+
+
+def test_help_groups_every_option_by_its_heading(run: Run) -> None:
+    done = run("mount", "--help", COLUMNS="200")
+    assert done.code == 0
+    sections = re.split(r"^([A-Z].*):$", done.out, flags=re.MULTILINE)
+    texts = dict(zip(sections[1::2], sections[2::2], strict=True))
+    assert list(texts)[: len(options.Heading)] == [str(heading) for heading in options.Heading]
+    for option in options.OPTIONS:
+        assert f"{option.flag} " in texts[option.heading]
+    assert "-o OPT[,OPT...]" in texts["Mount"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["--help"], ["mount", "--help"], ["status", "--help"]]
+)
+def test_nothing_heavy_is_imported_for_help(arguments: list[str]) -> None:
+    program = f"""
+import sys
+from cloudfs.cli import main
+try:
+    main({arguments!r})
+except SystemExit as end:
+    assert end.code == 0
+print(sorted({{"trio", "boto3", "botocore", "obstore", "pyfuse3"}} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "no command given: use mount, umount or status"),
+        (["mout"], "no such command 'mout': did you mean mount?"),
+        (["xyzzy"], "no such command 'xyzzy': use mount, umount or status"),
+        (["mount"], "missing argument 'URL': see 'cloudfs mount --help'"),
+        (["mount", "s3://b"], "missing argument 'MOUNTPOINT': see 'cloudfs mount --help'"),
+        (["umount"], "missing argument 'MOUNTPOINT': see 'cloudfs umount --help'"),
+        (["--verison"], "no such option --verison: did you mean --version?"),
+        (["mount", "--cahce-dir", "/x"], "no such option --cahce-dir: did you mean --cache-dir?"),
+        (["mount", "--xyzzy"], "no such option --xyzzy: see 'cloudfs mount --help'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_with_a_hint(
+    run: Run, arguments: list[str], said: str
+) -> None:
+    done = run(*arguments)
+    assert done.code == ExitCode.USAGE
+    assert done.only_error_line().startswith(said)
+    assert done.out == ""
+
+
+def test_a_broken_pipe_is_silent(environment: dict[str, str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "cloudfs", "status"],
+        stdout=-1,
+        stderr=-1,
+        env=environment,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == errors.BROKEN_PIPE
+
+
+def ends_with(error: BaseException) -> int:
+    def call() -> None:
+        raise error
+
+    return errors.run(call)
+
+
+def test_what_the_user_can_mend_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ends_with(UserError(ExitCode.CACHE, "a\nb\x1b[31m: mend it")) == ExitCode.CACHE
+    assert capsys.readouterr().err == "cloudfs: a b\\x1b[31m: mend it\n"
+
+
+def test_an_interrupt_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ends_with(KeyboardInterrupt()) == errors.INTERRUPTED
+    assert ends_with(click.Abort()) == errors.INTERRUPTED
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bug_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ends_with(KeyError("the bug")) == ExitCode.BUG
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("Traceback")
+    assert "KeyError: 'the bug'" in said
+    assert said[-1] == f"cloudfs: {errors.REPORT}"
+
+
+def test_every_exit_code_is_documented() -> None:
+    rows = re.findall(r"^\| (\d+) \| (\S+) \|", (DOCS / "exit-codes.md").read_text(), re.MULTILINE)
+    documented = {(int(code), name.strip("`")) for code, name in rows}
+    named = {(int(code), code.name) for code in ExitCode}
+    assert documented == named | {(errors.INTERRUPTED, "-"), (errors.BROKEN_PIPE, "-")}

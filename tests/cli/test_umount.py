@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from cloudfs import mountpoints
+from cloudfs.cli import umount
+from cloudfs.errors import ExitCode, UserError
+from tests.cli.conftest import Daemon, Run
+
+
+def test_nothing_is_mounted(run: Run, mountpoint: Path) -> None:
+    for path in (mountpoint, mountpoint / "none"):
+        done = run("umount", path)
+        assert done.code == ExitCode.NOT_MOUNTED
+        assert done.only_error_line().startswith(f"cloudfs is not mounted at {path}: ")
+
+
+def test_other_file_systems_are_left_alone(run: Run) -> None:
+    done = run("umount", "/proc")
+    assert done.code == ExitCode.NOT_MOUNTED
+    assert done.only_error_line().startswith("/proc is a mount of type proc, not of cloudfs")
+    assert os.path.ismount("/proc")
+
+
+def test_umount_waits_until_the_process_has_ended(
+    run: Run, daemon: Daemon, mountpoint: Path
+) -> None:
+    with daemon("serving") as pid:
+        done = run("umount", mountpoint)
+        assert (done.code, done.out, done.err) == (0, "", "")
+        assert mountpoints.mount_at(mountpoint) is None
+        # Ended and not reaped yet: this process is its parent.
+        assert os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def test_a_process_that_does_not_end_is_an_error(
+    daemon: Daemon,
+    mountpoint: Path,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", environment["RUNTIME_DIRECTORY"])
+    monkeypatch.setattr(umount, "END_S_MOST", 0.05)
+    monkeypatch.chdir(mountpoint.parent)  # put back afterwards: the command leaves for /
+    assert umount.command.callback is not None
+    with daemon("lingering"), pytest.raises(UserError, match=r"not ended in 0\.05 s") as caught:
+        umount.command.callback(str(mountpoint), lazy=False)
+    assert caught.value.exit_code is ExitCode.TIMEOUT
+    assert mountpoints.mount_at(mountpoint) is None
+
+
+def test_lazy_does_not_wait(run: Run, daemon: Daemon, mountpoint: Path) -> None:
+    with daemon("lingering") as pid:
+        done = run("umount", "--lazy", mountpoint)
+        assert (done.code, done.err) == (0, "")
+        os.kill(pid, 0)
+        assert os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def test_a_dead_mount_is_cleared(run: Run, daemon: Daemon, mountpoint: Path) -> None:
+    with daemon("serving") as pid:
+        os.kill(pid, signal.SIGKILL)
+    assert mountpoints.is_dead(mountpoint)
+    done = run("umount", mountpoint)
+    assert (done.code, done.err) == (0, "")
+    assert mountpoints.mount_at(mountpoint) is None
