@@ -1,0 +1,37 @@
+# `make help` says what there is. Everything is set up on first use, inside this checkout.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint clean distclean
+
+python := .venv/bin/python
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+# One plain command per line: make then runs it without a shell in between, and a signal that ends
+# make reaches the demo itself, which cleans up.
+demo:  ## train for 3 epochs from a mounted bucket on this machine, and draw the step times
+	@scripts/setup.sh demo
+	@$(python) -m cloudfs_benchmarks.demo
+
+test:  ## ruff, mypy and every test
+	@scripts/setup.sh dev
+	@lint=0; $(MAKE) --no-print-directory lint || lint=1; $(python) -m pytest && exit $$lint
+
+check:  ## ruff, mypy and the quick tests, in under 3 minutes
+	@scripts/setup.sh dev
+	@lint=0; $(MAKE) --no-print-directory lint || lint=1; \
+	$(python) -m pytest -m "not slow" && exit $$lint
+
+# Pytest runs whatever lint finds, and its summary comes last: one run shows everything there is.
+lint:
+	@$(python) -m ruff check
+	@$(python) -m ruff format --check
+	@$(python) -m mypy --strict
+
+clean:  ## remove what was built, drawn and cached
+	rm -rf build dist demo-out bench-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## clean, and remove the virtual environment and the stamps
+	rm -rf .venv .setup

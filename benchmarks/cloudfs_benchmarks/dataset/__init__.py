@@ -1,0 +1,1 @@
+"""A seeded CFD dataset with closed-form physics, in `run_i/` folders of VTU, HDF5, NPZ and CSV."""

@@ -1,0 +1,1 @@
+"""`make demo`: an embedded bucket, a mount, three epochs of training, a picture, and no traces."""
