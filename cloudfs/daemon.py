@@ -21,8 +21,6 @@ from functools import partial
 
 import pyfuse3
 import trio
-from cloudfs_backends.registry import open_store
-from cloudfs_backends.retry import RetryPolicy
 
 from cloudfs import control, derive, mountpoints
 from cloudfs.config import MountSettings
@@ -37,6 +35,8 @@ from cloudfs.status import MountState
 from cloudfs.vfs.filesystem import FileSystem
 from cloudfs.vfs.tree import FreshnessPolicy, Tree
 from cloudfs_backends import api as backends
+from cloudfs_backends.registry import open_store
+from cloudfs_backends.retry import RetryPolicy
 from cloudfs_cache.api import CacheSetupError, ChunkSink, ObjectVersion
 from cloudfs_cache.disk import DiskTier, open_disk_tier
 from cloudfs_cache.memory import MemoryTier
@@ -240,6 +240,8 @@ async def _stop_on_signal(mount: _Mount) -> None:
         with trio.move_on_after(_STOP_GRACE_S):
             await mount.watch.wait_idle()
         mount.watch.end_all(errno.EIO)
+        with trio.move_on_after(_STOP_GRACE_S):
+            await mount.watch.wait_idle()
         pyfuse3.terminate()
         await trio.sleep_forever()
 

@@ -60,6 +60,7 @@ class MountState:
             "store": _store(self.store),
             "prefetch": asdict(cache.prefetch),
             "hidden_names": self.tree.hidden.count,
+            "inodes": len(self.tree.inodes),
             "kernel": asdict(self.kernel),
             "last_errors": list(self.metrics.last_errors),
         }

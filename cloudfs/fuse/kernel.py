@@ -28,19 +28,25 @@ def tune(device: tuple[int, int], read_ahead_bytes: int) -> KernelSettings:
     Without the rights one line says what is lost and what to run.
     """
     read_ahead, background, congestion = _paths(device)
-    wanted = {
-        read_ahead: read_ahead_bytes >> 10,
-        background: MAX_BACKGROUND,
-        congestion: MAX_BACKGROUND * 3 // 4,
-    }
-    refused = [(path, value) for path, value in wanted.items() if not _write(path, value)]
-    if refused:
-        commands = "; ".join(f"echo {value} > {path}" for path, value in refused)
+    kib = read_ahead_bytes >> 10
+    if not _write(read_ahead, kib):
         log.warning(
-            "no right to set the kernel's read-ahead to %d KiB: sequential reads will be several "
-            "times slower; as root run: %s",
-            read_ahead_bytes >> 10,
-            commands,
+            "no right to set the kernel's read-ahead: sequential reads will be several times "
+            "slower; as root run: echo %d > %s",
+            kib,
+            read_ahead,
+        )
+    threshold = MAX_BACKGROUND * 3 // 4
+    if not (_write(background, MAX_BACKGROUND) and _write(congestion, threshold)):
+        log.info(
+            "the kernel keeps 12 requests of read-ahead in flight instead of %d, which slows many "
+            "readers at once; as root run: mount -t fusectl fusectl /sys/fs/fuse/connections; "
+            "echo %d > %s; echo %d > %s",
+            MAX_BACKGROUND,
+            MAX_BACKGROUND,
+            background,
+            threshold,
+            congestion,
         )
     return current(device)
 
