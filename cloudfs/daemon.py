@@ -49,7 +49,8 @@ _REQUEST_TASKS_MIN = 8
 _REQUEST_TASKS_MAX = 512
 _DEADLINE_MARGIN_S = 60.0
 _STOP_GRACE_S = 2.0
-_DRAIN_S = 5.0
+_STOP_REPLY_S = 0.5
+_DRAIN_S = 3.0
 _PROBE_BUDGET_S = 10.0
 
 _STORE_EXIT_CODES: tuple[tuple[type[backends.StoreError], ExitCode], ...] = (
@@ -240,7 +241,7 @@ async def _stop_on_signal(mount: _Mount) -> None:
         with trio.move_on_after(_STOP_GRACE_S):
             await mount.watch.wait_idle()
         mount.watch.end_all(errno.EIO)
-        with trio.move_on_after(_STOP_GRACE_S):
+        with trio.move_on_after(_STOP_REPLY_S):
             await mount.watch.wait_idle()
         pyfuse3.terminate()
         await trio.sleep_forever()

@@ -55,6 +55,11 @@ class FetchScheduler:
         """How many blocks wait to be fetched ahead."""
         return sum(len(run.blocks) for lane in self._lanes.values() for run in lane.ahead)
 
+    @property
+    def active(self) -> int:
+        """How many runs are being fetched."""
+        return sum(lane.active for lane in self._lanes.values())
+
     def submit(self, run: Run) -> None:
         """Queue a run whose blocks are planned. Call `pump` afterwards."""
         lane = self._lanes[run.origin]

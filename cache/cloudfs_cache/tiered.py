@@ -65,6 +65,8 @@ class TieredCache:
             may_prefetch=self._may_prefetch,
             start=self._start,
         )
+        self._draining = False
+        self._run_ended = trio.Event()
         self._issued_ahead = 0
         self._used_ahead = 0
         self._delivered = {"memory": 0, Origin.DISK: 0, Origin.STORE: 0}
@@ -173,7 +175,14 @@ class TieredCache:
         return joined
 
     async def drain(self) -> None:
-        """Return once the SSD tier has everything that was fetched. For an orderly end."""
+        """Return once the SSD tier has everything that is being fetched. For an orderly end.
+
+        Nothing is fetched ahead any more from now on.
+        """
+        self._draining = True
+        while self._scheduler.active:
+            self._run_ended = trio.Event()
+            await self._run_ended.wait()
         if self._writeback is not None:
             await self._writeback.wait_drained()
 
@@ -254,7 +263,8 @@ class TieredCache:
         return Run(cached, blocks, origin, demand=any(not block.ahead for block in blocks))
 
     def _may_prefetch(self) -> bool:
-        return self._writeback is None or self._writeback.may_prefetch
+        keeps_up = self._writeback is None or self._writeback.may_prefetch
+        return keeps_up and not self._draining
 
     def _start(self, run: Run) -> None:
         if self._nursery is None:
@@ -280,6 +290,7 @@ class TieredCache:
         finally:
             self._scheduler.finished(run)
             self._scheduler.pump()
+            self._run_ended.set()
 
     async def _fetch_from_disk(self, run: Run) -> None:
         assert self._disk is not None

@@ -18,7 +18,7 @@ from cloudfs.cli.errors import say
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.mountpoints import BusyError
 
-END_S_MOST: Final = 10.0
+END_S_MOST: Final = 20.0
 
 
 @click.command("umount", short_help="End a mount.")

@@ -238,7 +238,9 @@ def test_another_version_of_the_key_is_another_object(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
-def test_a_damaged_block_is_a_miss(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_block_is_a_miss(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def test() -> None:
         wanted = version(blocks=3)
         async with serving(Source(), open_tier(tmp_path)) as cache:
@@ -262,6 +264,7 @@ def test_a_damaged_block_is_a_miss(tmp_path: Path, damage: str) -> None:
         assert fetched == {"flip": {1}, "truncate": {1, 2}, "remove": {0, 1, 2}}[damage]
 
     run(test)
+    assert all("corrupt" in record.message for record in caplog.records)
 
 
 def test_disk_capacity_holds_and_evicted_blocks_come_back(tmp_path: Path) -> None:

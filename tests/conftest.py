@@ -1,0 +1,69 @@
+"""What no test may leave behind: mounts, threads, descriptors, and warnings nobody expected.
+
+Warnings of Python itself (un-awaited coroutines, unclosed files) are errors by pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+_LOGGERS = ("cloudfs", "cloudfs_cache", "cloudfs_backends")
+# Trio keeps worker threads for ten seconds; botocore, hypothesis and fonts keep a few descriptors.
+_IDLE_THREADS = "Trio thread"
+_DESCRIPTORS_SPARE = 8
+
+
+def _mounts(below: str) -> set[str]:
+    """The mounts of this test run: other runs of the machine have their own folders."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+        paths = {line.split()[4] for line in table if " fuse.cloudfs " in line}
+    return {path for path in paths if path.startswith(below)}
+
+
+def _threads() -> set[threading.Thread]:
+    return {t for t in threading.enumerate() if not t.name.startswith(_IDLE_THREADS)}
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(
+    request: pytest.FixtureRequest,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[None]:
+    """Fail the test that leaks, or logs a warning without asserting anything about the log.
+
+    A test that takes `caplog` itself has read the log and answers for it.
+    """
+    folder = str(tmp_path_factory.getbasetemp())
+    mounts, threads, descriptors = _mounts(folder), _threads(), _descriptors()
+    yield
+    unexpected = [
+        record.getMessage()
+        for record in caplog.get_records("call")
+        if record.levelno >= logging.WARNING and record.name.split(".")[0] in _LOGGERS
+    ]
+    if "caplog" not in _asked_for(request):
+        assert unexpected == []
+    assert _mounts(folder) <= mounts
+    leaked = {t for t in _threads() - threads if t.is_alive() and not t.daemon}
+    assert leaked == set()
+    if _descriptors() > descriptors + _DESCRIPTORS_SPARE:
+        gc.collect()
+        assert _descriptors() <= descriptors + _DESCRIPTORS_SPARE
+
+
+def _asked_for(request: pytest.FixtureRequest) -> set[str]:
+    """The fixtures in the test's own signature (this fixture itself takes `caplog`)."""
+    function = getattr(request.node, "function", None)
+    code = getattr(function, "__code__", None)
+    return set(code.co_varnames[: code.co_argcount]) if code is not None else set()
