@@ -7,12 +7,12 @@ miss. After several errors in a row the disk is left alone for a while (see heal
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TypeVar
 
@@ -152,8 +152,6 @@ class DiskTier:
         return result
 
     def _note_error(self, error: OSError, verb: str, version: ObjectVersion) -> None:
-        if error.errno == errno.ENOENT and verb == "read":
-            return
         starts_bypass = self._health.failed(time.monotonic())
         if starts_bypass or self._health.errors == 1:
             log.warning(
@@ -168,13 +166,17 @@ class DiskTier:
     def _note_read(self, held: DiskObject, index: int, *, good: bool, answered: bool) -> None:
         if good:
             self._hits += 1
-            self._policy.used((held.digest, index // EXTENT_BLOCKS))
+            extent = (held.digest, index // EXTENT_BLOCKS)
+            if extent in self._extents:
+                self._policy.used(extent)
         elif answered and index in held.checksums:
             # Still recorded after the read, so it was not evicted meanwhile: the disk is wrong.
             self._corrupt += 1
             del held.checksums[index]
             log.warning(
-                "cache disk: block %d of %r is corrupt: fetched again", index, held.version.key
+                "cache disk: block %d of %r is missing or corrupt: fetched again",
+                index,
+                held.version.key,
             )
 
     def _note_written(self, held: DiskObject, block: Block, checksum: int) -> None:
@@ -203,19 +205,19 @@ class DiskTier:
     async def _evict(self, extent: Extent) -> None:
         digest, number = extent
         self._policy.forget(extent)
-        size = self._extents.pop(extent)
-        last = self._extent_count[digest] == 1
-        if last:
-            del self._extent_count[digest]
-        else:
-            self._extent_count[digest] -= 1
         held = self._loaded.get(digest)
-        self._evictions += 1
-        if held is not None:
-            async with held.lock:
-                await self._erase(digest, number, held, whole=last)
-        else:
-            await self._erase(digest, number, None, whole=last)
+        async with held.lock if held is not None else nullcontext():
+            # Counted under the lock: a write that was under way may have added to the extent.
+            self._policy.forget(extent)
+            size = self._extents.pop(extent, None)
+            if size is None:
+                return  # evicted by the other writer meanwhile
+            self._extent_count[digest] -= 1
+            whole = self._extent_count[digest] == 0
+            if whole:
+                del self._extent_count[digest]
+            self._evictions += 1
+            await self._erase(digest, number, held, whole=whole)
         self._space.release(size)
 
     async def _erase(

@@ -52,9 +52,12 @@ def load_index(path: str, version: ObjectVersion) -> dict[int, int]:
 def read_blocks(
     path: str, first: int, buffers: Sequence[memoryview], lengths: Sequence[int]
 ) -> list[int | None]:
-    """Read adjacent blocks into their buffers; return the checksum of each, None if it is short."""
+    """Read adjacent blocks into their buffers; return checksums, None where it is missing."""
     views = [buffer[: aligned(n)] for buffer, n in zip(buffers, lengths, strict=True)]
-    fd, direct = _open(path, os.O_RDONLY)
+    try:
+        fd, direct = _open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return [None] * len(lengths)
     try:
         try:
             got = _preadv_all(fd, views, first * BLOCK_BYTES)
