@@ -1,0 +1,227 @@
+"""A store in memory that does what a test tells it: a double of the real ones, not a cache.
+
+Everything happens on the trio loop, so a test with a mock clock sees the same order every time.
+Faults are scripted per operation and used up one request each. Nothing is retried or counted as a
+`MeteredStore` would; `requests` is the log of what was asked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict, deque
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import trio
+
+from cloudfs_backends.api import (
+    Capabilities,
+    ListPage,
+    ObjectChangedError,
+    ObjectInfo,
+    ObjectNotFoundError,
+    Sink,
+    StoreError,
+    StoreStatistics,
+    UnavailableError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The request fails with `error` before anything is looked at."""
+
+    error: StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """A `get` delivers `after_bytes` bytes and then fails."""
+
+    after_bytes: int
+    error: StoreError = field(default_factory=lambda: UnavailableError("truncated body"))
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """The request sets `started` and waits for `released` before it goes on."""
+
+    started: trio.Event = field(default_factory=trio.Event)
+    released: trio.Event = field(default_factory=trio.Event)
+
+
+Fault: TypeAlias = Fail | Truncate | Stall
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it came in; `start` and `stop` are 0 unless it is a `get`."""
+
+    operation: str
+    key: str
+    start: int = 0
+    stop: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    data: bytes
+    info: ObjectInfo
+
+
+class MemoryStore:
+    """Objects in a dict; see `ObjectStore` for the contract, from which it departs in one point:
+    sinks are called on the loop thread.
+
+    `latency_s` is slept before each request is answered, `chunk_bytes` is how a body is cut.
+    """
+
+    def __init__(
+        self,
+        url: str = "memory://bucket",
+        *,
+        metadata_in_list: bool = True,
+        latency_s: float = 0.0,
+        chunk_bytes: int = 256 * 1024,
+    ) -> None:
+        self._url = url
+        self._metadata_in_list = metadata_in_list
+        self._objects: dict[str, _Object] = {}
+        self._versions = 0
+        self._script: defaultdict[str, deque[Fault]] = defaultdict(deque)
+        self.latency_s = latency_s
+        self.chunk_bytes = chunk_bytes
+        self.requests: list[Request] = []
+
+    @property
+    def url(self) -> str:
+        """See `ObjectStore.url`."""
+        return self._url
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """As asked for when the store was made."""
+        return Capabilities(metadata_in_list=self._metadata_in_list)
+
+    def put(self, key: str, data: bytes, *, mtime_ns: int = 0) -> ObjectInfo:
+        """Write or overwrite `key`, as another client would; each time gives a new etag."""
+        self._versions += 1
+        info = ObjectInfo(
+            key=key,
+            size=len(data),
+            etag=f'"{self._versions}"',
+            mtime_ns=mtime_ns,
+            has_metadata=True,
+            metadata_mtime=True,
+        )
+        self._objects[key] = _Object(data, info)
+        return info
+
+    def delete(self, key: str) -> None:
+        """Delete `key`, as another client would; raises KeyError when there is none."""
+        del self._objects[key]
+
+    def keys(self) -> list[str]:
+        """Return all keys in order."""
+        return sorted(self._objects, key=_key_order)
+
+    def script(self, operation: str, *faults: Fault) -> None:
+        """Queue faults for the next requests of `head`, `list` or `get`, one each."""
+        self._script[operation].extend(faults)
+
+    def count(self, operation: str) -> int:
+        """Return how many requests of `operation` came in."""
+        return sum(request.operation == operation for request in self.requests)
+
+    async def probe(self) -> None:
+        """See `ObjectStore.probe`; counts as a `list`."""
+        await self.list_page("", limit=1)
+
+    async def head(self, key: str) -> ObjectInfo:
+        """See `ObjectStore.head`."""
+        await self._begin(Request("head", key))
+        return self._find("head", key).info
+
+    async def list_page(
+        self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
+    ) -> ListPage:
+        """See `ObjectStore.list_page`."""
+        await self._begin(Request("list", prefix))
+        matching = (key for key in self.keys() if key.startswith(prefix))
+        names = dict.fromkeys(_cut(key, prefix, delimiter) for key in matching)
+        # A page ends with a name, which is its token; the next page starts behind it.
+        later = [n for n in names if token is None or _key_order(n.text) > _key_order(token)]
+        page = later[:limit]
+        return ListPage(
+            objects=tuple(self._listed(name.text) for name in page if not name.is_prefix),
+            prefixes=tuple(name.text for name in page if name.is_prefix),
+            next_token=page[-1].text if page and len(later) > limit else None,
+        )
+
+    async def get_range(
+        self, key: str, start: int, stop: int, *, etag: str | None, sink: Sink
+    ) -> None:
+        """See `ObjectStore.get_range`."""
+        if not 0 <= start < stop:
+            raise ValueError(f"not a range: [{start}, {stop})")
+        cut = await self._begin(Request("get", key, start, stop))
+        found = self._find("get", key)
+        if etag not in {None, found.info.etag} or stop > found.info.size:
+            raise ObjectChangedError("the object was changed", operation="get", key=key)
+        end = stop if cut is None else min(stop, start + cut.after_bytes)
+        for begin in range(start, end, self.chunk_bytes):
+            sink(memoryview(found.data)[begin : min(begin + self.chunk_bytes, end)])
+            await trio.lowlevel.checkpoint()
+        if cut is not None:
+            raise cut.error
+
+    def statistics(self) -> StoreStatistics:
+        """Nothing is counted here: `MeteredStore` does."""
+        return StoreStatistics(operations={}, last_error=None)
+
+    async def aclose(self) -> None:
+        """See `ObjectStore.aclose`."""
+        await trio.lowlevel.checkpoint()
+
+    async def _begin(self, request: Request) -> Truncate | None:
+        """Log the request and let its fault happen; return what will happen to its body."""
+        self.requests.append(request)
+        script = self._script[request.operation]
+        fault = script.popleft() if script else None
+        await trio.sleep(self.latency_s)
+        if isinstance(fault, Fail):
+            raise fault.error
+        if isinstance(fault, Stall):
+            fault.started.set()
+            await fault.released.wait()
+        return fault if isinstance(fault, Truncate) else None
+
+    def _find(self, operation: str, key: str) -> _Object:
+        found = self._objects.get(key)
+        if found is None:
+            raise ObjectNotFoundError("no such key", operation=operation, key=key)
+        return found
+
+    def _listed(self, key: str) -> ObjectInfo:
+        info = self._objects[key].info
+        if self._metadata_in_list:
+            return info
+        return replace(info, has_metadata=False, metadata_mtime=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _ListedName:
+    text: str
+    is_prefix: bool
+
+
+def _cut(key: str, prefix: str, delimiter: str) -> _ListedName:
+    """Return what a listing shows for `key`: itself or the common prefix it is in."""
+    rest = key[len(prefix) :]
+    if not delimiter or delimiter not in rest:
+        return _ListedName(key, is_prefix=False)
+    return _ListedName(prefix + rest[: rest.index(delimiter)] + delimiter, is_prefix=True)
+
+
+def _key_order(key: str) -> bytes:
+    return os.fsencode(key)

@@ -1,0 +1,40 @@
+"""The worker threads of one store: where everything that blocks runs.
+
+Two limiters, so that a flood of downloads never keeps a lookup waiting. This module does not know
+what the work is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import trio
+
+METADATA_THREADS = 16
+
+T = TypeVar("T")
+
+
+class WorkerThreads:
+    """Runs blocking calls off the loop. Created anywhere, used from the trio loop only.
+
+    A cancelled call is abandoned: its thread goes on and keeps its place until the call returns,
+    so that no more than the limit ever run.
+    """
+
+    def __init__(self, data_threads: int) -> None:
+        self.data = trio.CapacityLimiter(data_threads)
+        self.metadata = trio.CapacityLimiter(METADATA_THREADS)
+
+    async def run_data(self, work: Callable[[], T]) -> T:
+        """Run `work`, which moves the bytes of an object."""
+        return await trio.to_thread.run_sync(
+            work, thread_name="cloudfs-data", abandon_on_cancel=True, limiter=self.data
+        )
+
+    async def run_metadata(self, work: Callable[[], T]) -> T:
+        """Run `work`, which asks for names or attributes."""
+        return await trio.to_thread.run_sync(
+            work, thread_name="cloudfs-meta", abandon_on_cancel=True, limiter=self.metadata
+        )
