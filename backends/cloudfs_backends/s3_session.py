@@ -1,8 +1,8 @@
-"""The two clients of one S3 bucket: botocore's for names and identity, obstore's for bytes.
+"""The two clients of one S3 bucket: boto3's for names and identity, obstore's for bytes.
 
-botocore alone decides about credentials, region, endpoint and addressing style. obstore is then
-built from where botocore's LIST really went and from botocore's credentials, so that the two can
-never talk to different places. This module knows no keys but the listed prefix.
+boto3 (with botocore below it) alone decides about credentials, region, endpoint and addressing
+style. obstore is then built from where the SDK's LIST really went and from the SDK's credentials,
+so that the two can never talk to different places. This module knows no keys but the listed prefix.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import boto3
 import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
@@ -103,7 +104,7 @@ class S3Session:
 
     def _get_client(self) -> Any:
         if self._client is None:
-            self._client = self._session.create_client(
+            self._client = boto3.Session(botocore_session=self._session).client(
                 "s3",
                 region_name=self._configured_region(),
                 endpoint_url=self._options.endpoint_url,
