@@ -93,7 +93,7 @@ async def _serve(settings: MountSettings, on_ready: Callable[[], None]) -> None:
     started_at = time.monotonic()
     store = await _open_store(settings)
     disk = await _open_disk(settings, store.url)
-    memory = MemoryTier(settings.memory_limit)
+    memory = MemoryTier(settings.memory_limit, staging=disk is not None)
     cache = TieredCache(partial(_fetch, store), memory, disk, max_downloads=settings.max_downloads)
     metrics = RequestMetrics()
     watch = RequestWatch(settings.retry_budget + _DEADLINE_MARGIN_S)

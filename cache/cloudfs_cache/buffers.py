@@ -28,6 +28,11 @@ class BufferPool:
         return len(self._free) + self.capacity - self._made
 
     @property
+    def idle(self) -> int:
+        """How many buffers are free and were used before: taking one touches no fresh memory."""
+        return len(self._free)
+
+    @property
     def used(self) -> int:
         """How many buffers are out."""
         return self._made - len(self._free)

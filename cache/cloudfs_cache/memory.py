@@ -14,12 +14,20 @@ from cloudfs_cache.blocks import Block
 from cloudfs_cache.buffers import BufferPool
 
 MEMORY_LIMIT_MIN_BYTES = 64 * BLOCK_BYTES
+# Enough to answer files that are opened twice in a row; first touches of fresh memory are what a
+# larger number would cost.
+_SPENT_KEPT = 32
 
 
 class MemoryTier:
-    """Buffers and their recency. Blocks with `pins` are in no queue and cannot be evicted."""
+    """Buffers and their recency. Blocks with `pins` are in no queue and cannot be evicted.
 
-    def __init__(self, capacity_bytes: int) -> None:
+    With `staging`, another tier below keeps what was read: then blocks that were handed over are
+    recycled before fresh memory is touched, and the limit is only used up by what is in flight.
+    """
+
+    def __init__(self, capacity_bytes: int, *, staging: bool = False) -> None:
+        self._staging = staging
         self._pool = BufferPool(max(capacity_bytes, MEMORY_LIMIT_MIN_BYTES) // BLOCK_BYTES)
         self._reserve = max(4, self._pool.capacity // 8)
         self._spent: OrderedDict[Block, None] = OrderedDict()
@@ -41,7 +49,9 @@ class MemoryTier:
         """
         if not demand and self._room() <= self._reserve:
             return None
-        if self._pool.available == 0:
+        if self._staging and not self._pool.idle and len(self._spent) > _SPENT_KEPT:
+            self._evict_first((self._spent,))
+        elif self._pool.available == 0:
             queues = (self._spent, self._read, self._ahead) if demand else (self._spent, self._read)
             self._evict_first(queues)
         return self._pool.take()
