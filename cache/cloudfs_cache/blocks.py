@@ -15,6 +15,7 @@ from collections.abc import Callable
 import trio
 
 from cloudfs_cache.api import ObjectVersion, Origin
+from cloudfs_cache.buffers import BlockBuffer
 from cloudfs_cache.disk_object import DiskObject
 
 
@@ -46,7 +47,7 @@ class Block:
         self.index = index
         self.length = length
         self.ahead = ahead
-        self.buffer: memoryview | None = None
+        self.buffer: BlockBuffer | None = None
         self.ready = 0
         self.delivered = 0
         self.pins = 0
@@ -92,7 +93,7 @@ class Block:
         """
         assert self.buffer is not None
         assert stop <= self.ready
-        return self.buffer[start:stop]
+        return self.buffer.view[start:stop]
 
     def _wake(self, chosen: Callable[[int], bool]) -> None:
         waiting = []

@@ -8,10 +8,24 @@ that was taken may be written by the one worker thread it was handed to.
 from __future__ import annotations
 
 import mmap
+from dataclasses import dataclass
 
 from cloudfs_cache.api import BLOCK_BYTES
 
 _ARENA_BUFFERS = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockBuffer:
+    """BLOCK_BYTES of an arena, from byte `offset` of it; `view` is exactly these bytes."""
+
+    arena: memoryview
+    offset: int
+    view: memoryview
+
+    def precedes(self, other: BlockBuffer) -> bool:
+        """The other buffer begins where this one ends: one view can span both."""
+        return self.arena is other.arena and self.offset + BLOCK_BYTES == other.offset
 
 
 class BufferPool:
@@ -20,7 +34,7 @@ class BufferPool:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._made = 0
-        self._free: list[memoryview] = []
+        self._free: list[BlockBuffer] = []
 
     @property
     def available(self) -> int:
@@ -37,7 +51,7 @@ class BufferPool:
         """How many buffers are out."""
         return self._made - len(self._free)
 
-    def take(self) -> memoryview | None:
+    def take(self) -> BlockBuffer | None:
         """Return a buffer with undefined content, or None when all are out.
 
         The most recently returned one comes first: its pages are the warmest.
@@ -46,7 +60,7 @@ class BufferPool:
             self._map_arena()
         return self._free.pop() if self._free else None
 
-    def give_back(self, buffer: memoryview) -> None:
+    def give_back(self, buffer: BlockBuffer) -> None:
         """Return a buffer that nobody reads or writes any more."""
         self._free.append(buffer)
 
@@ -54,9 +68,10 @@ class BufferPool:
         count = min(_ARENA_BUFFERS, self.capacity - self._made)
         if count <= 0:
             return
-        # The memoryviews keep the mapping alive: no reference to the mmap itself is needed.
-        view = memoryview(mmap.mmap(-1, count * BLOCK_BYTES, mmap.MAP_PRIVATE))
-        self._free.extend(
-            view[i * BLOCK_BYTES : (i + 1) * BLOCK_BYTES] for i in reversed(range(count))
-        )
+        # The views keep the mapping alive: no reference to the mmap itself is needed.
+        arena = memoryview(mmap.mmap(-1, count * BLOCK_BYTES, mmap.MAP_PRIVATE))
+        # Taken from the end of the list, so in the order of addresses: the blocks of a run then
+        # mostly lie side by side, and a read that spans two of them needs no copy.
+        for offset in reversed(range(0, count * BLOCK_BYTES, BLOCK_BYTES)):
+            self._free.append(BlockBuffer(arena, offset, arena[offset : offset + BLOCK_BYTES]))
         self._made += count

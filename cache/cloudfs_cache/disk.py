@@ -78,7 +78,7 @@ class DiskTier:
     async def read(self, held: DiskObject, blocks: Sequence[Block]) -> list[bool]:
         """Fill the buffers of adjacent blocks; say which of them now hold sound bytes."""
         first = blocks[0].index
-        buffers = [block.buffer for block in blocks if block.buffer is not None]
+        buffers = [block.buffer.view for block in blocks if block.buffer is not None]
         lengths = [block.length for block in blocks]
         read = partial(disk_io.read_blocks, held.data_path, first, buffers, lengths)
         found = await self._guard(read, "read", held.version) if self.usable else None
@@ -102,7 +102,7 @@ class DiskTier:
             disk_io.write_blocks,
             held,
             first,
-            [block.buffer for block in blocks if block.buffer is not None],
+            [block.buffer.view for block in blocks if block.buffer is not None],
             [block.length for block in blocks],
         )
         async with held.lock:

@@ -23,7 +23,7 @@ class RunFiller:
 
     def __init__(self, blocks: Sequence[Block]) -> None:
         self._blocks = blocks
-        self._buffers = [block.buffer for block in blocks]
+        self._views = [block.buffer.view for block in blocks if block.buffer is not None]
         self._lengths = [block.length for block in blocks]
         self._token = trio.lowlevel.current_trio_token()
         self._current = 0
@@ -42,9 +42,7 @@ class RunFiller:
         while rest:
             room = self._lengths[self._current] - self._filled
             part = rest[:room]
-            buffer = self._buffers[self._current]
-            assert buffer is not None
-            buffer[self._filled : self._filled + len(part)] = part
+            self._views[self._current][self._filled : self._filled + len(part)] = part
             self._filled += len(part)
             self._received += len(part)
             rest = rest[len(part) :]

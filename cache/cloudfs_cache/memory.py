@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 from cloudfs_cache.api import BLOCK_BYTES, MemoryStatistics
 from cloudfs_cache.blocks import Block
-from cloudfs_cache.buffers import BufferPool
+from cloudfs_cache.buffers import BlockBuffer, BufferPool
 
 MEMORY_LIMIT_MIN_BYTES = 64 * BLOCK_BYTES
 # Enough to answer files that are opened twice in a row; first touches of fresh memory are what a
@@ -42,7 +42,7 @@ class MemoryTier:
         """How many blocks fit in all."""
         return self._pool.capacity
 
-    def take(self, *, demand: bool) -> memoryview | None:
+    def take(self, *, demand: bool) -> BlockBuffer | None:
         """Return a buffer, evicting a block if need be; None when nothing may be evicted.
 
         A prefetch leaves a reserve for readers that wait, and never evicts what was fetched ahead.
@@ -56,7 +56,7 @@ class MemoryTier:
             self._evict_first(queues)
         return self._pool.take()
 
-    def give_back(self, buffer: memoryview) -> None:
+    def give_back(self, buffer: BlockBuffer) -> None:
         """Return the buffer of a block that failed or was dropped."""
         self._pool.give_back(buffer)
 

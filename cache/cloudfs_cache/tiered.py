@@ -9,7 +9,8 @@ caller's policy; where they come from and in which order is decided here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeGuard
 
 import trio
 
@@ -126,15 +127,10 @@ class TieredCache:
             if block is None or block.ready < stop:
                 return None
             return self._deliver(block, start, stop)
-        spans = [
-            (i, start if i == first else 0, stop if i == last else BLOCK_BYTES)
-            for i in range(first, last + 1)
-        ]
-        for index, _, end in spans:
-            block = cached.blocks.get(index)
-            if block is None or block.ready < end:
-                return None
-        return b"".join(self._deliver(cached.blocks[i], a, b) for i, a, b in spans)
+        blocks = [cached.blocks.get(index) for index in range(first, last + 1)]
+        if not _all_ready(blocks, stop):
+            return None
+        return self._deliver_span(blocks, start, stop)
 
     def request(self, cached: CachedObject, demand: range, ahead: range, run_blocks: int) -> None:
         """Plan what is missing of both ranges of block indices, demand first.
@@ -164,15 +160,11 @@ class TieredCache:
             start = offset - first * BLOCK_BYTES
             block = await self._ready_block(cached, first, start + size)
             return self._deliver(block, start, start + size)
-        # Copied block by block: holding the first one back while waiting for the next could leave
-        # all readers waiting for buffers that other readers hold.
-        joined = bytearray()
-        while len(joined) < size:
-            index, start = divmod(offset + len(joined), BLOCK_BYTES)
-            stop = min(BLOCK_BYTES, start + size - len(joined))
-            block = await self._ready_block(cached, index, stop)
-            joined += self._deliver(block, start, stop)
-        return joined
+        for index in range(first, last):
+            await self._ready_block(cached, index, BLOCK_BYTES)
+        await self._ready_block(cached, last, offset + size - last * BLOCK_BYTES)
+        data = self.read_nowait(cached, offset, size)
+        return data if data is not None else await self._read_piecewise(cached, offset, size)
 
     async def drain(self) -> None:
         """Return once the SSD tier has everything that is being fetched. For an orderly end.
@@ -223,6 +215,35 @@ class TieredCache:
             await block.wait_ready(needed)
             if block.buffer is not None:
                 return block
+
+    async def _read_piecewise(self, cached: CachedObject, offset: int, size: int) -> Buffer:
+        """Copy block by block, when memory is too scarce for them to be there at once.
+
+        Holding the first block back while waiting for the next could leave all readers waiting for
+        buffers that other readers hold.
+        """
+        joined = bytearray()
+        while len(joined) < size:
+            index, start = divmod(offset + len(joined), BLOCK_BYTES)
+            stop = min(BLOCK_BYTES, start + size - len(joined))
+            block = await self._ready_block(cached, index, stop)
+            joined += self._deliver(block, start, stop)
+        return joined
+
+    def _deliver_span(self, blocks: Sequence[Block], start: int, stop: int) -> Buffer:
+        """The bytes from `start` of the first block to `stop` of the last one, which are ready.
+
+        One view when the buffers lie side by side, else a copy.
+        """
+        views = [self._deliver(blocks[0], start, BLOCK_BYTES)]
+        views += [self._deliver(block, 0, BLOCK_BYTES) for block in blocks[1:-1]]
+        views.append(self._deliver(blocks[-1], 0, stop))
+        head, tail = blocks[0].buffer, blocks[-1].buffer
+        assert head is not None
+        assert tail is not None
+        if len(blocks) == 2 and head.precedes(tail):
+            return head.arena[head.offset + start : tail.offset + stop]
+        return b"".join(views)
 
     def _deliver(self, block: Block, start: int, stop: int) -> memoryview:
         fresh = max(0, stop - max(start, block.delivered))
@@ -341,3 +362,13 @@ class TieredCache:
             if block.buffer is not None:
                 self._memory.give_back(block.buffer)
                 block.buffer = None
+
+
+def _all_ready(blocks: Sequence[Block | None], stop: int) -> TypeGuard[Sequence[Block]]:
+    """All blocks are in memory up to their end, the last one up to byte `stop`."""
+    *whole, last = blocks
+    return (
+        last is not None
+        and last.ready >= stop
+        and all(block is not None and block.full for block in whole)
+    )
