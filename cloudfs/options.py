@@ -1,8 +1,7 @@
 """The one table of mount options.
 
 Flags, `CLOUDFS_*` variables, TOML keys, `-o` words, the help and docs/options.md all come from
-`OPTIONS`. This module does not know where a value came
-from, nor what the mount does with it.
+`OPTIONS`. This module does not know where a value came from, nor what the mount does with it.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 
 from cloudfs import units
 from cloudfs.units import GIB, MIB
@@ -54,9 +54,14 @@ def _parse_path(text: str) -> Path:
 
 
 def _parse_endpoint(text: str) -> str:
-    scheme, separator, host = text.partition("://")
-    if scheme not in {"http", "https"} or not separator or not host:
-        raise ValueError("write an address such as https://s3.example.com")
+    problem = "write an address such as https://s3.example.com or http://127.0.0.1:9000"
+    try:
+        parts = urlsplit(text)
+        whole = parts.port is not None or not parts.netloc.endswith(":")
+    except ValueError:
+        raise ValueError(problem) from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not whole:
+        raise ValueError(problem)
     return text
 
 
