@@ -268,12 +268,16 @@ def _canonical_url(url: str) -> str:
 
 
 def _check_outside_mount(settings: MountSettings) -> None:
-    """Refuse files of the daemon inside its own mount: it would wait for itself."""
+    """Refuse places that lie in each other: the daemon would wait for itself."""
+    mountpoint = settings.mountpoint
     cache_dir = settings.cache_dir or derive.cache_directory()
     for flag, path in (("--cache-dir", cache_dir), ("--log-file", settings.log_file)):
-        if path is None:
-            continue
-        real = mountpoints.canonical(path)
-        if real == settings.mountpoint or settings.mountpoint in real.parents:
+        if path is not None and mountpoints.canonical(path).is_relative_to(mountpoint):
             message = f"{flag} {path} lies inside the mountpoint: choose a place outside of it"
+            raise UserError(ExitCode.USAGE, message)
+    url = urls.parse_url(settings.url)
+    folder = Path(url.bucket) if url.scheme == urls.FILE else None
+    for name, path in (("the cache directory", cache_dir), ("the folder it shows", folder)):
+        if path is not None and mountpoint.is_relative_to(mountpoints.canonical(path)):
+            message = f"the mountpoint {mountpoint} lies inside {name} {path}: choose another one"
             raise UserError(ExitCode.USAGE, message)

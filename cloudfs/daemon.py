@@ -168,19 +168,19 @@ async def _open_store(settings: MountSettings) -> backends.ObjectStore:
     policy = RetryPolicy(budget_s=settings.retry_budget)
     try:
         store = open_store(settings.url, options, policy)
-        await _probe(store)
+        await _probe(store, settings.endpoint_url or settings.url)
     except backends.StoreError as error:
         code = next(code for kind, code in _STORE_EXIT_CODES if isinstance(error, kind))
         raise UserError(code, f"{settings.url}: {error}: {error.advice}") from error
     return store
 
 
-async def _probe(store: backends.ObjectStore) -> None:
+async def _probe(store: backends.ObjectStore, place: str) -> None:
     """Probe within a bound that suits a person who waits for the command."""
     with trio.move_on_after(_PROBE_BUDGET_S) as scope:
         await store.probe()
     if scope.cancelled_caught:
-        raise backends.UnavailableError(f"no answer within {_PROBE_BUDGET_S:.0f} s")
+        raise backends.UnavailableError(f"no answer from {place} within {_PROBE_BUDGET_S:.0f} s")
 
 
 async def _open_disk(settings: MountSettings, store_url: str) -> DiskTier | None:

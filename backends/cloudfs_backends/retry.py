@@ -124,6 +124,7 @@ class RetryingStore:
         self._retries: Counter[str] = Counter()
         self._logged_at = -_LOG_INTERVAL_S
         self._unlogged = 0
+        self._worked = False
 
     @property
     def url(self) -> str:
@@ -209,11 +210,13 @@ class RetryingStore:
     ) -> T:
         """Make the request until it succeeds, cannot pass, or the episode is over."""
         try:
-            return await episode.attempt(request)
+            result = await episode.attempt(request)
         except StoreError as error:
             if not (error.retryable and may_repeat()):
                 raise
-            return await self._run_again(operation, request, episode, may_repeat, error)
+            result = await self._run_again(operation, request, episode, may_repeat, error)
+        self._worked = True
+        return result
 
     async def _run_again(
         self,
@@ -256,7 +259,9 @@ class RetryingStore:
             return
         error = state.outcome.exception() if state.outcome else None
         reason = error.describe() if isinstance(error, StoreError) else error
-        _log.info(
+        # Before anything has worked it is the start-up that fails, and its error says it all.
+        _log.log(
+            logging.INFO if self._worked else logging.DEBUG,
             "retry in %.2f s: %s (%d earlier retries not logged)",
             state.upcoming_sleep,
             reason,

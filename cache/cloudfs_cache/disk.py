@@ -217,6 +217,7 @@ class DiskTier:
             if whole:
                 del self._extent_count[digest]
             self._evictions += 1
+            log.debug("cache disk: evict extent %d of %s, %d bytes", number, digest, size)
             await self._erase(digest, number, held, whole=whole)
         self._space.release(size)
 

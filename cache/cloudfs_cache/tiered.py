@@ -295,6 +295,12 @@ class TieredCache:
         self._nursery.start_soon(self._execute, run)
 
     async def _execute(self, run: Run) -> None:
+        first, count = run.blocks[0].index, len(run.blocks)
+        why = "a reader" if run.demand else "read-ahead"
+        log.debug(
+            "blocks %d+%d of %r from %s for %s",
+            first, count, run.owner.version.key, run.origin.value, why,
+        )  # fmt: skip
         try:
             if run.origin is Origin.DISK:
                 await self._fetch_from_disk(run)

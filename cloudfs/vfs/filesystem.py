@@ -6,6 +6,7 @@ decodes, calls and encodes. Raises the errors of vfs.errors and of the store.
 
 from __future__ import annotations
 
+import logging
 import os
 
 from cloudfs.prefetch.window import ReadAheadWindow
@@ -22,6 +23,8 @@ from cloudfs.vfs.tree import Tree
 from cloudfs_backends.api import ObjectChangedError, ObjectNotFoundError, ObjectStore
 from cloudfs_cache.api import Buffer, ObjectVersion
 from cloudfs_cache.tiered import TieredCache
+
+log = logging.getLogger(__name__)
 
 ETAG_XATTR = b"user.cloudfs.etag"
 CACHED_XATTR = b"user.cloudfs.cached"
@@ -79,6 +82,7 @@ class FileSystem:
         except BaseException:
             self.tree.inodes.closed(inode)
             raise
+        log.debug("open %r, etag %s, %d bytes", inode.key, version.etag, version.size)
         window = ReadAheadWindow(version.size, self._read_ahead_bytes)
         return self._files.add(FileHandle(inode, cached, window, bool(flags & os.O_DIRECT)))
 

@@ -44,12 +44,11 @@ class HiddenNames:
 
     def note(self, key: str, reason: str) -> None:
         """Count a hidden key; the same key is counted and logged once."""
-        if key in self._seen:
+        if key in self._seen or len(self._seen) >= _REMEMBERED_MAX:
             return
         self.count += 1
-        if len(self._seen) < _REMEMBERED_MAX:
-            self._seen.add(key)
-            log.warning("key %r is hidden: a path cannot name it (%s)", key, reason)
+        self._seen.add(key)
+        log.warning("key %r is hidden: a path cannot name it (%s)", key, reason)
 
 
 def build(prefix: str, pages: Iterable[ListPage], hidden: HiddenNames, now: float) -> Listing:

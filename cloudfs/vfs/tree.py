@@ -7,6 +7,7 @@ listing of each directory) and the names that were not there.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import OrderedDict
@@ -22,13 +23,16 @@ from cloudfs.vfs.errors import NoSuchEntryError, NotADirectoryEntryError
 from cloudfs.vfs.inodes import Inode, InodeTable
 from cloudfs.vfs.listing import Entry, HiddenNames, Listing
 from cloudfs.vfs.singleflight import SingleFlight
-from cloudfs_backends.api import ListPage, ObjectInfo, ObjectNotFoundError, ObjectStore
+from cloudfs_backends.api import ListPage, ObjectInfo, ObjectNotFoundError, ObjectStore, StoreError
 
-_NEGATIVE_MAX = 65_536
+log = logging.getLogger(__name__)
+
+_ABSENCES_MAX = 65_536
 _METADATA_PROBES = 8
 _REVALIDATE_GRACE_S = 1.0
 
-Answer = TypeVar("Answer")
+First = TypeVar("First")
+Second = TypeVar("Second")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,15 @@ class FreshnessPolicy:
 
     metadata_ttl_s: float
     negative_ttl_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Absence:
+    """A name that was found missing or changed at `noted_at`; nobody is asked about it until
+    `believed_until`, and nothing older brings it back (seconds of the tree's clock)."""
+
+    noted_at: float
+    believed_until: float
 
 
 class Tree:
@@ -57,8 +70,8 @@ class Tree:
         self._policy = policy
         self._on_superseded = on_superseded
         self._clock = clock
-        self._negative: OrderedDict[tuple[int, bytes], float] = OrderedDict()
-        self._entry_flights: SingleFlight[Entry] = SingleFlight(nursery)
+        self._absences: OrderedDict[tuple[int, bytes], _Absence] = OrderedDict()
+        self._entry_flights: SingleFlight[tuple[Entry, float]] = SingleFlight(nursery)
         self._list_flights: SingleFlight[Listing] = SingleFlight(nursery)
         self._metadata_mtimes = store.capabilities.metadata_in_list
         self._probes_left = 0 if store.capabilities.metadata_in_list else _METADATA_PROBES
@@ -91,11 +104,13 @@ class Tree:
             return known
         key = parent.key + names.to_part(name)
         try:
-            entry = await self._entry_flights.do((parent.ino, name), lambda: self._ask(key, name))
+            entry, asked_at = await self._entry_flights.do(
+                (parent.ino, name), lambda: self._ask(key, name)
+            )
         except NoSuchEntryError:
             self._note_missing(parent, name)
             raise
-        return self.enter(parent, entry, self._clock())
+        return self.enter(parent, entry, asked_at)
 
     async def listing(self, directory: Inode) -> Listing:
         """Return all entries of a directory. Raises NoSuchEntryError when it is gone."""
@@ -111,7 +126,11 @@ class Tree:
 
         What is known from a later moment is not undone: an open directory shows old entries.
         """
-        self._negative.pop((parent.ino, entry.name), None)
+        absence = self._absences.get((parent.ino, entry.name))
+        if absence is not None and absence.noted_at > checked_at:
+            checked_at = -math.inf
+        else:
+            self._absences.pop((parent.ino, entry.name), None)
         before = parent.children.get(entry.name)
         if before is not None and before.checked_at > checked_at:
             return before
@@ -128,13 +147,13 @@ class Tree:
         parent = inode.parent
         assert parent is not None
         try:
-            entry = await self._entry_flights.do(
+            entry, asked_at = await self._entry_flights.do(
                 (parent.ino, inode.name), lambda: self._ask(inode.key, inode.name)
             )
         except NoSuchEntryError:
             self.mark_changed(inode)
             return
-        self.enter(parent, entry, self._clock())
+        self.inodes.drop_unreferenced(self.enter(parent, entry, asked_at))
 
     async def revalidate(self, inode: Inode) -> None:
         """`refresh` when the last answer is older than the TTL."""
@@ -148,6 +167,7 @@ class Tree:
             return
         if inode.parent is not None:
             inode.parent.listing = None
+            self._note_absence(inode.parent, inode.name, believed_s=0.0)
         self.inodes.supersede(inode)
         self._on_superseded(inode)
 
@@ -172,8 +192,8 @@ class Tree:
                 return self.enter(parent, entry, found.listed_at)
             if now - found.listed_at < self._policy.negative_ttl_s:
                 raise NoSuchEntryError(name)
-        missing_until = self._negative.get((parent.ino, name))
-        if missing_until is not None and now < missing_until:
+        absence = self._absences.get((parent.ino, name))
+        if absence is not None and now < absence.believed_until:
             raise NoSuchEntryError(name)
         return None
 
@@ -188,23 +208,34 @@ class Tree:
         child = parent.children.get(name)
         if child is not None:
             self.mark_changed(child)
-        self._negative[(parent.ino, name)] = self._clock() + self._policy.negative_ttl_s
-        while len(self._negative) > _NEGATIVE_MAX:
-            self._negative.popitem(last=False)
+        self._note_absence(parent, name, believed_s=self._policy.negative_ttl_s)
 
-    async def _ask(self, key: str, name: bytes) -> Entry:
+    def _note_absence(self, parent: Inode, name: bytes, *, believed_s: float) -> None:
+        now = self._clock()
+        self._absences[(parent.ino, name)] = _Absence(now, now + believed_s)
+        while len(self._absences) > _ABSENCES_MAX:
+            self._absences.popitem(last=False)
+
+    async def _ask(self, key: str, name: bytes) -> tuple[Entry, float]:
         """Ask for the object and for anything below it at once; a directory wins."""
+        asked_at = self._clock()
+        log.debug("asking for %r", key)
         info, page = await _both(
             lambda: self._head(key),
             lambda: self._store.list_page(key + "/", limit=1),
         )
+        if isinstance(page, Exception):
+            raise page
         if page.objects or page.prefixes:
-            if info is not None:
+            # A refused HEAD does not matter here: an identity may list what it cannot read.
+            if isinstance(info, ObjectInfo):
                 self.hidden.note(key, "a directory has the same name")
-            return Entry(name, None)
+            return Entry(name, None), asked_at
+        if isinstance(info, Exception):
+            raise info
         if info is None:
             raise NoSuchEntryError(name)
-        return Entry(name, info)
+        return Entry(name, info), asked_at
 
     async def _head(self, key: str) -> ObjectInfo | None:
         try:
@@ -215,6 +246,8 @@ class Tree:
         return info
 
     async def _list(self, directory: Inode) -> Listing:
+        asked_at = self._clock()
+        log.debug("listing %r", directory.key)
         pages: list[ListPage] = []
         token: str | None = None
         while not pages or token is not None:
@@ -224,7 +257,7 @@ class Tree:
         if directory is not self.inodes.root and not any(p.objects or p.prefixes for p in pages):
             self.mark_changed(directory)
             raise NoSuchEntryError(directory.name)
-        found = listings.build(directory.key, pages, self.hidden, self._clock())
+        found = listings.build(directory.key, pages, self.hidden, asked_at)
         await self._probe_metadata(found)
         directory.listing = found
         self._supersede_changed(directory, found)
@@ -237,38 +270,38 @@ class Tree:
         sample = next((entry for entry in found.entries if entry.info is not None), None)
         if sample is not None and sample.info is not None:
             self._probes_left -= 1
-            await self._head(sample.info.key)
+            try:
+                await self._head(sample.info.key)
+            except StoreError as error:
+                log.debug("cannot look for an mtime: %s", error.describe())
 
     def _supersede_changed(self, directory: Inode, found: Listing) -> None:
         for name, child in list(directory.children.items()):
             entry = found.by_name.get(name)
-            if entry is None:
+            if entry is not None:
+                self.inodes.drop_unreferenced(self.enter(directory, entry, found.listed_at))
+            elif child.checked_at <= found.listed_at:
                 self.inodes.supersede(child)
                 self._on_superseded(child)
-            else:
-                self.enter(directory, entry, found.listed_at)
 
 
 async def _both(
-    first: Callable[[], Awaitable[Answer]], second: Callable[[], Awaitable[ListPage]]
-) -> tuple[Answer, ListPage]:
-    """Run two requests at once; raise the first one's error before the second's."""
-    answers: list[Answer] = []
-    pages: list[ListPage] = []
-    errors: list[Exception] = []
+    first: Callable[[], Awaitable[First]], second: Callable[[], Awaitable[Second]]
+) -> tuple[First | Exception, Second | Exception]:
+    """Run two requests at once; an error is returned as the value of its request."""
+    seconds: list[Second | Exception] = []
 
     async def run_second() -> None:
-        try:
-            pages.append(await second())
-        except Exception as error:  # raised below, outside of an exception group
-            errors.append(error)
+        seconds.append(await _settled(second))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run_second)
-        try:
-            answers.append(await first())
-        except Exception as error:
-            errors.insert(0, error)
-    if errors:
-        raise errors[0]
-    return answers[0], pages[0]
+        answer = await _settled(first)
+    return answer, seconds[0]
+
+
+async def _settled(work: Callable[[], Awaitable[First]]) -> First | Exception:
+    try:
+        return await work()
+    except Exception as error:
+        return error
