@@ -1,0 +1,1 @@
+"""Benchmarks of reading through a mount, against the store's ceiling and the disk itself."""
