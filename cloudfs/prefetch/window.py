@@ -20,6 +20,9 @@ _INITIAL_BYTES = 2 << 20
 _SLACK_BYTES = 4 << 20
 _STREAMS_MAX = 8
 _PARALLEL = 4
+# A window doubles when a quarter of it was read: the first megabytes of a large file are then
+# fetched by enough connections to fill the link within a few round trips.
+_GROW_AFTER = 4
 _RUN_BYTES_MIN = 1 << 20
 _RUN_BYTES_MAX = 8 << 20
 
@@ -106,7 +109,7 @@ class ReadAheadWindow:
         stream.position = end
         if stream.window == 0:
             stream.window, stream.grown_at = _INITIAL_BYTES, end
-        elif end - stream.grown_at >= stream.window // 2:
+        elif end - stream.grown_at >= stream.window // _GROW_AFTER:
             stream.window, stream.grown_at = stream.window * 2, end
         stream.issued = max(stream.issued, end)
 

@@ -24,8 +24,8 @@ class Inode:
 
     `lookups` counts the kernel's references, `opens` the open handles, `checked_at` is when the
     store last confirmed it (seconds of the loop's clock). `superseded` says that the name now
-    stands for something else. A directory has its last `listing`, and in `children` the inodes of
-    those entries that the kernel knows.
+    stands for something else. A directory has its last `listing`, in `asked` how many of its names
+    were asked for since, and in `children` the inodes of those entries that the kernel knows.
     """
 
     ino: int
@@ -39,6 +39,7 @@ class Inode:
     superseded: bool = False
     children: dict[bytes, Inode] = field(default_factory=dict)
     listing: Listing | None = None
+    asked: int = 0
 
     @property
     def is_directory(self) -> bool:

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 _ABSENCES_MAX = 65_536
 _METADATA_PROBES = 8
+_LOOKUPS_BEFORE_LISTING = 8
+_AHEAD_PAGES_MAX = 20
 _REVALIDATE_GRACE_S = 1.0
 
 First = TypeVar("First")
@@ -52,6 +54,10 @@ class _Absence:
     believed_until: float
 
 
+class _TooLargeError(Exception):
+    """A directory has more pages than are worth listing before anybody asks for it."""
+
+
 class Tree:
     """The directory tree of one store. `on_superseded` hears of names that changed meaning."""
 
@@ -68,6 +74,7 @@ class Tree:
         self.hidden = HiddenNames()
         self._store = store
         self._policy = policy
+        self._nursery = nursery
         self._on_superseded = on_superseded
         self._clock = clock
         self._absences: OrderedDict[tuple[int, bytes], _Absence] = OrderedDict()
@@ -102,10 +109,9 @@ class Tree:
         known = self._believed(parent, name)
         if known is not None:
             return known
-        key = parent.key + names.to_part(name)
         try:
             entry, asked_at = await self._entry_flights.do(
-                (parent.ino, name), lambda: self._ask(key, name)
+                (parent.ino, name), lambda: self._ask(parent, name)
             )
         except NoSuchEntryError:
             self._note_missing(parent, name)
@@ -148,7 +154,7 @@ class Tree:
         assert parent is not None
         try:
             entry, asked_at = await self._entry_flights.do(
-                (parent.ino, inode.name), lambda: self._ask(inode.key, inode.name)
+                (parent.ino, inode.name), lambda: self._ask(parent, inode.name)
             )
         except NoSuchEntryError:
             self.mark_changed(inode)
@@ -166,7 +172,7 @@ class Tree:
         if inode.superseded:
             return
         if inode.parent is not None:
-            inode.parent.listing = None
+            inode.parent.listing, inode.parent.asked = None, 0
             self._note_absence(inode.parent, inode.name, believed_s=0.0)
         self.inodes.supersede(inode)
         self._on_superseded(inode)
@@ -197,10 +203,26 @@ class Tree:
             raise NoSuchEntryError(name)
         return None
 
+    def _list_if_busy(self, directory: Inode) -> None:
+        """List a directory, once per TTL and beside the lookups, when many of its names are asked
+        for: a shuffled list of files is then two requests a file only for the first few."""
+        directory.asked += 1
+        if directory.asked == _LOOKUPS_BEFORE_LISTING:
+            self._nursery.start_soon(self._list_ahead, directory)
+
+    async def _list_ahead(self, directory: Inode) -> None:
+        try:
+            await self._list_flights.do(
+                (directory.ino, _AHEAD_PAGES_MAX), lambda: self._list(directory, _AHEAD_PAGES_MAX)
+            )
+        except (StoreError, NoSuchEntryError, _TooLargeError) as error:
+            log.debug("cannot list %r ahead: %r", directory.key, error)
+
     def _fresh_listing(self, directory: Inode) -> Listing | None:
         found = directory.listing
         if found is None or self._clock() - found.listed_at >= self._policy.metadata_ttl_s:
-            directory.listing = None
+            if found is not None:
+                directory.listing, directory.asked = None, 0
             return None
         return found
 
@@ -216,9 +238,11 @@ class Tree:
         while len(self._absences) > _ABSENCES_MAX:
             self._absences.popitem(last=False)
 
-    async def _ask(self, key: str, name: bytes) -> tuple[Entry, float]:
+    async def _ask(self, parent: Inode, name: bytes) -> tuple[Entry, float]:
         """Ask for the object and for anything below it at once; a directory wins."""
         asked_at = self._clock()
+        key = parent.key + names.to_part(name)
+        self._list_if_busy(parent)
         log.debug("asking for %r", key)
         info, page = await _both(
             lambda: self._head(key),
@@ -245,12 +269,14 @@ class Tree:
         self._metadata_mtimes = self._metadata_mtimes or info.metadata_mtime
         return info
 
-    async def _list(self, directory: Inode) -> Listing:
+    async def _list(self, directory: Inode, pages_max: float = math.inf) -> Listing:
         asked_at = self._clock()
         log.debug("listing %r", directory.key)
         pages: list[ListPage] = []
         token: str | None = None
         while not pages or token is not None:
+            if len(pages) >= pages_max:
+                raise _TooLargeError(directory.key)
             page = await self._store.list_page(directory.key, delimiter="/", token=token)
             pages.append(page)
             token = page.next_token

@@ -1,13 +1,15 @@
 """A FUSE mount that never answers, as a hung daemon leaves it: `fake_daemon.py MOUNTPOINT MODE`.
 
 The control socket is served in mode `serving`; `mute` accepts there and says nothing; `silent` has
-none; `lingering` is like serving and outlives its mount until stdin is closed.
+none; `lingering` is like serving and outlives its mount until stdin is closed; `deaf` does so even
+when it is told to end by SIGTERM.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import socket
 import sys
 import threading
@@ -69,8 +71,10 @@ def say_ready() -> None:
 def main() -> None:
     device = mount(sys.argv[1])
     mode = sys.argv[2]
+    if mode == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     path = control.socket_path(Path(sys.argv[1]))
-    if mode in {"serving", "lingering"}:
+    if mode in {"serving", "lingering", "deaf"}:
         threading.Thread(target=trio.run, args=(serve, path), daemon=True).start()
     else:
         if mode == "mute":
@@ -79,7 +83,7 @@ def main() -> None:
             listening.listen()
         say_ready()
     wait_until_unmounted(device)
-    if mode == "lingering":
+    if mode in {"lingering", "deaf"}:
         os.read(0, 1)
     os._exit(0)
 

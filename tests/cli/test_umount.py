@@ -44,13 +44,20 @@ def test_a_process_that_does_not_end_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", environment["RUNTIME_DIRECTORY"])
+    monkeypatch.setattr(umount, "UNTOLD_S_MOST", 0.05)
     monkeypatch.setattr(umount, "END_S_MOST", 0.05)
     monkeypatch.chdir(mountpoint.parent)  # put back afterwards: the command leaves for /
     assert umount.command.callback is not None
-    with daemon("lingering"), pytest.raises(UserError, match=r"not ended in 0\.05 s") as caught:
+    with daemon("deaf"), pytest.raises(UserError, match=r"not ended in 0\.05 s") as caught:
         umount.command.callback(str(mountpoint), lazy=False)
     assert caught.value.exit_code is ExitCode.TIMEOUT
     assert mountpoints.mount_at(mountpoint) is None
+
+
+def test_a_process_that_did_not_notice_is_told(run: Run, daemon: Daemon, mountpoint: Path) -> None:
+    with daemon("lingering"):
+        done = run("umount", mountpoint)
+        assert (done.code, done.err) == (0, "")
 
 
 def test_lazy_does_not_wait(run: Run, daemon: Daemon, mountpoint: Path) -> None:

@@ -367,6 +367,7 @@ async def test_a_negative_answer_is_believed_for_the_negative_ttl() -> None:
 @in_trio
 async def test_negative_answers_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree_module, "_ABSENCES_MAX", 8)
+    monkeypatch.setattr(tree_module, "_LOOKUPS_BEFORE_LISTING", 1000)
     async with mounted() as mount:
         for number in range(20):
             with pytest.raises(NoSuchEntryError):
@@ -682,11 +683,39 @@ async def test_not_found_from_head_is_a_missing_file_not_an_error() -> None:
         assert (await mount.lookup("d")).is_directory
 
 
+# --- listing ahead
+
+
+@in_trio
+async def test_many_lookups_in_one_directory_are_answered_by_one_listing() -> None:
+    async with mounted(*(f"d/{number}" for number in range(100))) as mount:
+        for number in range(100):
+            assert (await mount.lookup(f"d/{number}")).key == f"d/{number}"
+            await trio.testing.wait_all_tasks_blocked()
+        # One for `d`, and those before the listing was there.
+        assert mount.store.count("head") == 1 + 8
+        assert mount.store.count("list") == 1 + 8 + 1
+
+
+@in_trio
+async def test_a_directory_too_large_to_list_ahead_still_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tree_module, "_AHEAD_PAGES_MAX", 0)
+    async with mounted(*(f"d/{number}" for number in range(30))) as mount:
+        for number in range(30):
+            assert (await mount.lookup(f"d/{number}")).key == f"d/{number}"
+        assert mount.store.count("head") == 1 + 30
+
+
 # --- mtimes in metadata
 
 
 @in_trio
-async def test_a_bucket_without_mtimes_costs_a_few_heads_in_all() -> None:
+async def test_a_bucket_without_mtimes_costs_a_few_heads_in_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tree_module, "_LOOKUPS_BEFORE_LISTING", 1000)
     store = PlainStore()
     async with mounted(*(f"d{d}/{f}" for d in range(20) for f in range(5)), store=store) as mount:
         for number in range(20):
