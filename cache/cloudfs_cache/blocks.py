@@ -23,8 +23,9 @@ class Block:
     """A slot in the block table. `ready` counts the valid bytes from the block's start.
 
     `pins` counts the users that need the buffer to stay (disk writes); `ahead` is true from a
-    prefetch until the first read; `delivered` is the high-water mark of bytes handed to readers.
-    `run` is the fetch that will fill the block, until it is full or failed.
+    prefetch until the first read; `wanted` says that a reader has asked for it; `delivered` is the
+    high-water mark of bytes handed to readers. `run` is the fetch that will fill the block, until
+    it is full or failed.
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class Block:
         "pins",
         "ready",
         "run",
+        "wanted",
     )
 
     def __init__(self, owner: CachedObject, index: int, length: int, *, ahead: bool) -> None:
@@ -47,6 +49,7 @@ class Block:
         self.index = index
         self.length = length
         self.ahead = ahead
+        self.wanted = not ahead
         self.buffer: BlockBuffer | None = None
         self.ready = 0
         self.delivered = 0

@@ -70,6 +70,7 @@ class FetchScheduler:
 
         Blocks in front of it stay where they are, as a run of their own.
         """
+        block.wanted = True
         run = block.run
         if run is None or run.demand:
             return
@@ -109,11 +110,15 @@ class FetchScheduler:
                 self._start(run)
 
     def _supply(self, run: Run) -> bool:
-        """Give the run's blocks buffers; keep only the blocks that got one. False if none did."""
+        """Give the run's blocks buffers; keep only the blocks that got one. False if none did.
+
+        Everything up to the last block that a reader wants is needed for that reader.
+        """
+        needed = max((n for n, block in enumerate(run.blocks, 1) if block.wanted), default=0)
         count = 0
         for block in run.blocks:
             if block.buffer is None:
-                block.buffer = self._memory.take(demand=run.demand and not block.ahead)
+                block.buffer = self._memory.take(demand=count < needed)
             if block.buffer is None:
                 break
             count += 1
@@ -125,7 +130,7 @@ class FetchScheduler:
         return True
 
     def _requeue(self, rest: Run) -> None:
-        rest.demand = rest.demand and not rest.blocks[0].ahead
+        rest.demand = any(block.wanted for block in rest.blocks)
         lane = self._lanes[rest.origin]
         (lane.demand if rest.demand else lane.ahead).appendleft(rest)
 

@@ -209,7 +209,7 @@ class TieredCache:
         """Return the block once `needed` bytes are valid, asking again if it was evicted."""
         while True:
             block = cached.blocks.get(index)
-            if block is None:
+            if block is None or not block.wanted:
                 self.request(cached, range(index, index + 1), range(0), 1)
                 block = cached.blocks[index]
             await block.wait_ready(needed)

@@ -48,7 +48,7 @@ async def serving(
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        with trio.fail_after(60):
+        with trio.fail_after(20):
             await test()
 
     trio.run(bounded)
@@ -359,5 +359,28 @@ def test_closing_the_last_handle_withdraws_queued_prefetch() -> None:
             assert set(cached.blocks) == set(range(8))
             assert source.gate is not None
             source.gate.set()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("demand", "ahead"),
+    [(NOTHING, range(8)), (range(2, 3), range(8)), (range(7, 8), range(8)), (range(8), NOTHING)],
+)
+def test_a_reader_is_served_when_memory_is_full_of_unread_read_ahead(
+    demand: range, ahead: range
+) -> None:
+    async def test() -> None:
+        hoarded, wanted = version("hoarded", 64), version("wanted", 8)
+        async with serving(Source(), memory_blocks=64, downloads=8) as cache:
+            hoard = await cache.open(hoarded)
+            cache.request(hoard, NOTHING, range(64), 8)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            cached = await cache.open(wanted)
+            cache.request(cached, demand, ahead, 8)
+            for index in demand or (5, 0):
+                start = index * BLOCK_BYTES
+                data = await cache.read(cached, start, 100)
+                assert bytes(data) == content(wanted, start, start + 100)
 
     run(test)
