@@ -240,7 +240,7 @@ async def _stop_on_signal(mount: _Mount) -> None:
             break
         with trio.move_on_after(_STOP_GRACE_S):
             await mount.watch.wait_idle()
-        mount.watch.end_all(errno.EIO)
+        mount.watch.close(errno.EIO)
         with trio.move_on_after(_STOP_REPLY_S):
             await mount.watch.wait_idle()
         pyfuse3.terminate()

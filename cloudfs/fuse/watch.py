@@ -36,6 +36,7 @@ class RequestWatch:
         self._deadline_s = deadline_s
         self._waiting: set[_Waiting] = set()
         self._idle = trio.Event()
+        self._closed_with = 0
 
     async def wait_idle(self) -> None:
         """Return once no request waits."""
@@ -51,6 +52,8 @@ class RequestWatch:
 
         `caller_dying` is called in a worker thread, about once a second.
         """
+        if self._closed_with:
+            raise pyfuse3.FUSEError(self._closed_with)
         entry = _Waiting(operation, trio.current_time(), trio.CancelScope(), caller_dying)
         self._waiting.add(entry)
         try:
@@ -70,8 +73,12 @@ class RequestWatch:
             for entry in list(self._waiting):
                 await self._check(entry)
 
-    def end_all(self, number: int) -> None:
-        """Answer every waiting request with this errno: the mount is going away."""
+    def close(self, number: int) -> None:
+        """Answer every request that waits, now or later, with this errno: the mount is going away.
+
+        Later ones too: the kernel asks again, page by page, for what its read-ahead did not get.
+        """
+        self._closed_with = number
         for entry in list(self._waiting):
             self._end(entry, number)
 

@@ -114,6 +114,33 @@ def test_ends_within_seconds_with_reads_in_flight(
         reader.wait()
 
 
+def test_requests_that_come_while_the_mount_ends_do_not_hold_it_up(
+    tmp_path: Path, mount: MountFunction, url: str
+) -> None:
+    mounted = mount(url, command=_patched(tmp_path, _STALL))
+    path = str(mounted.path / "a.bin")
+    script = f"""
+import os
+fd = os.open({path!r}, os.O_RDONLY)
+while True:
+    try:
+        os.pread(fd, 4096, 1 << 20)
+    except OSError as error:
+        if error.errno != 5:
+            break
+"""
+    readers = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(4)]
+    try:
+        wait_until(lambda: mounted.status()["fuse"]["inflight"] > 0, 10, "the readers wait")
+        started = time.monotonic()
+        assert mounted.stop() == 0
+        assert time.monotonic() - started < 10
+    finally:
+        for reader in readers:
+            reader.kill()
+            reader.wait(10)
+
+
 @pytest.mark.parametrize("how", ["stat", "read", "mmap", "direct", "direct-in-a-fork"])
 def test_killed_process_is_gone_within_five_seconds(
     tmp_path: Path, mount: MountFunction, url: str, how: str
