@@ -48,7 +48,8 @@ class MountState:
             "uptime_s": round(time.monotonic() - self.started_at, 3),
             "read_only": True,
             "health": "degraded" if degraded else "ok",
-            "options": _options(self.settings),
+            # Every mount is read-only for now, whether --read-only was given or not.
+            "options": {**_options(self.settings), "read_only": True},
             "fuse": {
                 "operations": {k: asdict(v) for k, v in self.metrics.statistics().items()},
                 "read_bytes": self.metrics.read_bytes,
