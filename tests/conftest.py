@@ -17,6 +17,24 @@ _LOGGERS = ("cloudfs", "cloudfs_cache", "cloudfs_backends")
 # Trio keeps worker threads for ten seconds; botocore, hypothesis and fonts keep a few descriptors.
 _IDLE_THREADS = "Trio thread"
 _DESCRIPTORS_SPARE = 8
+# Whole modules that `make check` leaves out: together they take most of the time of `make test`.
+_SLOW = (
+    "tests/contract/test_s3_faults.py",
+    "tests/demo/",
+    "tests/fuse/test_directories.py",
+    "tests/fuse/test_faults.py",
+    "tests/fuse/test_freshness.py",
+    "tests/fuse/test_libraries.py",
+    "tests/fuse/test_lifecycle.py",
+    "tests/fuse/test_startup.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of slow modules."""
+    for item in items:
+        if item.nodeid.startswith(_SLOW):
+            item.add_marker("slow")
 
 
 def _mounts(below: str) -> set[str]:
