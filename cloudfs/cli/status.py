@@ -76,6 +76,7 @@ def _document(path: Path, source: str) -> dict[str, Any]:
     socket_path = control.find_socket(path)
     try:
         if socket_path is None:
+            # Handled below like an answer that did not come.
             raise ControlError("no control socket that this user may see")  # noqa: TRY301
         return control.request(socket_path, "status", timeout_s=ANSWER_S_MOST)
     except NoDaemonError as error:

@@ -13,7 +13,6 @@ _ERRNOS: tuple[tuple[type[Exception], int], ...] = (
     (vfs.NotADirectoryEntryError, errno.ENOTDIR),
     (vfs.IsADirectoryEntryError, errno.EISDIR),
     (vfs.StaleObjectError, errno.ESTALE),
-    (vfs.ReadOnlyError, errno.EROFS),
     (store.ObjectNotFoundError, errno.ENOENT),
     (store.ObjectChangedError, errno.ESTALE),
     (store.AccessDeniedError, errno.EACCES),

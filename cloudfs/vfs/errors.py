@@ -17,7 +17,3 @@ class IsADirectoryEntryError(Exception):
 
 class StaleObjectError(Exception):
     """The inode's object was overwritten or deleted: its bytes cannot be had any more."""
-
-
-class ReadOnlyError(Exception):
-    """The mount does not take writes."""

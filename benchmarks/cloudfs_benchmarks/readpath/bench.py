@@ -45,6 +45,7 @@ class Pass:
     @classmethod
     def of(cls, tallies: Sequence[dict[str, float]]) -> Pass:
         """The pass in which the readers did `tallies`."""
+        # JSON of the reader process: its fields are what `Tally` has.
         records = [reader.Tally(**tally) for tally in tallies]  # type: ignore[arg-type]
         return cls(
             seconds=max(r.ended for r in records) - min(r.started for r in records),

@@ -21,6 +21,7 @@ def random_access(bench: Bench) -> list[Row]:
     with bench.files("random", [size]) as names:
         for access in _ACCESSES:
             series = bench.rounds(
+                # mypy cannot infer a lambda whose default binds the loop's variable.
                 lambda number, access=access: _trial(bench, names, access, number)  # type: ignore[misc]
             )
             rows += _rows(access, series)

@@ -84,6 +84,7 @@ def ssd(bench: Bench) -> list[Row]:
     with bench.files("ssd", [size]) as names:
         bench.fill_cache(names)
         for access in _ACCESSES[-3:]:
+            # mypy cannot infer a lambda whose default binds the loop's variable.
             series = bench.rounds(lambda _number, access=access: _ssd_trial(bench, names, access))  # type: ignore[misc]
             for turn in _TURNS:
                 rows += _ssd_rows(access, turn, series)

@@ -39,6 +39,7 @@ def small_files(bench: Bench) -> list[Row]:
     with bench.files("small", sizes) as names:
         for readers in _READERS:
             series = bench.rounds(
+                # mypy cannot infer a lambda whose default binds the loop's variable.
                 lambda number, readers=readers: _trial(bench, names, readers, number)  # type: ignore[misc]
             )
             rows += _rows(series, readers)
