@@ -1,0 +1,1 @@
+"""What lz4 with and without a byte shuffle makes of simulation files: see docs/compression.md."""
