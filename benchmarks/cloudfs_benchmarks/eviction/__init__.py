@@ -1,0 +1,1 @@
+"""The simulator that judges the eviction policies; see docs/eviction.md."""
