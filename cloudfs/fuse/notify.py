@@ -27,12 +27,15 @@ class EntryInvalidator:
 
     def superseded(self, inode: Inode) -> None:
         """Queue the name of an inode that the kernel may remember. Loop only."""
-        if inode.lookups == 0 or inode.parent is None:
-            return
+        if inode.lookups > 0 and inode.parent is not None:
+            self.doubted(inode.parent.ino, inode.name)
+
+    def doubted(self, parent_ino: int, name: bytes) -> None:
+        """Queue a name that the kernel may remember, as it was or as missing. Loop only."""
         try:
-            self._send.send_nowait((inode.parent.ino, inode.name))
+            self._send.send_nowait((parent_ino, name))
         except trio.WouldBlock:
-            log.debug("notification queue is full: %r is left to its timeout", inode.name)
+            log.debug("notification queue is full: %r is left to its timeout", name)
 
     async def send_forever(self) -> None:
         """Send what is queued. Runs until cancelled."""

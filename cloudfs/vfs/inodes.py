@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from cloudfs.vfs import names
 from cloudfs.vfs.listing import Listing
 from cloudfs_backends.api import ObjectInfo
 
@@ -40,11 +41,17 @@ class Inode:
     children: dict[bytes, Inode] = field(default_factory=dict)
     listing: Listing | None = None
     asked: int = 0
+    recalled_at: float = -math.inf
 
     @property
     def is_directory(self) -> bool:
         """A directory has no object of its own."""
         return self.info is None
+
+    def learn(self, info: ObjectInfo | None) -> None:
+        """Take what an answer, also an older one, tells of the same version: its metadata."""
+        if same_content(self.info, info):
+            self.info = _better_known(info, self.info)
 
 
 class InodeTable:
@@ -65,6 +72,21 @@ class InodeTable:
         """Return a live inode. KeyError means the kernel used a number it had given back."""
         return self._inodes[ino]
 
+    def find(self, key: str) -> Inode | None:
+        """Return the inode of a path below the root ("" is the root), if there is one now."""
+        inode: Inode | None = self.root
+        for part in key.split("/") if key else ():
+            inode = None if inode is None else inode.children.get(names.to_name(part))
+        return inode
+
+    def below(self, top: Inode) -> Iterator[Inode]:
+        """Yield the inodes below one, each after the directory it is in."""
+        waiting = list(top.children.values())
+        while waiting:
+            inode = waiting.pop()
+            yield inode
+            waiting.extend(inode.children.values())
+
     def enter(self, parent: Inode, name: bytes, key: str, info: ObjectInfo | None) -> Inode:
         """Return the inode of a directory entry as the store shows it now.
 
@@ -73,7 +95,7 @@ class InodeTable:
         """
         known = parent.children.get(name)
         if known is not None:
-            if _same_content(known.info, info):
+            if same_content(known.info, info):
                 known.info = _better_known(known.info, info)
                 return known
             self.supersede(known)
@@ -116,7 +138,8 @@ class InodeTable:
             inode = parent
 
 
-def _same_content(old: ObjectInfo | None, new: ObjectInfo | None) -> bool:
+def same_content(old: ObjectInfo | None, new: ObjectInfo | None) -> bool:
+    """Both are the same version of one object, or both directories."""
     if old is None or new is None:
         return old is new
     return old.etag == new.etag and old.size == new.size

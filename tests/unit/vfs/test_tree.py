@@ -11,10 +11,13 @@ from dataclasses import dataclass, field, replace
 import pytest
 import trio
 
+from cloudfs.vfs import freshness
 from cloudfs.vfs import tree as tree_module
 from cloudfs.vfs.errors import NoSuchEntryError, NotADirectoryEntryError
+from cloudfs.vfs.freshness import FreshnessPolicy
 from cloudfs.vfs.inodes import Inode
-from cloudfs.vfs.tree import FreshnessPolicy, Tree
+from cloudfs.vfs.listing import Entry
+from cloudfs.vfs.tree import Tree
 from cloudfs_backends.api import (
     AccessDeniedError,
     ListPage,
@@ -50,6 +53,7 @@ class Mount:
     clock: Clock
     nursery: trio.Nursery
     superseded: list[Inode] = field(default_factory=list)
+    doubted: list[tuple[int, bytes]] = field(default_factory=list)
 
     async def lookup(self, path: str) -> Inode:
         """Walk down as the kernel does, counting its references."""
@@ -102,6 +106,7 @@ async def mounted(
     store: MemoryStore | None = None,
     metadata_ttl: float = TTL_S,
     negative_ttl: float = NEGATIVE_S,
+    ttl_of: Callable[[str], float | None] | None = None,
 ) -> AsyncIterator[Mount]:
     """A tree over a store that holds `keys`."""
     store = store or MemoryStore()
@@ -110,9 +115,17 @@ async def mounted(
     superseded: list[Inode] = []
     clock = Clock()
     async with trio.open_nursery() as nursery:
-        policy = FreshnessPolicy(metadata_ttl, negative_ttl)
-        tree = Tree(store, policy, nursery, on_superseded=superseded.append, clock=clock)
-        yield Mount(store, tree, clock, nursery, superseded)
+        policy = FreshnessPolicy(metadata_ttl, negative_ttl, ttl_of)
+        doubted: list[tuple[int, bytes]] = []
+        tree = Tree(
+            store,
+            policy,
+            nursery,
+            on_superseded=superseded.append,
+            on_doubted=lambda parent_ino, name: doubted.append((parent_ino, name)),
+            clock=clock,
+        )
+        yield Mount(store, tree, clock, nursery, superseded, doubted)
         nursery.cancel_scope.cancel()
 
 
@@ -366,7 +379,7 @@ async def test_a_negative_answer_is_believed_for_the_negative_ttl() -> None:
 
 @in_trio
 async def test_negative_answers_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tree_module, "_ABSENCES_MAX", 8)
+    monkeypatch.setattr(freshness, "_ABSENCES_MAX", 8)
     monkeypatch.setattr(tree_module, "_LOOKUPS_BEFORE_LISTING", 1000)
     async with mounted() as mount:
         for number in range(20):
@@ -746,6 +759,33 @@ async def test_a_bucket_with_mtimes_asks_for_each_listed_file() -> None:
 
 
 @in_trio
+async def test_metadata_that_arrives_after_a_later_listing_is_not_lost() -> None:
+    class Slow(SlowAnswers):
+        async def list_page(
+            self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
+        ) -> ListPage:
+            page = await super().list_page(prefix, delimiter=delimiter, token=token, limit=limit)
+            objects = tuple(replace(info, has_metadata=False) for info in page.objects)
+            return replace(page, objects=objects)
+
+    store = Slow()
+    async with mounted("f", store=store) as mount:
+        head = Outcome()
+        mount.nursery.start_soon(head.of, lambda: mount.lookup("f"))
+        await store.looked.wait()
+        mount.clock.now += 1
+        root = mount.tree.inodes.root
+        listing = await mount.tree.listing(root)
+        listed = mount.tree.enter(root, listing.by_name[b"f"], listing.listed_at)
+        listed.lookups += 1
+        assert listed.info is not None
+        assert not listed.info.has_metadata
+        store.released.set()
+        assert await head.result() is listed
+        assert listed.info.has_metadata
+
+
+@in_trio
 async def test_a_looked_up_file_tells_of_mtimes_too() -> None:
     store = PlainStore("d/with")
     async with mounted("d/a", "d/with", store=store) as mount:
@@ -798,3 +838,223 @@ async def test_the_pages_of_one_listing_are_asked_for_in_order() -> None:
     async with mounted(*(f"{number:05}" for number in range(2100)), store=store) as mount:
         await mount.listdir()
         assert store.tokens == [None, "00999", "01999"]
+
+
+# --- a TTL for a path
+
+
+@in_trio
+async def test_a_path_without_ttl_is_asked_for_each_time() -> None:
+    def ttl_of(key: str) -> float | None:
+        return 0.0 if key.startswith("now/") else None
+
+    async with mounted("now/f", "later/f", ttl_of=ttl_of) as mount:
+        for _ in range(3):
+            inode = await mount.lookup("now/f")
+            await mount.lookup("later/f")
+            assert mount.tree.entry_ttl_s(inode) == 0.0
+        asked = [request.key for request in mount.store.requests if request.operation == "head"]
+        assert [asked.count(key) for key in ("now/f", "later/f")] == [3, 1]
+        now, later = await mount.lookup("now"), await mount.lookup("later")
+        before = mount.store.count("list")
+        for _ in range(3):
+            await mount.tree.listing(now)
+            await mount.tree.listing(later)
+        assert mount.store.count("list") - before == 4
+
+
+@in_trio
+async def test_a_listing_does_not_stretch_the_ttl_of_one_of_its_files() -> None:
+    def ttl_of(key: str) -> float | None:
+        return None if key in {"d/", "d/long"} else 1.0
+
+    async with mounted("d/short", "d/unseen", "d/long", ttl_of=ttl_of) as mount:
+        directory = await mount.lookup("d")
+        await mount.tree.listing(directory)
+        mount.store.requests.clear()
+        for name in (b"short", b"long"):
+            (await mount.tree.lookup(directory, name)).lookups += 1
+        assert mount.requests() == 0
+        mount.clock.now += 1
+        for name in (b"short", b"long", b"unseen"):
+            await mount.tree.lookup(directory, name)
+        asked = [request.key for request in mount.store.requests if request.operation == "head"]
+        assert asked == ["d/short", "d/unseen"]
+
+
+@in_trio
+async def test_a_file_newer_than_the_listing_stays_with_a_ttl_of_zero() -> None:
+    """The listing says that it is missing, and is still believed about others."""
+    async with mounted("d/a", ttl_of=lambda key: 0.0 if key == "d/new" else None) as mount:
+        directory = await mount.lookup("d")
+        await mount.tree.listing(directory)
+        mount.clock.now += 1
+        mount.store.put("d/new", b"1")
+        info = await mount.store.head("d/new")
+        mount.tree.enter(directory, Entry(b"new", info), mount.clock.now).lookups += 1
+        mount.clock.now += 1
+        assert (await mount.lookup("d/new")).key == "d/new"
+
+
+@in_trio
+async def test_open_asks_again_after_the_paths_own_ttl() -> None:
+    async with mounted("f", ttl_of=lambda _: 10.0) as mount:
+        inode = await mount.lookup("f")
+        mount.store.put("f", b"new")
+        mount.clock.now += 9
+        await mount.tree.revalidate(inode)
+        assert not inode.superseded
+        mount.clock.now += 2
+        await mount.tree.revalidate(inode)
+        assert inode.superseded
+
+
+# --- invalidation
+
+
+@in_trio
+async def test_an_invalidated_file_is_asked_for_and_keeps_its_inode() -> None:
+    async with mounted("d/f", "d/g", metadata_ttl=math.inf) as mount:
+        await mount.listdir("d")
+        same, other = await mount.lookup("d/f"), await mount.lookup("d/g")
+        mount.clock.now += 1
+        mount.tree.invalidate("d/f", subtree=False)
+        assert (mount.tree.entry_ttl_s(same), mount.tree.entry_ttl_s(other)) == (0.0, math.inf)
+        before = mount.requests()
+        assert await mount.lookup("d/f") is same
+        assert mount.requests() == before + 2
+        assert await mount.lookup("d/f") is same
+        assert await mount.lookup("d/g") is other
+        assert mount.requests() == before + 2
+        assert mount.superseded == []
+        assert (same.parent.ino if same.parent else 0, b"f") in mount.doubted
+
+
+@in_trio
+async def test_an_invalidated_file_that_changed_is_seen() -> None:
+    async with mounted("d/f", metadata_ttl=math.inf) as mount:
+        await mount.listdir("d")
+        inode = await mount.lookup("d/f")
+        now = mount.store.put("d/f", b"new")
+        mount.clock.now += 1
+        mount.tree.invalidate("d/f", subtree=False)
+        await mount.tree.revalidate(inode)
+        assert inode.superseded
+        assert (await mount.lookup("d/f")).info == now
+        assert await mount.listdir("d") == [b"f"]
+
+
+@in_trio
+async def test_an_invalidated_tree_is_asked_for_again_and_nothing_beside_it() -> None:
+    keys = ("d/f", "d/e/g", "dd/h", "k")
+    async with mounted(*keys, metadata_ttl=math.inf, negative_ttl=math.inf) as mount:
+        for path in ("d", "d/e", "dd", ""):
+            await mount.listdir(path)
+        held = [await mount.lookup(key) for key in keys]
+        for path in ("d/new", "d/e/new", "dd/new"):
+            with pytest.raises(NoSuchEntryError):
+                await mount.lookup(path)
+        mount.clock.now += 1
+        mount.tree.invalidate("d", subtree=True)
+        for path in ("d/new", "d/e/new", "dd/new"):
+            mount.store.put(path, b"1")
+        mount.store.requests.clear()
+        assert [await mount.lookup(key) for key in keys] == held
+        assert await mount.listdir("d") == [b"e", b"f", b"new"]
+        assert await mount.listdir("d/e") == [b"g", b"new"]
+        assert (await mount.lookup("d/new")).key == "d/new"
+        with pytest.raises(NoSuchEntryError):
+            await mount.lookup("dd/new")
+        asked = {request.key for request in mount.store.requests}
+        assert not any(key.startswith(("dd", "k")) for key in asked)
+
+
+@in_trio
+async def test_the_kernel_is_told_what_it_may_know() -> None:
+    async with mounted("d/e/f", "g", negative_ttl=math.inf) as mount:
+        await mount.lookup("g")
+        inode = await mount.lookup("d/e/f")
+        with pytest.raises(NoSuchEntryError):
+            await mount.lookup("missing")
+        await mount.listdir()
+        with pytest.raises(NoSuchEntryError):
+            await mount.lookup("unlisted")
+        inode.opens += 1
+        mount.tree.invalidate("", subtree=True)
+        root, parent = mount.tree.inodes.root, inode.parent
+        assert parent is not None
+        assert parent.parent is not None
+        # What is in use comes first: it does not go when its directory does.
+        assert mount.doubted[0] == (parent.ino, b"f")
+        assert set(mount.doubted[1:3]) == {(root.ino, b"missing"), (root.ino, b"unlisted")}
+        assert set(mount.doubted[3:]) == {
+            (root.ino, b"d"), (root.ino, b"g"), (parent.parent.ino, b"e"),
+        }  # fmt: skip
+        mount.doubted.clear()
+        mount.tree.invalidate("new", subtree=True)
+        assert mount.doubted == [(root.ino, b"new")]
+        mount.doubted.clear()
+        # What is above it may be remembered as missing.
+        mount.tree.invalidate("unknown/above/below", subtree=True)
+        assert mount.doubted == [(root.ino, b"unknown")]
+
+
+@in_trio
+async def test_an_invalidated_file_in_a_directory_that_was_missing() -> None:
+    async with mounted(negative_ttl=math.inf) as mount:
+        with pytest.raises(NoSuchEntryError):
+            await mount.lookup("d")
+        mount.store.put("d/e/f", b"1")
+        mount.clock.now += 1
+        mount.tree.invalidate("d/e/f", subtree=False)
+        assert (await mount.lookup("d/e/f")).key == "d/e/f"
+
+
+@in_trio
+async def test_an_answer_under_way_is_not_believed_after_an_invalidation() -> None:
+    store = SlowAnswers()
+    async with mounted("f", store=store, metadata_ttl=math.inf) as mount:
+        early = Outcome()
+        mount.nursery.start_soon(early.of, lambda: mount.lookup("f"))
+        await store.looked.wait()
+        mount.clock.now += 1
+        mount.tree.invalidate("f", subtree=False)
+        now = store.put("f", b"new")
+        late = Outcome()
+        mount.nursery.start_soon(late.of, lambda: mount.lookup("f"))
+        await trio.testing.wait_all_tasks_blocked()
+        store.released.set()
+        await early.result()
+        found = await late.result()
+        assert isinstance(found, Inode)
+        assert found.info == now
+        assert (await mount.lookup("f")).info == now
+
+
+@in_trio
+async def test_a_listing_under_way_is_not_kept_after_an_invalidation() -> None:
+    async with mounted("d/f", metadata_ttl=math.inf) as mount:
+        directory = await mount.lookup("d")
+        stall = Stall()
+        mount.store.script("list", stall)
+        early = await mount.start(lambda: mount.tree.listing(directory), stall)
+        mount.clock.now += 1
+        mount.tree.invalidate("d", subtree=True)
+        stall.released.set()
+        await early.result()
+        before = mount.store.count("list")
+        await mount.tree.listing(directory)
+        assert mount.store.count("list") == before + 1
+
+
+@in_trio
+async def test_a_version_found_by_a_question_is_not_undone_by_the_listing() -> None:
+    """Nobody holds the new inode yet, and the old listing is still within its TTL."""
+    async with mounted("d/f") as mount:
+        await mount.listdir("d")
+        inode = await mount.lookup("d/f")
+        mount.clock.now += 10
+        now = mount.store.put("d/f", b"new")
+        await mount.tree.refresh(inode)
+        assert inode.superseded
+        assert (await mount.lookup("d/f")).info == now
