@@ -1,9 +1,9 @@
 """The control socket of a mount: how the command line asks a running daemon.
 
 One request is one line, `{"command": str, "arguments": {...}}`, and one reply is one line,
-`{"ok": true, "result": {...}}` or `{"ok": false, "error": "..."}`. Only the user of the daemon and
-root are answered. This module does not know the commands. The client is synchronous and does not
-import trio, so that `cloudfs status` starts fast; the server runs on trio.
+`{"ok": true, "result": {...}}` or `{"ok": false, "error": "...", "exit_code": int}`. Only the user
+of the daemon and root are answered. This module does not know the commands. The client is
+synchronous and does not import trio, so that `cloudfs status` starts fast; the server runs on trio.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ _PATH_BYTES_MOST: Final = 107
 _CREDENTIALS: Final = struct.Struct("iII")
 _PROBE_S: Final = 1.0
 _CHUNK_BYTES: Final = 65536
+_COMMAND_SHOWN_MOST: Final = 64
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,11 @@ class NotPermittedError(ControlError):
 
 
 class RefusedError(ControlError):
-    """The daemon answered that it could not do it."""
+    """The daemon answered that it could not do it; a command ends with `exit_code` then."""
+
+    def __init__(self, message: str, exit_code: ExitCode) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def socket_path(mountpoint: Path, directory: Path | None = None) -> Path:
@@ -118,7 +123,15 @@ def request(
     result = reply.get("result")
     if reply.get("ok") is True and isinstance(result, dict):
         return result
-    raise RefusedError(str(reply.get("error", "the answer has no result")))
+    raise _refused(reply)
+
+
+def _refused(reply: Mapping[str, Any]) -> RefusedError:
+    try:
+        code = ExitCode(reply.get("exit_code", ExitCode.BUG))
+    except ValueError:
+        code = ExitCode.BUG
+    return RefusedError(str(reply.get("error", "the answer has no result")), code)
 
 
 def daemon_pid(mountpoint: Path) -> int | None:
@@ -322,10 +335,14 @@ class _Server:
             document = _decoded(line)
         except ControlError as error:
             return _failure(str(error))
-        handler = self._handlers.get(str(document.get("command")))
+        command = str(document.get("command"))[:_COMMAND_SHOWN_MOST]
+        handler = self._handlers.get(command)
+        if handler is None:
+            known = ", ".join(sorted(self._handlers))
+            return _failure(f"this mount has no command {command!r}: commands are {known}")
         arguments = document.get("arguments", {})
-        if handler is None or not isinstance(arguments, dict):
-            return _failure(f"commands are {', '.join(sorted(self._handlers))}, with an object")
+        if not isinstance(arguments, dict):
+            return _failure("arguments are an object")
         return await _handled(handler, arguments)
 
 
@@ -338,12 +355,12 @@ async def _handled(handler: Handler, arguments: Mapping[str, object]) -> dict[st
             result = await handler(arguments)
         json.dumps(result)
     except UserError as error:
-        return _failure(error.message)
+        return _failure(error.message, error.exit_code)
     except trio.TooSlowError:
-        return _failure(f"not done within {HANDLER_S_MOST:g} s")
+        return _failure(f"not done within {HANDLER_S_MOST:g} s", ExitCode.TIMEOUT)
     except Exception:
         log.exception("bug in a control command")
-        return _failure("internal error: see the daemon's log")
+        return _failure("internal error: see the daemon's log", ExitCode.BUG)
     return {"ok": True, "result": result}
 
 
@@ -373,5 +390,5 @@ async def _send(stream: trio.SocketStream, reply: Mapping[str, object]) -> None:
         await stream.send_all(json.dumps(reply).encode() + b"\n")
 
 
-def _failure(message: str) -> dict[str, object]:
-    return {"ok": False, "error": message}
+def _failure(message: str, exit_code: ExitCode = ExitCode.USAGE) -> dict[str, object]:
+    return {"ok": False, "error": message, "exit_code": int(exit_code)}

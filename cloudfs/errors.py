@@ -24,6 +24,7 @@ class ExitCode(enum.IntEnum):
     FUSE = 8
     NOT_MOUNTED = 9
     TIMEOUT = 10
+    INCOMPLETE = 11
 
 
 class UserError(Exception):

@@ -7,16 +7,26 @@ Flags, `CLOUDFS_*` variables, TOML keys, `-o` words, the help and docs/options.m
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, TypeAlias
-from urllib.parse import urlsplit
+from typing import Final
 
-from cloudfs import units
+from cloudfs.kinds import (
+    CACHE_DIRECTORY,
+    COMPRESS,
+    COUNT,
+    DURATION,
+    ENDPOINT,
+    EVICTION,
+    FILE,
+    MODE,
+    SIZE,
+    SWITCH,
+    TEXT,
+    Kind,
+    Value,
+)
 from cloudfs.units import GIB, MIB
-
-Value: TypeAlias = bool | int | float | str | Path
 
 ID_LARGEST: Final = 2**32 - 2
 ENVIRONMENT_PREFIX: Final = "CLOUDFS_"
@@ -34,72 +44,13 @@ class Heading(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """How the text of a value is read and shown, and which TOML types may stand for it."""
-
-    metavar: str
-    parse: Callable[[str], Value]
-    show: Callable[[Value], str] = str
-    toml_types: tuple[type, ...] = (str,)
-
-
-def _parse_text(text: str) -> str:
-    if not text.strip():
-        raise ValueError("write a value that is not empty")
-    return text
-
-
-def _parse_path(text: str) -> Path:
-    return Path(_parse_text(text))
-
-
-def _parse_endpoint(text: str) -> str:
-    problem = "write an address such as https://s3.example.com or http://127.0.0.1:9000"
-    try:
-        parts = urlsplit(text)
-        whole = parts.port is not None or not parts.netloc.endswith(":")
-    except ValueError:
-        raise ValueError(problem) from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not whole:
-        raise ValueError(problem)
-    return text
-
-
-def _show_size(value: Value) -> str:
-    return units.format_size(int(str(value))).replace(" ", "")
-
-
-def _show_duration(value: Value) -> str:
-    return units.format_duration(float(str(value)))
-
-
-def _show_mode(value: Value) -> str:
-    return f"{int(str(value)):04o}"
-
-
-def _show_switch(value: Value) -> str:
-    return "true" if value else "false"
-
-
-SWITCH: Final = Kind("", units.parse_switch, _show_switch, (bool,))
-SIZE: Final = Kind("SIZE", units.parse_size, _show_size, (str, int))
-DURATION: Final = Kind("T", units.parse_duration, _show_duration, (str, int, float))
-COUNT: Final = Kind("N", units.parse_count, str, (str, int))
-# A TOML integer cannot say whether 644 was meant octal, so modes are strings there.
-MODE: Final = Kind("MODE", units.parse_mode, _show_mode)
-TEXT: Final = Kind("TEXT", _parse_text)
-ENDPOINT: Final = Kind("URL", _parse_endpoint)
-DIRECTORY: Final = Kind("DIR", _parse_path)
-FILE: Final = Kind("FILE", _parse_path)
-
-
-@dataclass(frozen=True, slots=True)
 class Option:
-    """One option of `cloudfs mount`; `name` is the field of `MountSettings`.
+    """One option of `cloudfs mount`.
 
     `default` None means unset, or derived from the machine as `default_text` says. `least` and
     `most` are accepted values. `negates` names the switch that this one turns off: it has no
     setting of its own. `setting` is False for what only steers the resolution (`--config`).
+    A `repeated` option may be given several times and has a tuple of values, empty when unset.
     """
 
     name: str
@@ -114,6 +65,12 @@ class Option:
     extra_word: str = ""
     negates: str = ""
     setting: bool = True
+    repeated: bool = False
+
+    @property
+    def field(self) -> str:
+        """The field of `MountSettings`: the plural for a repeated option."""
+        return f"{self.name}s" if self.repeated else self.name
 
     @property
     def flag(self) -> str:
@@ -285,24 +242,40 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option(
         "cache_dir",
-        DIRECTORY,
+        CACHE_DIRECTORY,
         Heading.CACHING,
-        "Directory on a local SSD that keeps what was read, across mounts.",
+        "Directory on a local SSD that keeps what was read, across mounts; once for each SSD.",
         default_text="/var/cache/cloudfs for root, else ~/.cache/cloudfs",
+        repeated=True,
     ),
     Option(
         "max_cache_size",
         SIZE,
         Heading.CACHING,
-        "Most bytes to keep in --cache-dir; 0 turns the disk cache off.",
+        "Most bytes to keep in each --cache-dir without a SIZE; 0 turns the disk cache off.",
         default_text="as the free space allows",
     ),
     Option(
         "min_free_space",
         SIZE,
         Heading.CACHING,
-        "Bytes of the cache's disk to leave free for others.",
+        "Bytes of each cache disk to leave free for others.",
         default_text="the larger of 1GiB and 5% of the disk",
+    ),
+    Option(
+        "compress",
+        COMPRESS,
+        Heading.CACHING,
+        "Whether blocks that nobody reads are compressed (lz4) before any are evicted.",
+        default="auto",
+    ),
+    Option(
+        "eviction",
+        EVICTION,
+        Heading.CACHING,
+        "What is evicted when the disk cache is full: epoch keeps a share of a dataset that is"
+        " read again and again, lru what was read last.",
+        default="epoch",
     ),
     Option(
         "metadata_ttl",
@@ -377,9 +350,16 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "File to log to, kept below 40 MB with its older parts.",
         default_text="stderr; in the background a file that `cloudfs status` names",
     ),
+    Option(
+        "record_visits",
+        FILE,
+        Heading.LOGGING,
+        "File to append a trace of what is read to, for the eviction simulator.",
+    ),
 )
 
 BY_NAME: Final = {option.name: option for option in OPTIONS}
+BY_FIELD: Final = {option.field: option for option in OPTIONS if option.setting}
 
 
 def settings_options() -> Iterator[Option]:

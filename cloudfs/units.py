@@ -114,3 +114,8 @@ def _two_largest(seconds: int) -> str:
         if count or parts:
             parts.append(f"{count}{unit}" if count else "")
     return " ".join(part for part in parts[:2] if part)
+
+
+def format_count(count: int, noun: str) -> str:
+    """Return a number of things for people: `1 file`, `1,200 files`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs import config, derive, options
+from cloudfs import config, derive, kinds, options
 from cloudfs.config import MountSettings, Resolution
 from cloudfs.errors import ExitCode, UserError
+from cloudfs.kinds import CacheDirectory
+from cloudfs.policy import PolicyTable
 
 URL = "s3://bucket/prefix"
 GIB = 1024**3
@@ -20,7 +22,7 @@ GIB = 1024**3
 
 def resolve(
     *words: str,
-    flags: Mapping[str, str] | None = None,
+    flags: Mapping[str, str | tuple[str, ...]] | None = None,
     environ: Mapping[str, str] | None = None,
     mountpoint: str = "/mnt/data",
 ) -> Resolution:
@@ -51,7 +53,9 @@ def test_defaults() -> None:
     assert settings.retry_budget == 30
     assert settings.memory_limit == derive.memory_limit()
     assert (settings.max_cache_size, settings.min_free_space) == (None, None)
-    assert (settings.cache_dir, settings.log_file) == (None, None)
+    assert (settings.cache_dirs, settings.log_file, settings.record_visits) == ((), None, None)
+    assert (settings.compress, settings.eviction) == ("auto", "epoch")
+    assert settings.policies == ()
     assert (settings.uid, settings.gid) == (None, None)
     assert not settings.read_only
     assert not settings.background
@@ -59,25 +63,31 @@ def test_defaults() -> None:
 
 def test_every_value_has_the_type_that_its_field_declares(tmp_path: Path) -> None:
     texts = {
-        options.SWITCH: "true",
-        options.SIZE: "64MiB",
-        options.DURATION: "1s",
-        options.COUNT: "7",
-        options.MODE: "0700",
-        options.TEXT: "text",
-        options.ENDPOINT: "http://host",
-        options.DIRECTORY: str(tmp_path),
-        options.FILE: str(tmp_path / "log"),
+        kinds.SWITCH: "true",
+        kinds.SIZE: "64MiB",
+        kinds.DURATION: "1s",
+        kinds.COUNT: "7",
+        kinds.MODE: "0700",
+        kinds.TEXT: "text",
+        kinds.ENDPOINT: "http://host",
+        kinds.CACHE_DIRECTORY: f"{tmp_path}:10GiB",
+        kinds.FILE: str(tmp_path / "log"),
+        kinds.COMPRESS: "off",
+        kinds.EVICTION: "lru",
     }
     words = [f"{o.name}={texts[o.kind]}" for o in options.settings_options()]
     words[words.index("kernel_read_ahead=64MiB")] = "kernel_read_ahead=1MiB"
     resolution = resolve(*words)
     declared = typing.get_type_hints(MountSettings)
     for field in dataclasses.fields(resolution.settings):
-        kinds = declared[field.name]
-        wanted = typing.get_args(kinds) if isinstance(kinds, types.UnionType) else (kinds,)
+        hint = declared[field.name]
+        wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         value = getattr(resolution.settings, field.name)
         assert value is not None
+        if typing.get_origin(hint) is tuple:
+            wanted = typing.get_args(hint)[:1]
+            assert all(type(item) in wanted for item in value)
+            continue
         # Not isinstance: True is an int, and an int would pass for a float elsewhere.
         assert any(type(value) is kind or (kind is Path and isinstance(value, Path))
                    for kind in wanted), field.name  # fmt: skip
@@ -144,6 +154,12 @@ def test_toml_takes_numbers_strings_and_both_spellings(tmp_path: Path) -> None:
         ("max-downloads = true", "max-downloads has the wrong type"),
         ("cache-dir = '~/cache'", "bad value '~/cache' for"),
         ("cache-dir = ", "is not valid TOML"),
+        ("cache-dir = ['/a', 5]", "cache-dir has the wrong type: write a string"),
+        ("cache-dir = []", "cache-dir has the wrong type"),
+        ("compress = false", 'compress has the wrong type: write a string, compress = "..."'),
+        ("policy = 5", "policy is not a list of tables: write [[policy]] above each"),
+        ("[policy]\nmatch = '*'", "policy is not a list of tables"),
+        ("[[policy]]\nmatch = '*'\nchache = true", "[[policy]] 1: unknown key 'chache': did you"),
     ],
 )
 def test_a_bad_file_is_named_with_its_key(tmp_path: Path, text: str, said: str) -> None:
@@ -155,6 +171,65 @@ def test_a_bad_file_is_named_with_its_key(tmp_path: Path, text: str, said: str) 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     message = error_of(flags={"config": str(tmp_path / "none.toml")})
     assert message.startswith(f"{tmp_path}/none.toml: No such file")
+
+
+def test_cache_directories_of_each_source(tmp_path: Path) -> None:
+    wanted = (CacheDirectory(Path("/a"), 10 * GIB), CacheDirectory(Path("/b,c")))
+    array = toml(tmp_path, "cache-dir = ['/a:10GiB', '/b,c']")
+    for resolution in (
+        resolve(flags={"cache_dir": ("/a:10GiB", "/b,c")}),
+        resolve(environ={"CLOUDFS_CACHE_DIR": r"/a:10GiB,/b\,c"}),
+        resolve(r"cache_dir=/a:10GiB,ro,cache-dir=/b\,c"),
+        resolve("cache_dir=/a:10GiB", r"cache_dir=/b\,c"),
+        resolve(flags=array),
+    ):
+        assert resolution.settings.cache_dirs == wanted
+    single = resolve(flags=toml(tmp_path, "cache-dir = '/a:10GiB'"))
+    assert single.settings.cache_dirs == wanted[:1]
+
+
+def test_cache_directories_of_two_sources_are_not_joined(tmp_path: Path) -> None:
+    resolution = resolve(
+        flags={"cache_dir": ("/a",), **toml(tmp_path, "cache-dir = ['/x', '/y']")},
+        environ={"CLOUDFS_CACHE_DIR": "/b"},
+    )
+    assert resolution.settings.cache_dirs == (CacheDirectory(Path("/a")),)
+    assert resolution.origins["cache_dir"] == "--cache-dir"
+
+
+def test_a_cache_directory_is_given_once(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    again = f"{tmp_path}/./real:5GiB"
+    message = error_of(flags={"cache_dir": (f"{tmp_path}/real", again)})
+    assert message == f"--cache-dir {tmp_path}/real is given twice: remove one"
+    message = error_of(flags={"cache_dir": (f"{tmp_path}/real", f"{tmp_path}/link")})
+    assert f"{tmp_path}/link is given twice (also written {tmp_path}/real)" in message
+
+
+def test_every_cache_directory_lies_outside_the_mount() -> None:
+    message = error_of(flags={"cache_dir": ("/ssd", "/mnt/data/x:1GiB")})
+    assert "--cache-dir /mnt/data/x lies inside the mountpoint" in message
+    message = error_of(flags={"cache_dir": ("/ssd", "/mnt")})
+    assert "the mountpoint /mnt/data lies inside the cache directory /mnt" in message
+
+
+def test_policies_come_from_the_file(tmp_path: Path) -> None:
+    text = """
+    region = "x"
+    [[policy]]
+    match = "checkpoints/**"
+    cache = false
+    [[policy]]
+    match = "*.h5"
+    ttl = "5m"
+    """
+    settings = resolve(flags=toml(tmp_path, text)).settings
+    assert settings.region == "x"
+    assert settings.policies == (
+        PolicyTable("checkpoints/**", cache=False),
+        PolicyTable("*.h5", ttl_s=300.0),
+    )
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
@@ -219,12 +294,13 @@ def test_foreground_and_background_at_once_contradict() -> None:
 
 def test_only_flags_know_a_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert resolve(flags={"cache_dir": "c"}).settings.cache_dir == tmp_path / "c"
+    (directory,) = resolve(flags={"cache_dir": ("c:1GiB",)}).settings.cache_dirs
+    assert directory == CacheDirectory(tmp_path / "c", GIB)
     assert "absolute path" in error_of("cache_dir=c")
     assert "absolute path" in error_of(environ={"CLOUDFS_CACHE_DIR": "c"})
 
 
-@pytest.mark.parametrize("name", ["cache_dir", "log_file"])
+@pytest.mark.parametrize("name", ["cache_dir", "log_file", "record_visits"])
 def test_the_daemon_keeps_no_files_inside_its_own_mount(name: str) -> None:
     assert "inside the mountpoint" in error_of(flags={name: "/mnt/data/x"})
     assert resolve(flags={name: "/mnt/data-cache"})

@@ -133,9 +133,18 @@ def test_a_bug_is_logged_and_answered_and_ends_nothing(
     assert control.request(path, "echo") == {"echo": {}}
 
 
-def test_what_the_user_can_mend_is_said(path: Path) -> None:
-    with pytest.raises(control.RefusedError, match="free some space"):
+def test_what_the_user_can_mend_is_said_with_its_exit_code(path: Path) -> None:
+    with pytest.raises(control.RefusedError, match="free some space") as caught:
         control.request(path, "refusing")
+    assert caught.value.exit_code is ExitCode.CACHE
+
+
+def test_a_command_that_the_daemon_does_not_know_is_named(path: Path) -> None:
+    with pytest.raises(
+        control.RefusedError, match="no command 'none': commands are buggy"
+    ) as caught:
+        control.request(path, "none")
+    assert caught.value.exit_code is ExitCode.USAGE
 
 
 @pytest.mark.parametrize(
