@@ -22,7 +22,7 @@ from functools import partial
 import pyfuse3
 import trio
 
-from cloudfs import control, derive, mountpoints
+from cloudfs import control, mountpoints, opening
 from cloudfs.config import MountSettings
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.fuse import kernel
@@ -31,14 +31,16 @@ from cloudfs.fuse.operations import Operations, Ownership
 from cloudfs.fuse.watch import RequestWatch
 from cloudfs.malloc import keep_freed_memory
 from cloudfs.metrics import RequestMetrics
+from cloudfs.policy import PathPolicies
 from cloudfs.status import MountState
+from cloudfs.steering.commands import handlers as steering_handlers
+from cloudfs.steering.count import count_local
+from cloudfs.steering.jobs import Jobs
 from cloudfs.vfs.filesystem import FileSystem
-from cloudfs.vfs.tree import FreshnessPolicy, Tree
+from cloudfs.vfs.freshness import FreshnessPolicy
+from cloudfs.vfs.tree import Tree
 from cloudfs_backends import api as backends
-from cloudfs_backends.registry import open_store
-from cloudfs_backends.retry import RetryPolicy
-from cloudfs_cache.api import CacheSetupError, ChunkSink, ObjectVersion
-from cloudfs_cache.disk import DiskTier, open_disk_tier
+from cloudfs_cache.api import ChunkSink, ObjectVersion
 from cloudfs_cache.memory import MemoryTier
 from cloudfs_cache.tiered import TieredCache
 
@@ -51,14 +53,6 @@ _DEADLINE_MARGIN_S = 60.0
 _STOP_GRACE_S = 2.0
 _STOP_REPLY_S = 0.5
 _DRAIN_S = 3.0
-_PROBE_BUDGET_S = 10.0
-
-_STORE_EXIT_CODES: tuple[tuple[type[backends.StoreError], ExitCode], ...] = (
-    (backends.BucketNotFoundError, ExitCode.BUCKET),
-    (backends.CredentialsError, ExitCode.CREDENTIALS),
-    (backends.AccessDeniedError, ExitCode.CREDENTIALS),
-    (backends.StoreError, ExitCode.UNREACHABLE),
-)
 
 
 @dataclass(slots=True)
@@ -91,17 +85,33 @@ def run(settings: MountSettings, *, on_ready: Callable[[], None]) -> None:
 
 async def _serve(settings: MountSettings, on_ready: Callable[[], None]) -> None:
     started_at = time.monotonic()
-    store = await _open_store(settings)
-    disk = await _open_disk(settings, store.url)
+    store = await opening.open_store(settings)
+    disk = await opening.open_disks(settings, store.url)
     memory = MemoryTier(settings.memory_limit, staging=disk is not None)
     cache = TieredCache(partial(_fetch, store), memory, disk, max_downloads=settings.max_downloads)
+    policies = PathPolicies(settings.policies)
     metrics = RequestMetrics()
     watch = RequestWatch(settings.retry_budget + _DEADLINE_MARGIN_S)
     invalidator = EntryInvalidator()
+    remembered = opening.open_catalog(settings, disk, store.url)
     async with trio.open_nursery() as services:
-        policy = FreshnessPolicy(settings.metadata_ttl, settings.negative_ttl)
-        tree = Tree(store, policy, services, on_superseded=invalidator.superseded)
-        filesystem = FileSystem(store, tree, cache, read_ahead_bytes=settings.read_ahead)
+        freshness = FreshnessPolicy(settings.metadata_ttl, settings.negative_ttl, policies.ttl)
+        tree = Tree(
+            store,
+            freshness,
+            services,
+            on_superseded=invalidator.superseded,
+            on_doubted=invalidator.doubted,
+            remembered=remembered,
+        )
+        filesystem = FileSystem(
+            store,
+            tree,
+            cache,
+            read_ahead_bytes=settings.read_ahead,
+            placement_of=policies.placement,
+            count_local=partial(count_local, store, cache.steering, policies),
+        )
         operations = Operations(filesystem, _ownership(settings), metrics, watch)
         untuned = kernel.KernelSettings(None, None)
         state = MountState(settings, store, tree, cache, metrics, untuned, started_at)
@@ -109,7 +119,9 @@ async def _serve(settings: MountSettings, on_ready: Callable[[], None]) -> None:
         await services.start(cache.serve)
         services.start_soon(watch.watch_forever)
         services.start_soon(invalidator.send_forever)
-        await services.start(_serve_control, mount)
+        services.start_soon(remembered.serve)
+        commands = steering_handlers(store, cache.steering, policies, filesystem, Jobs(services))
+        await services.start(_serve_control, mount, commands)
         async with _mounted(settings, operations):
             services.start_soon(_announce, mount, on_ready)
             services.start_soon(_stop_on_signal, mount)
@@ -117,9 +129,9 @@ async def _serve(settings: MountSettings, on_ready: Callable[[], None]) -> None:
         log.info("unmounted %s", settings.mountpoint)
         with trio.move_on_after(_DRAIN_S):
             await cache.drain()
+        await remembered.aclose()
         services.cancel_scope.cancel()
-    if disk is not None:
-        disk.close()
+    await cache.aclose()
     await store.aclose()
 
 
@@ -155,51 +167,6 @@ def _ownership(settings: MountSettings) -> Ownership:
     )
 
 
-async def _open_store(settings: MountSettings) -> backends.ObjectStore:
-    """Open the store and see that it answers; raise UserError if it does not."""
-    options = backends.StoreOptions(
-        endpoint_url=settings.endpoint_url,
-        region=settings.region,
-        profile=settings.profile,
-        no_sign_request=settings.no_sign_request,
-        force_path_style=settings.force_path_style,
-        max_downloads=settings.max_downloads,
-    )
-    policy = RetryPolicy(budget_s=settings.retry_budget)
-    try:
-        store = open_store(settings.url, options, policy)
-        await _probe(store, settings.endpoint_url or settings.url)
-    except backends.StoreError as error:
-        code = next(code for kind, code in _STORE_EXIT_CODES if isinstance(error, kind))
-        raise UserError(code, f"{settings.url}: {error}: {error.advice}") from error
-    return store
-
-
-async def _probe(store: backends.ObjectStore, place: str) -> None:
-    """Probe within a bound that suits a person who waits for the command."""
-    with trio.move_on_after(_PROBE_BUDGET_S) as scope:
-        await store.probe()
-    if scope.cancelled_caught:
-        raise backends.UnavailableError(f"no answer from {place} within {_PROBE_BUDGET_S:.0f} s")
-
-
-async def _open_disk(settings: MountSettings, store_url: str) -> DiskTier | None:
-    directory = settings.cache_dir or derive.cache_directory()
-    open_tier = partial(
-        open_disk_tier,
-        str(directory),
-        store_url,
-        capacity_bytes=settings.max_cache_size,
-        min_free_bytes=settings.min_free_space,
-    )
-    if settings.max_cache_size == 0:
-        return None
-    try:
-        return await trio.to_thread.run_sync(open_tier)
-    except CacheSetupError as error:
-        raise UserError(ExitCode.CACHE, str(error)) from error
-
-
 async def _fetch(
     store: backends.ObjectStore, version: ObjectVersion, start: int, stop: int, sink: ChunkSink
 ) -> None:
@@ -207,13 +174,16 @@ async def _fetch(
 
 
 async def _serve_control(
-    mount: _Mount, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    mount: _Mount,
+    steering: Mapping[str, control.Handler],
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     async def status(_arguments: Mapping[str, object]) -> Mapping[str, object]:
         return mount.state.document()
 
     path = control.socket_path(mount.state.settings.mountpoint)
-    await control.serve(path, {"status": status}, task_status=task_status)
+    await control.serve(path, {"status": status, **steering}, task_status=task_status)
 
 
 async def _announce(mount: _Mount, on_ready: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""The status document of a running mount, schema 1: one reading of every part's statistics.
+"""The status document of a running mount, schema 2: one reading of every part's statistics.
 
 Everything that shows the state of a mount (`cloudfs status`, tests, metrics) reads this document
 and nothing else. It is made on the loop, from snapshots, and never asks the store or the mount.
@@ -20,7 +20,7 @@ from cloudfs.vfs.tree import Tree
 from cloudfs_backends.api import ObjectStore, OperationStatistics
 from cloudfs_cache.tiered import TieredCache
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class MountState:
     def document(self) -> dict[str, Any]:
         """Return the document."""
         cache = self.cache.statistics()
-        degraded = cache.disk.state == "bypassed"
+        degraded = any(disk.state != "ok" for disk in cache.disks)
         return {
             "schema": SCHEMA,
             "version": __version__,
@@ -57,7 +57,8 @@ class MountState:
             },
             "sources": asdict(cache.sources),
             "memory": asdict(cache.memory),
-            "disk": asdict(cache.disk),
+            "disks": {disk.directory: asdict(disk) for disk in cache.disks},
+            "catalog": asdict(self.tree.remembered.statistics()),
             "store": _store(self.store),
             "prefetch": asdict(cache.prefetch),
             "hidden_names": self.tree.hidden.count,
@@ -68,16 +69,16 @@ class MountState:
 
 
 def _options(settings: MountSettings) -> dict[str, Any]:
-    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    plain = (str, int, float, bool, type(None))
-    return {
-        name: value if isinstance(value, plain) and value != float("inf") else _spelled(value)
-        for name, value in values.items()
-    }
+    return {field.name: _plain(getattr(settings, field.name)) for field in fields(settings)}
 
 
-def _spelled(value: object) -> str:
-    return "indefinite" if value == float("inf") else str(value)
+def _plain(value: object) -> object:
+    """A value that JSON has: others as they would be written."""
+    if isinstance(value, tuple):
+        return [str(item) for item in value]
+    if value == float("inf"):
+        return "indefinite"
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 def _store(store: ObjectStore) -> dict[str, Any]:

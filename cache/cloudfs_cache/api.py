@@ -56,6 +56,37 @@ Raises whatever the source raises; the bytes handed over before that are valid.
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How one object is to be cached.
+
+    `keep_on_disk` False keeps it out of the SSD tier; `pinned` blocks are never evicted to make
+    room; a miss fetches the whole aligned group of `fetch_blocks` blocks.
+    """
+
+    keep_on_disk: bool = True
+    pinned: bool = False
+    fetch_blocks: int = 1
+
+
+DEFAULT_PLACEMENT = Placement()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """The object `key` and, with `subtree`, everything below `key + "/"`; "" is the whole store."""
+
+    key: str
+    subtree: bool
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, str):
+            return False
+        if key == self.key:
+            return True
+        return self.subtree and (self.key == "" or key.startswith(self.key + "/"))
+
+
 class Origin(Enum):
     """Where the bytes of a block came from."""
 
@@ -65,6 +96,14 @@ class Origin(Enum):
 
 class CacheClosedError(Exception):
     """The cache is shutting down: what was waited for will not come."""
+
+
+class DiskStalledError(Exception):
+    """The disk did not answer in time; the thread that asked it is still there."""
+
+
+class DiskUnusableError(Exception):
+    """A cache directory cannot do what a command asks of it; the message says why."""
 
 
 class CacheSetupError(Exception):
@@ -84,20 +123,66 @@ class MemoryStatistics:
 
 @dataclass(frozen=True, slots=True)
 class DiskStatistics:
-    """The SSD tier now (bytes, objects) and since the start (the rest)."""
+    """One directory of the SSD tier now (state, bytes) and since the start (the rest).
 
-    directory: str | None
+    `state` is `ok`, `read-only` (nothing is written: `reason` says why) or `bypassed` (the disk
+    is not asked at all). `used_bytes` and `free_bytes` are what the last look at the disk found;
+    the bytes are shared by all mounts of the directory, the counts are this mount's. `rejected`
+    blocks were worth less than what they would have displaced; `skipped` blocks came faster than
+    the disk took them, or while it took none; `recoded_bytes` is what lz4 has freed.
+    """
+
+    directory: str
     state: str
+    reason: str
     capacity_bytes: int
     used_bytes: int
     free_bytes: int
-    objects: int
     hits: int
     misses: int
+    writes: int
     evictions: int
+    rejected: int
+    skipped: int
     errors: int
+    stalls: int
     corrupt: int
-    skipped_writes: int
+    recoded_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUsage:
+    """What one cache directory holds of one store, in bytes on the disk (`saved_bytes` by lz4)."""
+
+    directory: str
+    store_url: str
+    objects: int
+    blocks: int
+    stored_bytes: int
+    pinned_bytes: int
+    compressed_bytes: int
+    saved_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyProgress:
+    """How far a verification is."""
+
+    blocks_total: int
+    blocks_done: int
+    bytes_done: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What a verification found. `missing` blocks had no bytes, `corrupt` ones wrong bytes: both
+    are forgotten and fetched again when read. `orphans` are files that no index knew: deleted."""
+
+    blocks: int
+    bytes: int
+    corrupt: int
+    missing: int
+    orphans: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +213,6 @@ class CacheStatistics:
     """A snapshot of all tiers."""
 
     memory: MemoryStatistics
-    disk: DiskStatistics
+    disks: tuple[DiskStatistics, ...]
     prefetch: PrefetchStatistics
     sources: SourceStatistics

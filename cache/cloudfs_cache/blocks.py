@@ -23,9 +23,9 @@ class Block:
     """A slot in the block table. `ready` counts the valid bytes from the block's start.
 
     `pins` counts the users that need the buffer to stay (disk writes); `ahead` is true from a
-    prefetch until the first read; `wanted` says that a reader has asked for it; `delivered` is the
-    high-water mark of bytes handed to readers. `run` is the fetch that will fill the block, until
-    it is full or failed.
+    prefetch until the first read; `wanted` says that a reader has asked for it; `for_disk` that it
+    is fetched for the tier below only; `delivered` is the high-water mark of bytes handed to
+    readers. `run` is the fetch that will fill the block, until it is full or failed.
     """
 
     __slots__ = (
@@ -34,6 +34,7 @@ class Block:
         "buffer",
         "delivered",
         "failure",
+        "for_disk",
         "index",
         "length",
         "origin",
@@ -54,6 +55,7 @@ class Block:
         self.ready = 0
         self.delivered = 0
         self.pins = 0
+        self.for_disk = False
         self.origin = Origin.STORE
         self.failure: BaseException | None = None
         self.run: Run | None = None
@@ -80,14 +82,19 @@ class Block:
         while self.ready < needed:
             if self.failure is not None:
                 raise self.failure
-            event = trio.Event()
-            entry = (needed, event)
-            self._waiters.append(entry)
-            try:
-                await event.wait()
-            finally:
-                if entry in self._waiters:
-                    self._waiters.remove(entry)
+            await self._wait(needed)
+
+    def end_run(self) -> None:
+        """The block is full and its fetch is over: it may be written, queued and evicted now."""
+        self.run = None
+        self._wake(lambda _needed: True)
+
+    async def wait_settled(self) -> None:
+        """Return once the block is full and its fetch is over; raise the failure's cause."""
+        while self.run is not None or not self.full:
+            if self.failure is not None:
+                raise self.failure
+            await self._wait(self.length + 1)
 
     def view(self, start: int, stop: int) -> memoryview:
         """The valid bytes [start, stop) of the block, without a copy.
@@ -97,6 +104,16 @@ class Block:
         assert self.buffer is not None
         assert stop <= self.ready
         return self.buffer.view[start:stop]
+
+    async def _wait(self, needed: int) -> None:
+        event = trio.Event()
+        entry = (needed, event)
+        self._waiters.append(entry)
+        try:
+            await event.wait()
+        finally:
+            if entry in self._waiters:
+                self._waiters.remove(entry)
 
     def _wake(self, chosen: Callable[[int], bool]) -> None:
         waiting = []
@@ -109,13 +126,19 @@ class Block:
 
 
 class CachedObject:
-    """What the tiers hold of one object version. `opens` counts the handles that read it."""
+    """What the tiers hold of one object version. `opens` counts the handles that read it.
 
-    __slots__ = ("blocks", "disk", "opens", "version")
+    `disk` is None without a tier below, or when the object is not to be kept there.
+    """
 
-    def __init__(self, version: ObjectVersion, disk: DiskObject | None) -> None:
+    __slots__ = ("blocks", "disk", "fetch_blocks", "opens", "version")
+
+    def __init__(
+        self, version: ObjectVersion, disk: DiskObject | None, fetch_blocks: int = 1
+    ) -> None:
         self.version = version
         self.disk = disk
+        self.fetch_blocks = fetch_blocks
         self.blocks: dict[int, Block] = {}
         self.opens = 0
 
@@ -127,28 +150,31 @@ class CachedObject:
 
     def on_disk(self, index: int) -> bool:
         """The SSD tier holds block `index`."""
-        return self.disk is not None and index in self.disk.checksums
-
-    def local_bytes(self) -> int:
-        """Bytes of the object that a read would not fetch from the store."""
-        local = {index for index, block in self.blocks.items() if block.full}
-        if self.disk is not None:
-            local.update(self.disk.checksums)
-        return sum(self.version.block_length(index) for index in local)
+        return self.disk is not None and index in self.disk.records
 
 
 class Run:
-    """Adjacent blocks of one object from one origin. Every block's `run` is this one."""
+    """Adjacent blocks of one object from one origin. Every block's `run` is this one.
 
-    __slots__ = ("blocks", "demand", "origin", "owner")
+    A reader waits for a `demand` run; an `idle` one is for when nobody wants anything.
+    """
+
+    __slots__ = ("blocks", "demand", "idle", "origin", "owner")
 
     def __init__(
-        self, owner: CachedObject, blocks: list[Block], origin: Origin, *, demand: bool
+        self,
+        owner: CachedObject,
+        blocks: list[Block],
+        origin: Origin,
+        *,
+        demand: bool,
+        idle: bool = False,
     ) -> None:
         self.owner = owner
         self.blocks = blocks
         self.origin = origin
         self.demand = demand
+        self.idle = idle
         for block in blocks:
             block.run = self
 
@@ -158,4 +184,4 @@ class Run:
         if not rest:
             return None
         self.blocks = self.blocks[:at]
-        return Run(self.owner, rest, self.origin, demand=self.demand)
+        return Run(self.owner, rest, self.origin, demand=self.demand, idle=self.idle)

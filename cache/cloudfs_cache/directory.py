@@ -1,141 +1,152 @@
-"""The cache directory on disk: its layout, its lock, and what it holds at start-up.
+"""The cache directory on disk: its layout, and the mounts that share it.
 
-    DIR/CACHEDIR.TAG              tells backup tools to skip it
-    DIR/cloudfs-cache.json        {"format": 1}; another format is refused, never deleted
-    DIR/NAME-HASH/N/              one slot: NAME and HASH name the store, N counts from 0
-        lock                      held (flock) by the mount that uses the slot
-        objects/ab/abcd….data     blocks of one object version, sparse, each at its own offset
-        objects/ab/abcd….index    which blocks are there (see disk_index.py)
+    DIR/CACHEDIR.TAG             tells backup tools to skip it
+    DIR/cloudfs-cache.json       {"format": 2}; another format is refused, never deleted
+    DIR/index.sqlite             what is there and what was visited when (see disk_index.py)
+    DIR/mounts/N                 held (flock) by the mount that is owner N; empty
+    DIR/objects/ab/abcd….raw     blocks of one object version, sparse, each at its own offset
+    DIR/objects/ab/abcd….lz4     those of its blocks that were recoded, at the same offsets
+    DIR/catalog/                 attributes and listings (see catalog.py)
 
-Directories are 0700, files 0600. Mounts of one store take the first free slot, so a restart finds
-its blocks again. All functions block: worker threads or start-up only.
+Directories are 0700, files 0600. Any number of mounts share a directory: the index serialises what
+they do, and the locks tell who is alive. All functions block: worker threads or start-up only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
-import hashlib
 import json
 import os
-import re
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cloudfs_cache import disk_index
-from cloudfs_cache.api import BLOCK_BYTES, CacheSetupError
-from cloudfs_cache.disk_object import EXTENT_BLOCKS, object_paths
+from cloudfs_cache.api import CacheSetupError
 
-_SLOTS_MAX = 64
+FORMAT = 2
+_OWNERS_MAX = 256
+_MARKER = "cloudfs-cache.json"
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of cloudfs: safe to delete.\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """A locked slot. The lock lasts as long as `lock_fd` is open."""
+class CacheDirectory:
+    """A cache directory in use. The lock of `owner` lasts as long as `lock_fd` is open."""
 
-    directory: str
-    objects: str
+    path: str
+    owner: int
     lock_fd: int
 
+    @property
+    def objects(self) -> str:
+        """Where the data files are."""
+        return os.path.join(self.path, "objects")
 
-@dataclass(frozen=True, slots=True)
-class FoundExtent:
-    """An extent that was on disk at start-up, with its last use (seconds since the epoch)."""
+    @property
+    def index(self) -> str:
+        """The database."""
+        return os.path.join(self.path, "index.sqlite")
 
-    digest: str
-    number: int
-    size_bytes: int
-    used_at: float
+    def close(self) -> None:
+        """Stop being an owner."""
+        os.close(self.lock_fd)
+
+    def dead_owners(self) -> Iterator[int]:
+        """Yield the owners whose process is gone, each locked while the caller looks at it."""
+        for name in os.listdir(os.path.join(self.path, "mounts")):
+            if not name.isdigit() or int(name) == self.owner:
+                continue
+            fd = _lock(os.path.join(self.path, "mounts", name))
+            if fd is not None:
+                try:
+                    yield int(name)
+                finally:
+                    os.close(fd)
 
 
-def claim_slot(directory: str, store_url: str) -> Slot:
-    """Create what is missing of the layout and lock the first free slot of this store.
+def claim(path: str) -> CacheDirectory:
+    """Create what is missing of the layout and become an owner of the directory.
 
     Raises CacheSetupError naming the directory and the fix.
     """
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        _check_format(directory)
-        return _lock_free_slot(os.path.join(directory, _store_name(store_url)), store_url)
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        _check_format(path)
+        for name in ("objects", "mounts"):
+            os.makedirs(os.path.join(path, name), mode=0o700, exist_ok=True)
+        return _become_owner(path)
     except OSError as error:
         raise CacheSetupError(
-            f"cache directory {directory} cannot be used ({error.strerror}): "
+            f"cache directory {path} cannot be used ({error.strerror}): "
             "give a writable directory with --cache-dir"
         ) from error
 
 
-def scan(slot: Slot) -> list[FoundExtent]:
-    """Return what the slot holds, least recently used first."""
-    found: list[FoundExtent] = []
-    for shard in os.scandir(slot.objects):
-        for entry in os.scandir(shard.path):
-            digest, extension = os.path.splitext(entry.name)
-            if extension == ".index":
-                found.extend(_extents(slot.objects, digest, entry.stat().st_mtime))
-    return sorted(found, key=lambda extent: extent.used_at)
+def others_alive(directory: CacheDirectory) -> bool:
+    """Whether another mount uses the directory now."""
+    names = os.listdir(os.path.join(directory.path, "mounts"))
+    known = {int(name) for name in names if name.isdigit()} - {directory.owner}
+    return bool(known - set(directory.dead_owners()))
 
 
-def _extents(objects: str, digest: str, used_at: float) -> list[FoundExtent]:
-    data_path, index_path = object_paths(objects, digest)
-    try:
-        allocated = os.stat(data_path).st_blocks * 512
-        with open(index_path, "rb") as file:
-            indices = disk_index.decode_indices(file.read())
-    except FileNotFoundError:
-        return []
-    sizes: dict[int, int] = {}
-    for index in indices:
-        number = index // EXTENT_BLOCKS
-        sizes[number] = sizes.get(number, 0) + BLOCK_BYTES
-    # The last block may be short: what the file system allocated bounds the sum.
-    return [
-        FoundExtent(digest, number, min(size, allocated), used_at) for number, size in sizes.items()
-    ]
-
-
-def _check_format(directory: str) -> None:
-    path = os.path.join(directory, "cloudfs-cache.json")
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file).get("format")
-    except FileNotFoundError:
-        _write_private(path, json.dumps({"format": disk_index.FORMAT}) + "\n")
-        _write_private(os.path.join(directory, "CACHEDIR.TAG"), _TAG)
-        return
-    except (ValueError, AttributeError):
-        found = None
-    if found != disk_index.FORMAT:
-        raise CacheSetupError(
-            f"cache directory {directory} has layout {found!r}, this version writes "
-            f"{disk_index.FORMAT}: give another --cache-dir or delete the directory"
+def _check_format(path: str) -> None:
+    marker = os.path.join(path, _MARKER)
+    if not os.path.exists(marker):
+        # Another mount may be at this very point, or have crashed there.
+        foreign = sorted(
+            name
+            for name in os.listdir(path)
+            if name != "lost+found" and not name.startswith(_MARKER)
         )
+        if foreign and not os.path.exists(marker):
+            raise CacheSetupError(
+                f"cache directory {path} holds something else ({foreign[0]}): "
+                "give an empty directory with --cache-dir"
+            )
+        _write_private(marker, json.dumps({"format": FORMAT}) + "\n")
+        _write_private(os.path.join(path, "CACHEDIR.TAG"), _TAG)
+    found = _format_of(marker)
+    if found != FORMAT:
+        raise CacheSetupError(
+            f"cache directory {path} has layout {found!r}, this version writes {FORMAT}: "
+            "give another --cache-dir or delete the directory"
+        )
+
+
+def _format_of(marker: str) -> object:
+    try:
+        with open(marker, encoding="utf-8") as file:
+            return json.load(file).get("format")
+    except (ValueError, AttributeError):
+        return None
 
 
 def _write_private(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    # Two mounts may start at once: each writes the same text to a file of its own.
+    folder, name = os.path.split(path)
+    fd, temporary = tempfile.mkstemp(prefix=f"{_MARKER}.{name}.", dir=folder)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)
+    os.rename(temporary, path)
 
 
-def _store_name(store_url: str) -> str:
-    readable = re.sub(r"[^A-Za-z0-9.-]+", "-", store_url.split("://", 1)[-1]).strip("-.")[:40]
-    return f"{readable}-{hashlib.blake2b(os.fsencode(store_url), digest_size=4).hexdigest()}"
-
-
-def _lock_free_slot(store_directory: str, store_url: str) -> Slot:
-    for number in range(_SLOTS_MAX):
-        directory = os.path.join(store_directory, str(number))
-        objects = os.path.join(directory, "objects")
-        os.makedirs(objects, mode=0o700, exist_ok=True)
-        lock_fd = os.open(
-            os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
-        try:
-            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock_fd)
-            continue
-        return Slot(directory, objects, lock_fd)
+def _become_owner(path: str) -> CacheDirectory:
+    for number in range(_OWNERS_MAX):
+        fd = _lock(os.path.join(path, "mounts", str(number)))
+        if fd is not None:
+            return CacheDirectory(path, number, fd)
     raise CacheSetupError(
-        f"all {_SLOTS_MAX} slots of {store_directory} are in use by mounts of {store_url}: "
-        "unmount one or give this mount its own --cache-dir"
+        f"{_OWNERS_MAX} mounts use the cache directory {path} already: unmount one or give this "
+        "mount its own --cache-dir"
     )
+
+
+def _lock(path: str) -> int | None:
+    """Open and lock a file; None when another process has it."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return fd
+    os.close(fd)
+    return None

@@ -1,267 +1,314 @@
-"""The SSD tier: which blocks are on the local disk, and the way in and out.
+"""The SSD tier on one disk: what the loop knows of it, and the way in and out.
 
-Owned by the trio loop; the disk itself is touched only by worker threads of its own limiter. An
-error of the disk never reaches a reader: it is counted, logged once per bypass, and the block is a
-miss. After several errors in a row the disk is left alone for a while (see health.py).
+Owned by the trio loop; the disk itself is touched only by worker threads. An error of the disk
+never reaches a reader: the block is a miss. A disk that errors or stalls is left alone until a
+probe of it succeeds (see health.py).
 """
 
 from __future__ import annotations
 
 import logging
-import os
+import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeVar
 
 import trio
 
-from cloudfs_cache import directory, disk_io
-from cloudfs_cache.api import CacheSetupError, DiskStatistics, ObjectVersion
+from cloudfs_cache import disk_io
+from cloudfs_cache.api import (
+    DiskStalledError,
+    DiskStatistics,
+    ObjectVersion,
+    Placement,
+)
 from cloudfs_cache.blocks import Block
-from cloudfs_cache.disk_object import EXTENT_BLOCKS, DiskObject, object_paths
-from cloudfs_cache.eviction import EvictionPolicy, LeastRecentlyUsed
-from cloudfs_cache.health import DiskHealth
-from cloudfs_cache.space import Space, derive_limits
+from cloudfs_cache.codec import Codec
+from cloudfs_cache.disk_access import DiskAccess, Patience
+from cloudfs_cache.disk_maintenance import DiskMaintenance
+from cloudfs_cache.disk_object import EXTENT_BLOCKS, DiskObject, object_files
+from cloudfs_cache.disk_steering import DiskSteering
+from cloudfs_cache.index_rows import ExtentRow
+from cloudfs_cache.recoding import Recoded
+from cloudfs_cache.storage import Blame, DiskStorage, Outcome, WriteJob, WriteResult
+from cloudfs_cache.tier import GiveBack, TierSteering
+from cloudfs_cache.visit_log import VisitLog
+from cloudfs_cache.visit_trace import VisitTrace
 
 log = logging.getLogger(__name__)
 
-Extent = tuple[str, int]
-_Result = TypeVar("_Result")
+_REFRESH_AFTER_S = 5.0
+_CLOSE_S = 3.0
 
 
 class DiskTier:
-    """Blocks on one local disk, in one locked slot of a cache directory."""
+    """Blocks in one cache directory, which other mounts may use too."""
 
     def __init__(
         self,
-        slot: directory.Slot,
-        space: Space,
-        found: Sequence[directory.FoundExtent],
+        storage: DiskStorage,
+        store_url: str,
         *,
         threads: int,
+        recode: bool,
+        patience: Patience,
+        trace: VisitTrace | None,
     ) -> None:
-        self._slot = slot
-        self._space = space
-        self._limiter = trio.CapacityLimiter(threads)
-        self._health = DiskHealth()
-        self._policy: EvictionPolicy[Extent] = LeastRecentlyUsed()
-        self._extents: dict[Extent, int] = {}
-        self._extent_count: dict[str, int] = {}
-        self._loaded: weakref.WeakValueDictionary[str, DiskObject] = weakref.WeakValueDictionary()
-        self._hits = self._misses = self._evictions = self._corrupt = 0
-        self.skipped_writes = 0
-        for extent in found:
-            self._count((extent.digest, extent.number), extent.size_bytes)
+        self._storage = storage
+        self._directory = storage.directory.path
+        self._access = DiskAccess(self._directory, threads, patience, storage.try_out)
+        totals = storage.survey.totals()
+        self._visits = VisitLog(storage.policy, totals.clock, trace)
+        self._maintenance = DiskMaintenance(
+            storage, self._access, self._visits, self._forget, self._note_recoded, recode=recode
+        )
+        self._maintenance.used_bytes = totals.used_bytes
+        self.steering: TierSteering = DiskSteering(storage, self._access, store_url, self._forget)
+        self._loaded: weakref.WeakValueDictionary[bytes, DiskObject] = weakref.WeakValueDictionary()
+        self._loaded_at: weakref.WeakKeyDictionary[DiskObject, float] = weakref.WeakKeyDictionary()
+        self._hits = self._misses = self._writes = self._evictions = 0
+        self._rejected = self._skipped = self._corrupt = 0
 
-    @property
-    def usable(self) -> bool:
-        """The disk is not being bypassed."""
-        return self._health.usable(time.monotonic())
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Tell the index of visits, probe a bypassed disk, recode and trim, until cancelled."""
+        task_status.started()
+        await self._maintenance.run_forever()
 
-    async def load(self, version: ObjectVersion) -> DiskObject:
-        """Return what the disk holds of a version, reading its index when it is not in memory."""
-        disk_object = DiskObject(self._slot.objects, version)
-        known = self._loaded.get(disk_object.digest)
+    async def load(self, version: ObjectVersion, placement: Placement) -> DiskObject:
+        """Return what the disk holds of a version."""
+        held = DiskObject(version, placement)
+        known = self._loaded.get(held.digest)
         if known is not None:
             return known
-        self._loaded[disk_object.digest] = disk_object
-        if disk_object.digest in self._extent_count and self.usable:
-            async with disk_object.lock:
-                load = partial(disk_io.load_index, disk_object.index_path, version)
-                loaded = await self._guard(load, "read the index of", version)
-                disk_object.checksums.update(loaded or {})
-        return disk_object
+        self._loaded[held.digest] = held
+        await self._refresh(held)
+        return held
 
-    async def read(self, held: DiskObject, blocks: Sequence[Block]) -> list[bool]:
-        """Fill the buffers of adjacent blocks; say which of them now hold sound bytes."""
-        first = blocks[0].index
-        buffers = [block.buffer.view for block in blocks if block.buffer is not None]
-        lengths = [block.length for block in blocks]
-        read = partial(disk_io.read_blocks, held.data_path, first, buffers, lengths)
-        found = await self._guard(read, "read", held.version) if self.usable else None
-        sound = [
-            checksum is not None and held.checksums.get(index) == checksum
-            for index, checksum in enumerate(found or [None] * len(blocks), first)
-        ]
-        for index, good in enumerate(sound, first):
-            self._note_read(held, index, good=good, answered=found is not None)
+    async def refresh(self, held: DiskObject) -> None:
+        """Look again what other mounts have added, if the last look was some seconds ago."""
+        age = time.monotonic() - self._loaded_at.get(held, 0.0)
+        if age > _REFRESH_AFTER_S and len(held.records) < held.version.block_count:
+            await self._refresh(held)
+
+    def readable(self, held: DiskObject) -> bool:
+        """Whether reading is worth a try now."""
+        del held
+        return self._access.health.readable
+
+    def writable(self, held: DiskObject) -> bool:
+        """Whether writing is worth a try now."""
+        del held
+        return self._access.health.writable
+
+    async def read(self, held: DiskObject, blocks: Sequence[Block], lost: GiveBack) -> list[bool]:
+        """Fill the buffers of blocks; say which of them now hold sound bytes."""
+        sound = await self._read(held, blocks, lost)
+        for at, block in enumerate(blocks):
+            if not sound[at] and self.readable(held) and await self._moved(held, block.index):
+                sound[at : at + 1] = await self._read(held, [block], lost)
+        self._hits += sum(sound)
         return sound
 
-    async def write(self, held: DiskObject, blocks: Sequence[Block]) -> None:
+    async def read_piece(self, held: DiskObject, index: int, start: int, stop: int) -> bytes | None:
+        """Return bytes of a block that is stored raw, reading only the pieces they are in."""
+        record = held.records.get(index)
+        if record is None or record.codec is not Codec.RAW or not self.readable(held):
+            return None
+        files = object_files(self._storage.directory.objects, held.digest)
+        place = disk_io.Place(files, held.digest, index, record)
+        work = partial(disk_io.read_pieces, place, start, stop)
+        try:
+            data = await self._access.attempt(work, f"read {held.version.key!r}")
+        except DiskStalledError:
+            return None
+        self._hits += bool(data)
+        # Wrong bytes are looked into when the whole block is read, which is what happens next.
+        return data or None
+
+    async def write(
+        self, held: DiskObject, blocks: Sequence[Block], done: Callable[[], None]
+    ) -> None:
         """Store adjacent full blocks, evicting others when space is short."""
-        size = sum(disk_io.aligned(block.length) for block in blocks)
-        if not self.usable or not await self._make_room(size):
-            self.skipped_writes += len(blocks)
+        if not self.writable(held):
+            self._skipped += len(blocks)
+            done()
             return
-        self._space.reserve(size)
-        first = blocks[0].index
-        write = partial(
-            disk_io.write_blocks,
-            held,
-            first,
-            [block.buffer.view for block in blocks if block.buffer is not None],
-            [block.length for block in blocks],
-        )
-        async with held.lock:
-            checksums = await self._guard(write, "write", held.version)
-        if checksums is None:
-            self._space.release(size)
-            self.skipped_writes += len(blocks)
+        job = self._job(held, blocks)
+        work = partial(self._storage.write, job)
+        verb, limit_s = f"write {held.version.key!r}", self._access.patience.write_s
+        try:
+            result = await self._access.attempt(work, verb, limit_s=limit_s, on_late=done)
+        except DiskStalledError:
+            self._skipped += len(blocks)
             return
-        for block, checksum in zip(blocks, checksums, strict=True):
-            self._note_written(held, block, checksum)
+        done()
+        self._note_write(held, len(blocks), result)
 
-    def statistics(self) -> DiskStatistics:
-        """Return a snapshot."""
-        return DiskStatistics(
-            directory=self._slot.directory,
-            state=self._health.state(time.monotonic()),
-            capacity_bytes=self._space.limits.capacity_bytes,
-            used_bytes=self._space.used_bytes,
-            free_bytes=self._space.free_bytes(),
-            objects=len(self._extent_count),
-            hits=self._hits,
-            misses=self._misses,
-            evictions=self._evictions,
-            errors=self._health.errors,
-            corrupt=self._corrupt,
-            skipped_writes=self.skipped_writes,
-        )
+    def visited(self, held: DiskObject, index: int, size_bytes: int, *, resident: bool) -> None:
+        """A reader was given bytes of a block."""
+        self._visits.note(held, index, size_bytes, resident=resident)
 
-    def note_miss(self) -> None:
-        """Count a block that had to come from the store."""
+    def missed(self, held: DiskObject) -> None:
+        """A block had to come from the store."""
+        del held
         self._misses += 1
 
-    def close(self) -> None:
-        """Release the slot. Nothing may be read or written afterwards."""
-        os.close(self._slot.lock_fd)
+    def skipped(self, held: DiskObject, blocks: int) -> None:
+        """Blocks came faster than they could be written."""
+        del held
+        self._skipped += blocks
 
-    async def _guard(
-        self, work: Callable[[], _Result], verb: str, version: ObjectVersion
-    ) -> _Result | None:
-        """Run blocking disk work; on an error count it, log the first of a row, return None."""
+    async def local_blocks(self, versions: Sequence[ObjectVersion]) -> list[set[int]]:
+        """The blocks present of each version."""
+        digests = [bytes.fromhex(version.digest()) for version in versions]
         try:
-            result = await trio.to_thread.run_sync(work, limiter=self._limiter)
-        except OSError as error:
-            self._note_error(error, verb, version)
-            return None
-        self._health.succeeded()
-        return result
-
-    def _note_error(self, error: OSError, verb: str, version: ObjectVersion) -> None:
-        starts_bypass = self._health.failed(time.monotonic())
-        if starts_bypass or self._health.errors == 1:
-            log.warning(
-                "cache disk: cannot %s %r in %s: %s%s",
-                verb,
-                version.key,
-                self._slot.directory,
-                error.strerror,
-                "; reads go to the bucket until it recovers" if starts_bypass else "",
+            found = await self._access.attempt(
+                partial(self._storage.index.local_blocks, digests), "look up blocks"
             )
+        except DiskStalledError:
+            found = None
+        return [set((found or {}).get(digest, ())) for digest in digests]
 
-    def _note_read(self, held: DiskObject, index: int, *, good: bool, answered: bool) -> None:
-        if good:
-            self._hits += 1
-            extent = (held.digest, index // EXTENT_BLOCKS)
-            if extent in self._extents:
-                self._policy.used(extent)
-        elif answered and index in held.checksums:
-            # Still recorded after the read, so it was not evicted meanwhile: the disk is wrong.
+    def statistics(self) -> tuple[DiskStatistics, ...]:
+        """A snapshot."""
+        health, kept = self._access.health, self._maintenance
+        return (
+            DiskStatistics(
+                directory=self._directory,
+                state=self._access.state.value,
+                reason=health.reason,
+                capacity_bytes=self._storage.space.limits.capacity_bytes,
+                used_bytes=kept.used_bytes,
+                free_bytes=kept.free_bytes,
+                hits=self._hits,
+                misses=self._misses,
+                writes=self._writes,
+                evictions=self._evictions,
+                rejected=self._rejected,
+                skipped=self._skipped,
+                errors=health.errors,
+                stalls=health.stalls,
+                corrupt=self._corrupt,
+                recoded_bytes=kept.recoded_bytes,
+            ),
+        )
+
+    async def aclose(self) -> None:
+        """Tell the index the last visits and let the directory go."""
+        with trio.move_on_after(_CLOSE_S):
+            await self._access.wait_idle()
+            await self._maintenance.flush(final=True)
+        # A thread that hangs inside keeps its connection until the process ends.
+        if not self._access.busy:
+            try:
+                self._storage.close()
+            except (OSError, sqlite3.Error) as error:
+                log.info("cache directory %s: cannot close its index: %s", self._directory, error)
+
+    async def _refresh(self, held: DiskObject) -> None:
+        if not self.readable(held):
+            return
+        try:
+            loaded = await self._access.attempt(
+                lambda: [self._storage.index.load(held.digest)], "read the index"
+            )
+        except DiskStalledError:
+            loaded = None
+        self._loaded_at[held] = time.monotonic()
+        if loaded and loaded[0] is not None:
+            held.object_id = loaded[0].object_id
+            held.records.update(loaded[0].records)
+            held.visits = {**loaded[0].visits, **held.visits}
+
+    async def _read(self, held: DiskObject, blocks: Sequence[Block], lost: GiveBack) -> list[bool]:
+        wanted: list[disk_io.Wanted] = []
+        for block in blocks:
+            record = held.records.get(block.index)
+            if record is not None and block.buffer is not None:
+                wanted.append(disk_io.Wanted(block.index, record, block.length, block.buffer.view))
+        buffers = [block.buffer for block in blocks if block.buffer is not None]
+
+        def late() -> None:
+            for buffer in buffers:
+                lost(buffer)
+
+        files = object_files(self._storage.directory.objects, held.digest)
+        work = partial(disk_io.read_blocks, files, held.digest, wanted)
+        try:
+            found = await self._access.attempt(work, f"read {held.version.key!r}", on_late=late)
+        except DiskStalledError:
+            for block in blocks:
+                block.buffer = None
+            found = None
+        good = {w.index for w, sound in zip(wanted, found or [], strict=False) if sound}
+        return [block.index in good for block in blocks]
+
+    async def _moved(self, held: DiskObject, index: int) -> bool:
+        """Find out why a block was not sound; True when it is to be had in another place now."""
+        record = held.records.pop(index, None)
+        if record is None or held.object_id is None:
+            return False
+        work = partial(self._storage.blame, held.object_id, held.digest, index, record)
+        try:
+            found = await self._access.attempt(work, f"look up {held.version.key!r}")
+        except DiskStalledError:
+            return False
+        if found is None:
+            return False
+        blame, now = found
+        if blame is Blame.WRONG:
             self._corrupt += 1
-            del held.checksums[index]
             log.warning(
-                "cache disk: block %d of %r is missing or corrupt: fetched again",
+                "cache directory %s: block %d of %r is missing or corrupt: fetched again",
+                self._directory,
                 index,
                 held.version.key,
             )
+        elif blame is Blame.GONE and now is not None:
+            held.records[index] = now
+            return True
+        return False
 
-    def _note_written(self, held: DiskObject, block: Block, checksum: int) -> None:
-        size = disk_io.aligned(block.length)
-        if block.index in held.checksums:
-            self._space.release(size)
-        held.checksums[block.index] = checksum
-        extent = (held.digest, block.index // EXTENT_BLOCKS)
-        self._count(extent, size)
-
-    def _count(self, extent: Extent, size: int) -> None:
-        if extent not in self._extents:
-            self._extent_count[extent[0]] = self._extent_count.get(extent[0], 0) + 1
-        self._extents[extent] = self._extents.get(extent, 0) + size
-        self._policy.used(extent)
-
-    async def _make_room(self, wanted_bytes: int) -> bool:
-        """Evict until `wanted_bytes` fit. False when nothing is left to evict."""
-        while self._space.excess(wanted_bytes) > 0:
-            victim = self._policy.victim()
-            if victim is None:
-                return False
-            await self._evict(victim)
-        return True
-
-    async def _evict(self, extent: Extent) -> None:
-        digest, number = extent
-        self._policy.forget(extent)
-        held = self._loaded.get(digest)
-        async with held.lock if held is not None else nullcontext():
-            # Counted under the lock: a write that was under way may have added to the extent.
-            self._policy.forget(extent)
-            size = self._extents.pop(extent, None)
-            if size is None:
-                return  # evicted by the other writer meanwhile
-            self._extent_count[digest] -= 1
-            whole = self._extent_count[digest] == 0
-            if whole:
-                del self._extent_count[digest]
-            self._evictions += 1
-            log.debug("cache disk: evict extent %d of %s, %d bytes", number, digest, size)
-            await self._erase(digest, number, held, whole=whole)
-        self._space.release(size)
-
-    async def _erase(
-        self, digest: str, number: int, held: DiskObject | None, *, whole: bool
-    ) -> None:
-        data_path, index_path = object_paths(self._slot.objects, digest)
-        indices = range(number * EXTENT_BLOCKS, (number + 1) * EXTENT_BLOCKS)
-        if held is not None:
-            for index in indices:
-                held.checksums.pop(index, None)
-        if whole:
-            work = partial(disk_io.remove_object, data_path, index_path)
-        else:
-            work = partial(disk_io.punch_blocks, data_path, index_path, indices)
-        try:
-            await trio.to_thread.run_sync(work, limiter=self._limiter)
-        except OSError as error:
-            self._health.failed(time.monotonic())
-            log.warning("cache disk: cannot evict from %s: %s", self._slot.directory, error)
-
-
-def open_disk_tier(
-    cache_directory: str,
-    store_url: str,
-    *,
-    capacity_bytes: int | None,
-    min_free_bytes: int | None,
-    threads: int = 8,
-) -> DiskTier:
-    """Claim a slot, see what it holds, and return the tier. Blocks: call it in a worker thread.
-
-    Raises CacheSetupError when the directory cannot be used or the disk is full already.
-    """
-    slot = directory.claim_slot(cache_directory, store_url)
-    found = directory.scan(slot)
-    used = sum(extent.size_bytes for extent in found)
-    limits = derive_limits(slot.directory, capacity_bytes, min_free_bytes, used)
-    space = Space(slot.directory, limits, used)
-    if not found and space.excess(EXTENT_BLOCKS) > 0:
-        os.close(slot.lock_fd)
-        raise CacheSetupError(
-            f"cache directory {cache_directory} is on a full disk: {space.free_bytes() >> 20} MiB "
-            f"free, {limits.min_free_bytes >> 20} MiB must stay free: free some space, lower "
-            "--min-free-space or give another --cache-dir"
+    def _job(self, held: DiskObject, blocks: Sequence[Block]) -> WriteJob:
+        numbers = {block.index // EXTENT_BLOCKS for block in blocks}
+        visits = {number: self._visits.record(held, number) for number in numbers}
+        return WriteJob(
+            version=held.version,
+            digest=held.digest,
+            first=blocks[0].index,
+            buffers=[block.buffer.view for block in blocks if block.buffer is not None],
+            lengths=[block.length for block in blocks],
+            visits=visits,
+            newcomer=visits[blocks[0].index // EXTENT_BLOCKS],
+            pinned=held.placement.pinned,
+            forced=any(block.for_disk for block in blocks),
+            clock=self._visits.clock,
         )
-    return DiskTier(slot, space, found, threads=threads)
+
+    def _note_write(self, held: DiskObject, count: int, result: WriteResult | None) -> None:
+        if result is None or result.outcome is Outcome.SKIPPED:
+            self._skipped += count
+            return
+        self._forget(result.evicted.extents)
+        self._maintenance.used_bytes = result.used_bytes
+        if result.outcome is Outcome.REJECTED:
+            self._rejected += count
+            return
+        self._writes += count
+        held.object_id = result.object_id
+        held.records.update(result.records)
+
+    def _note_recoded(self, recoded: Recoded) -> None:
+        held = self._loaded.get(recoded.extent.digest) if recoded.extent is not None else None
+        if held is not None:
+            held.records.update(recoded.records)
+
+    def _forget(self, extents: Iterable[ExtentRow]) -> None:
+        """These extents are no longer on the disk."""
+        for extent in extents:
+            self._evictions += 1
+            held = self._loaded.get(extent.digest)
+            if held is not None:
+                for index in held.extent_blocks(extent.number):
+                    held.records.pop(index, None)

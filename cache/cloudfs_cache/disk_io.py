@@ -1,8 +1,8 @@
-"""Blocking reads and writes of the SSD tier's files. Worker threads only; no shared state.
+"""Blocking reads and writes of the data files of the SSD tier. Worker threads only.
 
 Blocks move between the caller's page-aligned buffers and the disk with O_DIRECT, so the cache file
-takes no page cache and each byte is touched once. File systems without O_DIRECT (some tmpfs and
-overlay mounts) are read and written through the page cache, which is dropped behind.
+takes no page cache and each byte is touched once. File systems without O_DIRECT are read and
+written through the page cache, which is dropped behind. Nothing here knows the index.
 """
 
 from __future__ import annotations
@@ -10,133 +10,233 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import mmap
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
-import xxhash
+from cloudfs_cache.api import BLOCK_BYTES, Buffer
+from cloudfs_cache.checksums import PIECE_BYTES, block_seed, pieces_match
+from cloudfs_cache.codec import Codec, CodecError, decode
+from cloudfs_cache.disk_object import BlockRecord, ObjectFiles
+from cloudfs_cache.index_rows import ALIGN_BYTES, allocated
 
-from cloudfs_cache import disk_index
-from cloudfs_cache.api import BLOCK_BYTES, ObjectVersion
-from cloudfs_cache.disk_object import DiskObject
-
-_ALIGN = 4096
 _FALLOC_PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
 _NO_DIRECT_IO = {errno.EINVAL, errno.EOPNOTSUPP}
 
 
-def aligned(length: int) -> int:
-    """`length` rounded up to what O_DIRECT accepts: the bytes a block occupies."""
-    return -(-length // _ALIGN) * _ALIGN
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A block to read: its place, how it is stored, and the buffer for its `length` bytes."""
+
+    index: int
+    record: BlockRecord
+    length: int
+    buffer: memoryview
 
 
-def load_index(path: str, version: ObjectVersion) -> dict[int, int]:
-    """Return the checksums by block index; empty when there is no sound index of this version.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A block on the disk."""
 
-    A damaged or foreign index is removed, a torn tail is cut off.
+    files: ObjectFiles
+    digest: bytes
+    index: int
+    record: BlockRecord
+
+
+def read_blocks(files: ObjectFiles, digest: bytes, wanted: Sequence[Wanted]) -> list[bool]:
+    """Fill the buffers of blocks in ascending order; say which of them hold sound bytes."""
+    sound: list[bool] = []
+    for codec, group in groupby(wanted, lambda block: block.record.codec):
+        blocks = list(group)
+        if codec is Codec.RAW:
+            for run in _adjacent(blocks):
+                sound += _read_raw(files.raw, digest, run)
+        else:
+            sound += [_read_recoded(files.recoded, digest, block) for block in blocks]
+    return sound
+
+
+def read_pieces(place: Place, start: int, stop: int) -> bytes:
+    """Return the bytes [start, stop) of a raw block, reading and checking only their pieces.
+
+    Nothing when they are not there or wrong.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except FileNotFoundError:
-        return {}
-    decoded = disk_index.decode(data, version)
-    if decoded is None:
-        os.unlink(path)
-        return {}
-    checksums, sound = decoded
-    if sound < len(data):
-        os.truncate(path, sound)
-    return checksums
+    record = place.record
+    first = start // PIECE_BYTES
+    end = min(record.stored, -(-stop // PIECE_BYTES) * PIECE_BYTES)
+    length = end - first * PIECE_BYTES
+    view = _scratch()[: allocated(length)]
+    offset = place.index * BLOCK_BYTES + first * PIECE_BYTES
+    if _read_into(place.files.raw, [view], offset) < length:
+        return b""
+    if not pieces_match(view[:length], block_seed(place.digest, place.index), record.sums, first):
+        return b""
+    return bytes(view[start - first * PIECE_BYTES : stop - first * PIECE_BYTES])
 
 
-def read_blocks(
-    path: str, first: int, buffers: Sequence[memoryview], lengths: Sequence[int]
-) -> list[int | None]:
-    """Read adjacent blocks into their buffers; return checksums, None where it is missing."""
-    views = [buffer[: aligned(n)] for buffer, n in zip(buffers, lengths, strict=True)]
+def is_sound(place: Place) -> bool:
+    """Whether what is stored of a block is what was written. Raises OSError but for bad media."""
+    record = place.record
+    view = _scratch()[: allocated(record.stored)]
     try:
-        fd, direct = _open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return [None] * len(lengths)
-    try:
-        try:
-            got = _preadv_all(fd, views, first * BLOCK_BYTES)
-        except OSError as error:
-            if not direct or error.errno not in _NO_DIRECT_IO:
-                raise
-            os.close(fd)
-            fd, direct = os.open(path, os.O_RDONLY | os.O_CLOEXEC), False
-            got = _preadv_all(fd, views, first * BLOCK_BYTES)
-        if not direct:
-            os.posix_fadvise(fd, first * BLOCK_BYTES, got, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(fd)
-    checksums: list[int | None] = []
-    for buffer, length in zip(buffers, lengths, strict=True):
-        complete = got >= length
-        checksums.append(xxhash.xxh3_64_intdigest(buffer[:length]) if complete else None)
-        got -= aligned(length)
-    return checksums
+        got = _read_into(place.files.of(record.codec), [view], place.index * BLOCK_BYTES)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return False
+    seed = block_seed(place.digest, place.index)
+    return got >= record.stored and pieces_match(view[: record.stored], seed, record.sums)
 
 
 def write_blocks(
-    held: DiskObject, first: int, buffers: Sequence[memoryview], lengths: Sequence[int]
-) -> list[int]:
-    """Write adjacent blocks, then their records; return the checksums.
+    path: str, first: int, buffers: Sequence[memoryview], lengths: Sequence[int]
+) -> None:
+    """Write adjacent blocks from block-sized buffers to their places.
 
     A buffer's bytes beyond its length are written too, up to the alignment: they are never read.
     """
-    views = [buffer[: aligned(n)] for buffer, n in zip(buffers, lengths, strict=True)]
-    offset = first * BLOCK_BYTES
-    fd, direct = _open(held.data_path, os.O_WRONLY | os.O_CREAT)
-    try:
+    views = [buffer[: allocated(n)] for buffer, n in zip(buffers, lengths, strict=True)]
+    _write_from(path, views, first * BLOCK_BYTES)
+
+
+def write_recoded(path: str, index: int, stored: Buffer) -> None:
+    """Write one encoded block to its place."""
+    view = _scratch()[: allocated(len(stored))]
+    view[: len(stored)] = stored
+    _write_from(path, [view], index * BLOCK_BYTES)
+
+
+def clear(files: ObjectFiles, blocks: range, present: Mapping[int, Codec]) -> None:
+    """Give the space back of every place in `blocks` that holds no block in that file's codec."""
+    for path, is_raw in ((files.raw, True), (files.recoded, False)):
+        kept = sorted(i for i, codec in present.items() if (codec is Codec.RAW) is is_raw)
         try:
-            _pwritev_all(fd, views, offset)
-        except OSError as error:
-            if not direct or error.errno not in _NO_DIRECT_IO:
-                raise
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            end = -(-os.fstat(fd).st_size // BLOCK_BYTES)
+            start = blocks.start
+            for index in (*kept, min(blocks.stop, end)):
+                _punch(fd, start, index)
+                start = index + 1
+        finally:
             os.close(fd)
-            fd, direct = os.open(held.data_path, os.O_WRONLY | os.O_CLOEXEC), False
-            _pwritev_all(fd, views, offset)
-        if not direct:
-            os.fdatasync(fd)
-            os.posix_fadvise(fd, offset, sum(map(len, views)), os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(fd)
-    checksums = [
-        xxhash.xxh3_64_intdigest(buffer[:n]) for buffer, n in zip(buffers, lengths, strict=True)
-    ]
-    records = disk_index.encode_present(enumerate(checksums, first))
-    _append(held.index_path, held.version, records)
-    return checksums
 
 
-def remove_object(data_path: str, index_path: str) -> None:
-    """Delete both files. The index goes first: without it the data is never read."""
-    for path in (index_path, data_path):
+def remove(files: ObjectFiles) -> None:
+    """Delete an object's files."""
+    for path in (files.raw, files.recoded):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 
 
-def punch_blocks(data_path: str, index_path: str, indices: Sequence[int]) -> None:
-    """Give the space of some blocks back and record that they are gone."""
-    with open(index_path, "ab") as index:
-        index.write(disk_index.encode_evicted(indices))
-    fd = os.open(data_path, os.O_WRONLY | os.O_CLOEXEC)
+def read_through(path: str) -> None:
+    """Read a file from the disk itself. Raises OSError where it cannot be read."""
+    view = _scratch()
+    offset = 0
+    while got := _read_into(path, [view], offset):
+        offset += got
+
+
+def try_reading(path: str) -> None:
+    """Read the first page of a file from the disk itself. Raises OSError where it cannot be."""
+    _read_into(path, [_scratch()[:ALIGN_BYTES]], 0)
+
+
+def try_out(path: str) -> None:
+    """Write and read a block of a file that holds nothing, with the disk itself. Raises OSError."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        start, length = min(indices) * BLOCK_BYTES, (max(indices) - min(indices) + 1) * BLOCK_BYTES
-        _fallocate(fd, _FALLOC_PUNCH_HOLE_KEEP_SIZE, start, length)
+        try:
+            os.pwrite(fd, bytes(BLOCK_BYTES), 0)
+            os.fdatasync(fd)
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.pread(fd, ALIGN_BYTES, 0)
+        finally:
+            os.ftruncate(fd, 0)
     finally:
         os.close(fd)
 
 
-def _append(index_path: str, version: ObjectVersion, records: bytes) -> None:
-    fd = os.open(index_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+def _adjacent(blocks: Sequence[Wanted]) -> Iterator[list[Wanted]]:
+    run: list[Wanted] = []
+    for block in blocks:
+        if run and run[-1].index + 1 != block.index:
+            yield run
+            run = []
+        run.append(block)
+    if run:
+        yield run
+
+
+def _read_raw(path: str, digest: bytes, run: Sequence[Wanted]) -> list[bool]:
+    views = [block.buffer[: allocated(block.length)] for block in run]
+    got = _read_into(path, views, run[0].index * BLOCK_BYTES)
+    sound = []
+    for block, view in zip(run, views, strict=True):
+        sound.append(
+            got >= block.length == block.record.stored
+            and pieces_match(
+                view[: block.length], block_seed(digest, block.index), block.record.sums
+            )
+        )
+        got -= len(view)
+    return sound
+
+
+def _read_recoded(path: str, digest: bytes, block: Wanted) -> bool:
+    record = block.record
+    view = _scratch()[: allocated(record.stored)]
+    if _read_into(path, [view], block.index * BLOCK_BYTES) < record.stored:
+        return False
+    stored = view[: record.stored]
+    if not pieces_match(stored, block_seed(digest, block.index), record.sums):
+        return False
     try:
-        if os.fstat(fd).st_size == 0:
-            records = disk_index.encode_header(version) + records
-        if os.write(fd, records) != len(records):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), index_path)
+        decode(record.codec, stored, block.buffer[: block.length])
+    except CodecError:
+        return False
+    return True
+
+
+def _read_into(path: str, views: Sequence[memoryview], offset: int) -> int:
+    """Fill the views; return how many bytes there were, 0 without a file."""
+    try:
+        fd, direct = _open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return 0
+    try:
+        try:
+            return _preadv_all(fd, views, offset)
+        except OSError as error:
+            if not direct or error.errno not in _NO_DIRECT_IO:
+                raise
+        fd, direct = _reopened(fd, path, os.O_RDONLY), False
+        return _preadv_all(fd, views, offset)
+    finally:
+        if not direct:
+            os.posix_fadvise(fd, offset, sum(map(len, views)), os.POSIX_FADV_DONTNEED)
+        os.close(fd)
+
+
+def _write_from(path: str, views: Sequence[memoryview], offset: int) -> None:
+    fd, direct = _open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        try:
+            _pwritev_all(fd, views, offset)
+        except OSError as error:
+            if not direct or error.errno not in _NO_DIRECT_IO:
+                raise
+            fd, direct = _reopened(fd, path, os.O_WRONLY), False
+            _pwritev_all(fd, views, offset)
+        if not direct:
+            os.fdatasync(fd)
+            os.posix_fadvise(fd, offset, sum(map(len, views)), os.POSIX_FADV_DONTNEED)
     finally:
         os.close(fd)
 
@@ -155,13 +255,20 @@ def _open(path: str, flags: int) -> tuple[int, bool]:
         return os.open(path, flags | os.O_CLOEXEC, 0o600), False
 
 
+def _reopened(fd: int, path: str, flags: int) -> int:
+    """The file without O_DIRECT; `fd` is closed once that is open."""
+    through_cache = os.open(path, flags | os.O_CLOEXEC)
+    os.close(fd)
+    return through_cache
+
+
 def _preadv_all(fd: int, views: Sequence[memoryview], offset: int) -> int:
     """Fill the views from `offset`; return how many bytes there were before the end of file."""
     wanted = sum(map(len, views))
     got = 0
     while got < wanted:
         step = os.preadv(fd, _rest(views, got), offset + got)
-        if step == 0 or step % _ALIGN:
+        if step == 0 or step % ALIGN_BYTES:
             return got + step
         got += step
     return got
@@ -183,11 +290,26 @@ def _rest(views: Sequence[memoryview], skip: int) -> list[memoryview]:
     return rest
 
 
+_thread = threading.local()
+
+
+def _scratch() -> memoryview:
+    """This thread's page-aligned block, for what does not go to or come from a block buffer."""
+    found: memoryview | None = getattr(_thread, "scratch", None)
+    if found is None:
+        found = _thread.scratch = memoryview(mmap.mmap(-1, BLOCK_BYTES, mmap.MAP_PRIVATE))
+    return found
+
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 
 
-def _fallocate(fd: int, mode: int, offset: int, length: int) -> None:
-    if _libc.fallocate(fd, mode, offset, length) != 0:
+def _punch(fd: int, start: int, stop: int) -> None:
+    """Give the space of the blocks [start, stop) back."""
+    if start >= stop:
+        return
+    offset, length = start * BLOCK_BYTES, (stop - start) * BLOCK_BYTES
+    if _libc.fallocate(fd, _FALLOC_PUNCH_HOLE_KEEP_SIZE, offset, length) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

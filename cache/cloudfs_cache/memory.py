@@ -68,7 +68,7 @@ class MemoryTier:
         self._unqueue(block)
         if block.pins or block.run is not None or not block.full or block.buffer is None:
             return
-        if block.delivered >= block.length:
+        if block.delivered >= block.length or block.for_disk:
             self._spent[block] = None
         elif block.ahead:
             self._ahead[block] = None
@@ -91,6 +91,12 @@ class MemoryTier:
             self._unqueue(block)
             self._spent[block] = None
 
+    def discard(self, block: Block) -> None:
+        """Take a queued block out of memory at once; one that is in use stays."""
+        if block in self._spent or block in self._ahead or block in self._read:
+            self._unqueue(block)
+            self._drop(block)
+
     def statistics(self) -> MemoryStatistics:
         """Return a snapshot."""
         return MemoryStatistics(
@@ -112,10 +118,13 @@ class MemoryTier:
         for queue in queues:
             if queue:
                 block, _ = queue.popitem(last=False)
-                if block.ahead:
-                    self.wasted_bytes += block.length
-                del block.owner.blocks[block.index]
-                assert block.buffer is not None
-                self._pool.give_back(block.buffer)
-                block.buffer = None
+                self._drop(block)
                 return
+
+    def _drop(self, block: Block) -> None:
+        if block.ahead:
+            self.wasted_bytes += block.length
+        del block.owner.blocks[block.index]
+        assert block.buffer is not None
+        self._pool.give_back(block.buffer)
+        block.buffer = None

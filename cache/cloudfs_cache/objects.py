@@ -6,6 +6,7 @@ Owned by the trio loop.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from cloudfs_cache.api import ObjectVersion
 from cloudfs_cache.blocks import CachedObject
@@ -25,6 +26,13 @@ class ObjectRegistry:
         if found is not None:
             self._objects.move_to_end(version)
         return found
+
+    def peek(self, version: ObjectVersion) -> CachedObject | None:
+        """Return the object without marking it as used."""
+        return self._objects.get(version)
+
+    def __iter__(self) -> Iterator[CachedObject]:
+        return iter(list(self._objects.values()))
 
     def add(self, cached: CachedObject) -> None:
         """Enter an object whose version is not registered yet."""

@@ -1,8 +1,8 @@
 """Which run of blocks is fetched next.
 
 Pure bookkeeping on the trio loop: `FetchScheduler.pump` decides synchronously which runs may start
-and hands them to a callback; it never awaits. Readers that wait go before prefetch, and prefetch
-never takes the last slots or buffers.
+and hands them to a callback; it never awaits. Readers that wait go before prefetch, prefetch goes
+before idle runs (warming up), and neither ever takes the last slots or buffers.
 """
 
 from __future__ import annotations
@@ -16,13 +16,20 @@ from cloudfs_cache.memory import MemoryTier
 
 
 class _Lane:
-    """The runs of one origin: two queues and the slots they share."""
+    """The runs of one origin: three queues and the slots they share."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self.active = 0
         self.demand: deque[Run] = deque()
         self.ahead: deque[Run] = deque()
+        self.idle: deque[Run] = deque()
+
+    def queue_of(self, run: Run) -> deque[Run]:
+        """Where the run belongs."""
+        if run.demand:
+            return self.demand
+        return self.idle if run.idle else self.ahead
 
     def next_queue(self) -> deque[Run] | None:
         """The queue whose first run may start now."""
@@ -30,6 +37,8 @@ class _Lane:
             return self.demand
         if self.ahead and self.active < max(1, self.slots - 2):
             return self.ahead
+        if self.idle and not self.demand and self.active < max(1, self.slots * 3 // 4):
+            return self.idle
         return None
 
 
@@ -62,11 +71,10 @@ class FetchScheduler:
 
     def submit(self, run: Run) -> None:
         """Queue a run whose blocks are planned. Call `pump` afterwards."""
-        lane = self._lanes[run.origin]
-        (lane.demand if run.demand else lane.ahead).append(run)
+        self._lanes[run.origin].queue_of(run).append(run)
 
     def promote(self, block: Block) -> None:
-        """A reader waits for `block`: if its run is still queued as prefetch, move it up.
+        """A reader waits for `block`: if its run is still queued behind others, move it up.
 
         Blocks in front of it stay where they are, as a run of their own.
         """
@@ -75,12 +83,13 @@ class FetchScheduler:
         if run is None or run.demand:
             return
         lane = self._lanes[run.origin]
-        if run not in lane.ahead:
+        queue = lane.queue_of(run)
+        if run not in queue:
             return
         wanted = run.split(run.blocks.index(block)) if run.blocks[0] is not block else run
         assert wanted is not None
         if wanted is run:
-            lane.ahead.remove(run)
+            queue.remove(run)
         wanted.demand = True
         lane.demand.append(wanted)
 
@@ -131,8 +140,7 @@ class FetchScheduler:
 
     def _requeue(self, rest: Run) -> None:
         rest.demand = any(block.wanted for block in rest.blocks)
-        lane = self._lanes[rest.origin]
-        (lane.demand if rest.demand else lane.ahead).appendleft(rest)
+        self._lanes[rest.origin].queue_of(rest).appendleft(rest)
 
     def _unplan(self, run: Run) -> None:
         for block in run.blocks:

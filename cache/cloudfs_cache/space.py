@@ -1,19 +1,21 @@
-"""How much the SSD tier may occupy: a byte limit and a floor of free space on the file system.
+"""How much a cache directory may occupy: a byte limit and a floor of free space on its disk.
 
-Owned by the trio loop. `statvfs` is asked at most once a second; what was written since is
-estimated from the tier's own reservations.
+What is used is counted by the index, for all mounts together. Every function asks the file system,
+so they belong into worker threads.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 
-_STATVFS_INTERVAL_S = 1.0
+from cloudfs_cache.api import BLOCK_BYTES
+
 _FREE_FRACTION = 0.8
 _FLOOR_BYTES = 1 << 30
 _FLOOR_FRACTION = 0.05
+_SPARE_BYTES = 8 << 20
+_SPARE_SHARE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +40,34 @@ def derive_limits(
 
 
 class Space:
-    """Counts what is used and says how much must go before more can be written."""
+    """Says whether more can be written. Any thread may ask.
 
-    def __init__(self, directory: str, limits: SpaceLimits, used_bytes: int) -> None:
+    `spare_bytes` of the capacity are left for recoding, which needs room before it makes any.
+    """
+
+    def __init__(self, directory: str, limits: SpaceLimits, *, recoding: bool) -> None:
         self._directory = directory
         self.limits = limits
-        self.used_bytes = used_bytes
-        self._free_bytes = 0
-        self._asked_at = float("-inf")
+        share = limits.capacity_bytes // _SPARE_SHARE
+        self.spare_bytes = min(_SPARE_BYTES, share // BLOCK_BYTES * BLOCK_BYTES) if recoding else 0
 
     def free_bytes(self) -> int:
-        """Free bytes of the file system, at most a second old."""
-        now = time.monotonic()
-        if now - self._asked_at >= _STATVFS_INTERVAL_S:
-            disk = os.statvfs(self._directory)
-            self._free_bytes = disk.f_bavail * disk.f_frsize
-            self._asked_at = now
-        return self._free_bytes
+        """Free bytes of the file system now. Blocks for as long as the file system does."""
+        disk = os.statvfs(self._directory)
+        return disk.f_bavail * disk.f_frsize
 
-    def excess(self, wanted_bytes: int) -> int:
-        """Bytes that must be evicted before `wanted_bytes` can be written; 0 if they fit."""
-        over_limit = self.used_bytes + wanted_bytes - self.limits.capacity_bytes
-        under_floor = self.limits.min_free_bytes + wanted_bytes - self.free_bytes()
-        return max(0, over_limit, under_floor)
+    def excess(self, used_bytes: int, wanted_bytes: int, announced_bytes: int = 0) -> int:
+        """Bytes that must go before `wanted_bytes` can be written beside `used_bytes`, or 0.
 
-    def reserve(self, wanted_bytes: int) -> None:
-        """Count bytes that are about to be written."""
-        self.used_bytes += wanted_bytes
-        self._free_bytes -= wanted_bytes
+        `announced_bytes` of what is used may not be on the disk yet.
+        """
+        over_limit = used_bytes + wanted_bytes + self.spare_bytes - self.limits.capacity_bytes
+        return max(0, over_limit, self._under_floor(wanted_bytes + announced_bytes))
 
-    def release(self, freed_bytes: int) -> None:
-        """Count bytes that were evicted or not written after all."""
-        self.used_bytes -= freed_bytes
-        self._free_bytes += freed_bytes
+    def fits_with_spare(self, used_bytes: int, wanted_bytes: int, announced_bytes: int = 0) -> bool:
+        """Whether recoding may write `wanted_bytes` beside `used_bytes`."""
+        within_limit = used_bytes + wanted_bytes <= self.limits.capacity_bytes
+        return within_limit and self._under_floor(wanted_bytes + announced_bytes) <= 0
+
+    def _under_floor(self, wanted_bytes: int) -> int:
+        return self.limits.min_free_bytes + wanted_bytes - self.free_bytes()

@@ -1,44 +1,45 @@
-"""Memory over local SSD over the store: reads any bytes, fetches each block once.
+"""Memory over local disks over the store: reads any bytes, fetches each block once.
 
 Owned by the trio loop. `read_nowait` answers from memory without a checkpoint; `request` plans what
-is missing and says nothing about when; `read` waits. Fetches belong to the cache and not to the
-reader that caused them, so a reader that goes away harms nobody. Which blocks to fetch ahead is the
-caller's policy; where they come from and in which order is decided here.
+is missing and says nothing about when; `read` waits. Which blocks to fetch ahead is the caller's
+policy; where they come from and in which order is decided below.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Sequence
-from typing import TypeGuard
+from collections.abc import Sequence
+from typing import Final, TypeGuard
 
 import trio
 
 from cloudfs_cache.api import (
     BLOCK_BYTES,
+    DEFAULT_PLACEMENT,
     Buffer,
     CacheClosedError,
     CacheStatistics,
-    DiskStatistics,
     FetchRange,
     ObjectVersion,
     Origin,
+    Placement,
     PrefetchStatistics,
     SourceStatistics,
 )
 from cloudfs_cache.blocks import Block, CachedObject, Run
-from cloudfs_cache.disk import DiskTier
-from cloudfs_cache.filler import RunFiller
+from cloudfs_cache.disk_object import EXTENT_BLOCKS
+from cloudfs_cache.fetcher import Fetcher
 from cloudfs_cache.memory import MemoryTier
 from cloudfs_cache.objects import ObjectRegistry
+from cloudfs_cache.planner import Planner
 from cloudfs_cache.scheduler import FetchScheduler
+from cloudfs_cache.steering import CacheParts, CacheSteering
+from cloudfs_cache.tier import BlockTier
 from cloudfs_cache.writeback import WRITERS, WriteBack
 
-log = logging.getLogger(__name__)
+PIECE_READ_BYTES_MAX: Final = 128 << 10
+"""A random read up to this size is answered from the disk without reading the whole block."""
 
-_DISK_SLOTS = 6
-_DISK_RUN_BLOCKS = 4
-_NO_DISK = DiskStatistics(None, "off", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+_DISK_SLOTS: Final = 6
 
 
 class TieredCache:
@@ -48,11 +49,10 @@ class TieredCache:
         self,
         fetch: FetchRange,
         memory: MemoryTier,
-        disk: DiskTier | None,
+        disk: BlockTier | None,
         *,
         max_downloads: int,
     ) -> None:
-        self._fetch = fetch
         self._memory = memory
         self._disk = disk
         self._writeback = WriteBack(memory, disk) if disk is not None else None
@@ -66,9 +66,14 @@ class TieredCache:
             may_prefetch=self._may_prefetch,
             start=self._start,
         )
+        self._planner = Planner(disk)
+        self._fetcher = Fetcher(fetch, memory, disk, self._writeback, self._scheduler.submit)
+        parts = CacheParts(
+            memory, disk, self._registry, self._planner, self._scheduler, self._writeback
+        )
+        self.steering = CacheSteering(parts, self._open, self.release, self.statistics)
         self._draining = False
         self._run_ended = trio.Event()
-        self._issued_ahead = 0
         self._used_ahead = 0
         self._delivered = {"memory": 0, Origin.DISK: 0, Origin.STORE: 0}
 
@@ -82,6 +87,8 @@ class TieredCache:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
+                if self._disk is not None:
+                    await nursery.start(self._disk.serve)
                 if self._writeback is not None:
                     for _ in range(WRITERS):
                         nursery.start_soon(self._writeback.write_forever, self._scheduler.pump)
@@ -90,15 +97,17 @@ class TieredCache:
         finally:
             self._nursery = None
 
-    async def open(self, version: ObjectVersion) -> CachedObject:
-        """Return the block table of a version and count an open. Pair it with `release`."""
-        while (cached := self._registry.get(version)) is None:
-            loading = self._opening.get(version)
-            if loading is not None:
-                await loading.wait()
-            else:
-                await self._load(version)
-        cached.opens += 1
+    async def open(
+        self, version: ObjectVersion, placement: Placement = DEFAULT_PLACEMENT
+    ) -> CachedObject:
+        """Return the block table of a version for a reader. Pair it with `release`."""
+        cached = await self._open(version, placement)
+        if self._disk is not None and cached.disk is not None:
+            await self._disk.refresh(cached.disk)
+            if version.block_count <= EXTENT_BLOCKS:
+                # The kernel may have all of a small file: then it is opened and never read.
+                resident = 0 in cached.disk.records
+                self._disk.visited(cached.disk, 0, 0, resident=resident)
         return cached
 
     def release(self, cached: CachedObject) -> None:
@@ -141,13 +150,32 @@ class TieredCache:
             block = cached.blocks.get(index)
             if block is not None:
                 self._scheduler.promote(block)
-        missing = [(i, False) for i in demand if i not in cached.blocks]
-        waits = {i for i, _ in missing}
-        missing += [(i, True) for i in ahead if i not in cached.blocks and i not in waits]
-        self._memory.misses += len(waits)
-        for run in self._group(cached, sorted(missing), run_blocks):
+        runs, waits = self._planner.plan(cached, demand, ahead, run_blocks)
+        self._memory.misses += waits
+        for run in runs:
             self._scheduler.submit(run)
         self._scheduler.pump()
+
+    def has_piece(self, cached: CachedObject, offset: int, size: int) -> bool:
+        """Whether `read_piece` is worth a try: a small read of a block that only the disk has."""
+        index = offset // BLOCK_BYTES
+        return (
+            size <= PIECE_READ_BYTES_MAX
+            and cached.on_disk(index)
+            and index not in cached.blocks
+            and index == (offset + size - 1) // BLOCK_BYTES
+        )
+
+    async def read_piece(self, cached: CachedObject, offset: int, size: int) -> Buffer | None:
+        """Return bytes of one block from the disk, without reading the rest of it, or None."""
+        index, start = divmod(offset, BLOCK_BYTES)
+        if self._disk is None or cached.disk is None:
+            return None
+        data = await self._disk.read_piece(cached.disk, index, start, start + size)
+        if data is not None:
+            self._delivered[Origin.DISK] += size
+            self._disk.visited(cached.disk, index, size, resident=True)
+        return data
 
     async def read(self, cached: CachedObject, offset: int, size: int) -> Buffer:
         """Return the bytes [offset, offset + size), waiting for what is still on its way.
@@ -178,13 +206,18 @@ class TieredCache:
         if self._writeback is not None:
             await self._writeback.wait_drained()
 
+    async def aclose(self) -> None:
+        """Let the disks go. `serve` must have ended."""
+        if self._disk is not None:
+            await self._disk.aclose()
+
     def statistics(self) -> CacheStatistics:
         """Return a snapshot."""
         return CacheStatistics(
             memory=self._memory.statistics(),
-            disk=self._disk.statistics() if self._disk is not None else _NO_DISK,
+            disks=self._disk.statistics() if self._disk is not None else (),
             prefetch=PrefetchStatistics(
-                issued_bytes=self._issued_ahead,
+                issued_bytes=self._planner.issued_ahead_bytes,
                 used_bytes=self._used_ahead,
                 wasted_bytes=self._memory.wasted_bytes,
                 queued=self._scheduler.queued,
@@ -196,11 +229,23 @@ class TieredCache:
             ),
         )
 
-    async def _load(self, version: ObjectVersion) -> None:
+    async def _open(self, version: ObjectVersion, placement: Placement) -> CachedObject:
+        while (cached := self._registry.get(version)) is None:
+            loading = self._opening.get(version)
+            if loading is not None:
+                await loading.wait()
+            else:
+                await self._load(version, placement)
+        cached.opens += 1
+        return cached
+
+    async def _load(self, version: ObjectVersion, placement: Placement) -> None:
         loaded = self._opening[version] = trio.Event()
         try:
-            disk_object = await self._disk.load(version) if self._disk is not None else None
-            self._registry.add(CachedObject(version, disk_object))
+            held = None
+            if self._disk is not None and placement.keep_on_disk:
+                held = await self._disk.load(version, placement)
+            self._registry.add(CachedObject(version, held, placement.fetch_blocks))
         finally:
             del self._opening[version]
             loaded.set()
@@ -251,6 +296,9 @@ class TieredCache:
         self._delivered["memory"] += stop - start - fresh
         if block.delivered:
             self._memory.hits += 1
+        held = block.owner.disk
+        if fresh and self._disk is not None and held is not None:
+            self._disk.visited(held, block.index, fresh, resident=block.origin is Origin.DISK)
         if block.ahead:
             block.ahead = False
             self._used_ahead += block.length
@@ -259,115 +307,24 @@ class TieredCache:
         self._memory.settle(block)
         return view
 
-    def _group(
-        self, cached: CachedObject, missing: Iterable[tuple[int, bool]], run_blocks: int
-    ) -> Iterable[Run]:
-        """Plan the blocks and group adjacent ones of one origin into runs."""
-        usable = self._disk is not None and self._disk.usable
-        pending: list[Block] = []
-        origin = Origin.STORE
-        for index, ahead in missing:
-            source = Origin.DISK if usable and cached.on_disk(index) else Origin.STORE
-            limit = run_blocks if origin is Origin.STORE else _DISK_RUN_BLOCKS
-            joins = pending and source is origin and pending[-1].index + 1 == index
-            if pending and (not joins or len(pending) >= limit):
-                yield self._run(cached, pending, origin)
-                pending = []
-            origin = source
-            pending.append(cached.plan(index, ahead=ahead))
-            pending[-1].origin = source
-        if pending:
-            yield self._run(cached, pending, origin)
-
-    def _run(self, cached: CachedObject, blocks: list[Block], origin: Origin) -> Run:
-        self._issued_ahead += sum(block.length for block in blocks if block.ahead)
-        return Run(cached, blocks, origin, demand=any(not block.ahead for block in blocks))
-
     def _may_prefetch(self) -> bool:
         keeps_up = self._writeback is None or self._writeback.may_prefetch
         return keeps_up and not self._draining
 
     def _start(self, run: Run) -> None:
         if self._nursery is None:
-            self._drop(run.blocks, CacheClosedError("the mount is shutting down"))
+            self._fetcher.drop(run.blocks, CacheClosedError("the mount is shutting down"))
             self._scheduler.finished(run)
             return
         self._nursery.start_soon(self._execute, run)
 
     async def _execute(self, run: Run) -> None:
-        first, count = run.blocks[0].index, len(run.blocks)
-        why = "a reader" if run.demand else "read-ahead"
-        log.debug(
-            "blocks %d+%d of %r from %s for %s",
-            first, count, run.owner.version.key, run.origin.value, why,
-        )  # fmt: skip
         try:
-            if run.origin is Origin.DISK:
-                await self._fetch_from_disk(run)
-            else:
-                await self._fetch_from_store(run)
-        except trio.Cancelled:
-            # The worker thread may still write into the buffers: they are not given back.
-            for block in run.blocks:
-                block.fail(CacheClosedError("the mount is shutting down"))
-            raise
-        except Exception as error:
-            log.exception("bug while fetching %r", run.owner.version.key)
-            self._drop([block for block in run.blocks if block.run is run], error)
+            await self._fetcher.fill(run)
         finally:
             self._scheduler.finished(run)
             self._scheduler.pump()
             self._run_ended.set()
-
-    async def _fetch_from_disk(self, run: Run) -> None:
-        assert self._disk is not None
-        assert run.owner.disk is not None
-        sound = await self._disk.read(run.owner.disk, run.blocks)
-        for block, good in zip(run.blocks, sound, strict=True):
-            if good:
-                block.run = None
-                block.advance(block.length)
-                self._memory.settle(block)
-            else:
-                block.origin = Origin.STORE
-                self._scheduler.submit(Run(run.owner, [block], Origin.STORE, demand=True))
-
-    async def _fetch_from_store(self, run: Run) -> None:
-        version = run.owner.version
-        start = run.blocks[0].index * BLOCK_BYTES
-        stop = run.blocks[-1].index * BLOCK_BYTES + run.blocks[-1].length
-        filler = RunFiller(run.blocks)
-        try:
-            await self._fetch(version, start, stop, filler.sink)
-        except trio.Cancelled:
-            filler.abandoned = True
-            raise
-        except Exception as error:
-            filler.finish()
-            self._keep_what_came(run)
-            self._drop([block for block in run.blocks if not block.full], error)
-            return
-        filler.finish()
-        self._keep_what_came(run)
-
-    def _keep_what_came(self, run: Run) -> None:
-        for block in run.blocks:
-            if block.full:
-                block.run = None
-                if self._disk is not None:
-                    self._disk.note_miss()
-                if self._writeback is not None:
-                    self._writeback.add(block)
-                self._memory.settle(block)
-
-    def _drop(self, blocks: Iterable[Block], cause: BaseException) -> None:
-        """Take blocks that will not be filled out of the table and tell their readers why."""
-        for block in blocks:
-            del block.owner.blocks[block.index]
-            block.fail(cause)
-            if block.buffer is not None:
-                self._memory.give_back(block.buffer)
-                block.buffer = None
 
 
 def _all_ready(blocks: Sequence[Block | None], stop: int) -> TypeGuard[Sequence[Block]]:

@@ -1,4 +1,4 @@
-"""Copies blocks that came from the store to the SSD tier, behind the readers.
+"""Copies blocks that came from the store to the tier below, behind the readers.
 
 Owned by the trio loop. A block waits here pinned, so the queue is bounded by the memory budget:
 when it is half of it, prefetch pauses until the disk has caught up; past three quarters a block is
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
 from cloudfs_cache.blocks import Block, CachedObject
-from cloudfs_cache.disk import DiskTier
+from cloudfs_cache.disk_object import DiskObject
 from cloudfs_cache.memory import MemoryTier
+from cloudfs_cache.tier import BlockTier
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +27,13 @@ WRITERS = 2
 class WriteBack:
     """A bounded queue of full blocks and the tasks that write them."""
 
-    def __init__(self, memory: MemoryTier, disk: DiskTier) -> None:
+    def __init__(self, memory: MemoryTier, disk: BlockTier) -> None:
         self._memory = memory
         self._disk = disk
         self._queue: deque[tuple[CachedObject, list[Block]]] = deque()
         self._pending = 0
         self._wanted = trio.Event()
-        self._drained = trio.Event()
+        self._written = trio.Event()
         self._pause_at = memory.capacity_blocks // 2
         self._drop_at = memory.capacity_blocks * 3 // 4
 
@@ -43,8 +44,13 @@ class WriteBack:
 
     def add(self, block: Block) -> None:
         """Queue a full block; it stays pinned until it is written or dropped."""
-        if self._pending >= self._drop_at or not self._disk.usable:
-            self._disk.skipped_writes += 1
+        held = block.owner.disk
+        if held is None:
+            return
+        # What is fetched for the disk only is never so much that readers are short of buffers.
+        too_much = self._pending >= self._drop_at and not block.for_disk
+        if too_much or not self._disk.writable(held):
+            self._disk.skipped(held, 1)
             return
         self._memory.pin(block)
         self._pending += 1
@@ -62,26 +68,48 @@ class WriteBack:
 
     async def wait_drained(self) -> None:
         """Return once every block that was added is written or let go."""
-        while self._pending:
-            self._drained = trio.Event()
-            await self._drained.wait()
+        await self._wait(lambda: self._pending == 0)
+
+    async def wait_written(self, blocks: Sequence[Block]) -> None:
+        """Return once these blocks are written or let go."""
+        await self._wait(lambda: not any(block.pins for block in blocks))
 
     async def write_forever(self, after_batch: Callable[[], None]) -> None:
-        """Write batches as they come; call `after_batch` after each."""
+        """Write batches as they come; call `after_batch` when the buffers of one are free."""
         while True:
             while not self._queue:
                 self._wanted = trio.Event()
                 await self._wanted.wait()
             owner, blocks = self._queue.popleft()
-            try:
-                if owner.disk is not None:
-                    await self._disk.write(owner.disk, blocks)
-            except Exception:
-                log.exception("bug while writing blocks of %r", owner.version.key)
-            finally:
-                self._pending -= len(blocks)
-                for block in blocks:
-                    self._memory.unpin(block)
-            if not self._pending:
-                self._drained.set()
-            after_batch()
+            if owner.disk is not None:
+                await self._write(owner.disk, blocks, after_batch)
+
+    async def _write(
+        self, held: DiskObject, blocks: list[Block], after_batch: Callable[[], None]
+    ) -> None:
+        done = False
+
+        def let_go() -> None:
+            # A thread that hangs on the disk may read the buffers long after it was given up.
+            nonlocal done
+            if not done:
+                done = True
+                self._let_go(blocks)
+                after_batch()
+
+        try:
+            await self._disk.write(held, blocks, let_go)
+        except Exception:
+            log.exception("bug while writing blocks of %r", held.version.key)
+            let_go()
+
+    def _let_go(self, blocks: Sequence[Block]) -> None:
+        self._pending -= len(blocks)
+        for block in blocks:
+            self._memory.unpin(block)
+        self._written.set()
+        self._written = trio.Event()
+
+    async def _wait(self, reached: Callable[[], bool]) -> None:
+        while not reached():
+            await self._written.wait()

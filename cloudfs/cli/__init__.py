@@ -6,37 +6,20 @@ a verb needs it, so `--help` and `--version` answer at once.
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import click
 
 from cloudfs import __version__
-from cloudfs.cli import errors, mount, status, umount
-from cloudfs.errors import ExitCode, UserError
-
-_VERBS: Final = "mount, umount or status; 'cloudfs --help' says more"
-
-
-class Commands(click.Group):
-    """The verbs; one that does not exist is answered with the nearest."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the verb and what is left for it."""
-        if args[0] not in self.commands and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], self.commands, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"use {_VERBS}"
-            raise UserError(ExitCode.USAGE, f"no such command {args[0]!r}: {hint}")
-        return super().resolve_command(ctx, args)
+from cloudfs.cli import cache, errors, mount, status, umount, warmup
+from cloudfs.cli.groups import Commands
 
 
 @click.group(
     cls=Commands,
-    commands=[mount.command, umount.command, status.command],
+    commands=[mount.command, umount.command, status.command, warmup.command, cache.command],
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -44,8 +27,8 @@ class Commands(click.Group):
 @click.pass_context
 def cloudfs(context: click.Context) -> None:
     """Mount an object-store bucket as a directory and read it at the speed of a local SSD."""
-    if context.invoked_subcommand is None:
-        raise UserError(ExitCode.USAGE, f"no command given: use {_VERBS}")
+    assert isinstance(context.command, Commands)
+    context.command.require_verb(context)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

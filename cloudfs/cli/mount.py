@@ -50,19 +50,26 @@ def _flag(option: Option) -> click.Option:
     return click.Option(
         [*filter(None, [option.short]), option.flag],
         is_flag=option.is_switch,
+        multiple=option.repeated,
         metavar=option.kind.metavar or None,
         help=f"{option.help} [default: {default}]" if default else option.help,
     )
 
 
-def _given_flags(context: click.Context) -> dict[str, str]:
+def _given_flags(context: click.Context) -> dict[str, str | tuple[str, ...]]:
     """Return what was typed, by option name, as text."""
     typed = click.core.ParameterSource.COMMANDLINE
     return {
-        name: "true" if options.BY_NAME[name].is_switch else str(value)
+        name: _text(options.BY_NAME[name], value)
         for name, value in context.params.items()
         if name in options.BY_NAME and context.get_parameter_source(name) is typed
     }
+
+
+def _text(option: Option, value: Any) -> str | tuple[str, ...]:
+    if option.repeated:
+        return tuple(value)
+    return "true" if option.is_switch else str(value)
 
 
 @click.pass_context

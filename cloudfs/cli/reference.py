@@ -23,9 +23,18 @@ dashes. In `-o` the same word is used, with `-` or `_`; `ro` is `read-only`, a c
 is written `\\,`, and the words that mount(8) handles itself are ignored. Credentials are refused in
 `-o`, because every user of the machine can read them there.
 
+An option marked "repeatable" takes several values: give the flag or the word several times, put
+commas between the values of the variable (`\\,` for one inside a value), or write an array in the
+TOML file. Values of one source are never joined to those of another.
+
 Sizes are bytes, or `8MiB`, `8M`, `1.5GiB` (powers of 1024; `8MB` is a power of 1000). Durations are
 seconds, or `500ms`, `30s`, `5m`, `2h`, `1d`, `indefinite`. Modes are octal, and strings in TOML.
-Paths are absolute, except after a flag. Switches take `true` or `false` outside of flags.
+Paths are absolute, except after a flag. Switches take `true` or `false` outside of flags. In
+`DIR:SIZE` the part after the last colon is a size only if it reads as one; a directory whose name
+ends so is written with a `/` at its end.
+
+The TOML file may also have `[[policy]]` tables, which say how the files that match a pattern are
+cached: see [cache.md](cache.md).
 """
 
 
@@ -42,9 +51,18 @@ def render_markdown() -> str:
 def _markdown_row(option: options.Option) -> str:
     flag = " ".join(part for part in (option.flag, option.kind.metavar) if part)
     flags = f"`{option.short}`, `{flag}`" if option.short else f"`{flag}`"
-    accepted = option.range_shown()
-    meaning = f"{option.help} Accepted: {accepted}." if accepted else option.help
-    return f"| {flags} | `{option.variable}` | {option.default_shown()} | {meaning} |"
+    meaning = option.help
+    if accepted := option.range_shown():
+        meaning += f" Accepted: {accepted}."
+    if option.repeated:
+        meaning += " Repeatable."
+    cells = (flags, f"`{option.variable}`", option.default_shown(), meaning)
+    return f"| {' | '.join(map(_cell, cells))} |"
+
+
+def _cell(text: str) -> str:
+    """Escape what would end a cell of a table, even between backquotes."""
+    return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":

@@ -15,11 +15,13 @@ from typing import Any, Final
 import click
 
 from cloudfs import control, mountpoints, options, units
+from cloudfs.cli import local
 from cloudfs.cli.errors import printable, say
+from cloudfs.cli.places import MountTable, Place
 from cloudfs.control import ControlError, NoDaemonError, NotPermittedError
 from cloudfs.errors import ExitCode
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 ANSWER_S_MOST: Final = 5.0
 
 DEAD: Final = "dead"
@@ -28,15 +30,28 @@ _EXIT_CODES: Final = {DEAD: ExitCode.FUSE, SILENT: ExitCode.TIMEOUT}
 
 
 @click.command("status", short_help="Show what the mounts do.")
-@click.argument("mountpoint", metavar="[MOUNTPOINT]", required=False)
+@click.argument("path", metavar="[PATH]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the document, or a list of them.")
-def command(mountpoint: str | None, *, as_json: bool) -> int:
-    """Show the mount at MOUNTPOINT, or every cloudfs mount of this machine."""
-    if mountpoint is None:
+def command(path: str | None, *, as_json: bool) -> int:
+    """Show the mount at PATH, or every cloudfs mount of this machine.
+
+    For a PATH below a mountpoint: how much of that file or tree is local.
+    """
+    if path is None:
         documents = _all_documents()
         click.echo(_as_json(documents) if as_json else _as_text(documents))
         return ExitCode.OK
-    document = _document_at(mountpoints.canonical(mountpoint))
+    place = MountTable().find(path)
+    if place is not None and place.key:
+        document = local.document_of(place)
+        click.echo(_as_json(document) if as_json else local.as_text(document))
+        return ExitCode.OK
+    return _show_mount(path, place, as_json=as_json)
+
+
+def _show_mount(path: str, place: Place | None, *, as_json: bool) -> int:
+    # A path that no mount of the table has may be one of another mount namespace.
+    document = _document_at(mountpoints.canonical(path) if place is None else place.mountpoint)
     click.echo(_as_json(document) if as_json else _as_text([document]))
     code = _EXIT_CODES.get(str(document.get("health")), ExitCode.OK)
     if code is not ExitCode.OK:
@@ -125,7 +140,7 @@ def _lines(name: str, value: Mapping[str, Any]) -> Iterator[str]:
     if not name:
         yield from (f"{_words(key)}: {_shown(key, item)}" for key, item in flat.items())
     elif name == "options":
-        yield from (f"option {_key(key)}: {_option(key, item)}" for key, item in flat.items())
+        yield from (f"option {_option_key(k)}: {_option(k, item)}" for k, item in flat.items())
     elif flat:
         parts = (f"{_words(key)} {_shown(key, item)}" for key, item in flat.items())
         yield f"{name}: {', '.join(parts)}"
@@ -134,8 +149,10 @@ def _lines(name: str, value: Mapping[str, Any]) -> Iterator[str]:
             yield from _lines(f"{name} {_words(key)}".strip(), item)
 
 
-def _key(name: str) -> str:
-    return printable(name.replace("_", "-"))
+def _option_key(field: str) -> str:
+    """Return how an option is written in the TOML file."""
+    option = options.BY_FIELD.get(field)
+    return printable(field.replace("_", "-")) if option is None else option.key
 
 
 def _words(key: str) -> str:
@@ -160,9 +177,11 @@ def _shown(key: str, value: object) -> str:
 
 def _option(name: str, value: object) -> str:
     """Return the value of an option as it would be written."""
-    option = options.find(name)
+    option = options.BY_FIELD.get(name)
     if value is None:
         return (option.default_text if option else "") or "unset"
+    if isinstance(value, list):
+        return _shown(name, value) if value else _option(name, None)
     if option is not None and isinstance(value, bool | int | float | str):
         try:
             return printable(option.kind.show(value))

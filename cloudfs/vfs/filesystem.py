@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Awaitable, Callable, Sequence
 
 from cloudfs.prefetch.window import ReadAheadWindow
 from cloudfs.vfs.errors import (
@@ -21,7 +22,7 @@ from cloudfs.vfs.listing import Entry
 from cloudfs.vfs.reader import Reader
 from cloudfs.vfs.tree import Tree
 from cloudfs_backends.api import ObjectChangedError, ObjectNotFoundError, ObjectStore
-from cloudfs_cache.api import Buffer, ObjectVersion
+from cloudfs_cache.api import Buffer, KeyRange, ObjectVersion, Placement
 from cloudfs_cache.tiered import TieredCache
 
 log = logging.getLogger(__name__)
@@ -31,16 +32,27 @@ CACHED_XATTR = b"user.cloudfs.cached"
 
 
 class FileSystem:
-    """One mounted store. `read_ahead_bytes` bounds the window of one stream."""
+    """One mounted store. `read_ahead_bytes` bounds the window of one stream; `placement_of` says
+    how the object of a key is to be cached; `count_local` finds the local bytes and all bytes below
+    a directory, given its key without the slash."""
 
     def __init__(
-        self, store: ObjectStore, tree: Tree, cache: TieredCache, *, read_ahead_bytes: int
+        self,
+        store: ObjectStore,
+        tree: Tree,
+        cache: TieredCache,
+        *,
+        read_ahead_bytes: int,
+        placement_of: Callable[[str], Placement],
+        count_local: Callable[[str], Awaitable[tuple[int, int]]],
     ) -> None:
         self.tree = tree
         self._store = store
         self._cache = cache
         self._reader = Reader(cache)
         self._read_ahead_bytes = read_ahead_bytes
+        self._placement_of = placement_of
+        self._count_local = count_local
         self._files: HandleTable[FileHandle] = HandleTable()
         self._directories: HandleTable[DirectoryHandle] = HandleTable()
 
@@ -78,7 +90,9 @@ class FileSystem:
         inode.opens += 1
         try:
             version = self._version(inode)
-            cached = await self._cache.open(version) if version.size else None
+            cached = None
+            if version.size:
+                cached = await self._cache.open(version, self._placement_of(version.key))
         except BaseException:
             self.tree.inodes.closed(inode)
             raise
@@ -132,31 +146,34 @@ class FileSystem:
         directory = self._directories.remove(handle)
         self.tree.inodes.closed(directory.inode)
 
+    async def invalidate(self, ranges: Sequence[KeyRange]) -> int:
+        """Believe nothing that is known of these names; returns how many the kernel remembered."""
+        return sum(self.tree.invalidate(keys.key, subtree=keys.subtree) for keys in ranges)
+
     async def xattr(self, ino: int, name: bytes) -> bytes | None:
         """The value of an extended attribute, or None when the inode has no such."""
         inode = self.tree.inodes.get(ino)
-        if inode.info is None:
-            return None
-        if name == ETAG_XATTR:
-            return os.fsencode(inode.info.etag)
         if name == CACHED_XATTR:
             return await self._cached_xattr(inode)
+        if name == ETAG_XATTR and inode.info is not None:
+            return os.fsencode(inode.info.etag)
         return None
 
     def xattr_names(self, ino: int) -> tuple[bytes, ...]:
-        """The extended attributes an inode has."""
+        """The extended attributes to show of an inode.
+
+        That of a directory is answered and not shown: it lists everything below, which a program
+        that copies all attributes should not cause.
+        """
         is_file = self.tree.inodes.get(ino).info is not None
         return (ETAG_XATTR, CACHED_XATTR) if is_file else ()
 
     async def _cached_xattr(self, inode: Inode) -> bytes:
+        if inode.is_directory:
+            return b"%d/%d" % await self._count_local(inode.key.removesuffix("/"))
         version = self._version(inode)
-        if version.size == 0:
-            return b"0/0"
-        cached = await self._cache.open(version)
-        try:
-            return b"%d/%d" % (cached.local_bytes(), version.size)
-        finally:
-            self._cache.release(cached)
+        (local,) = await self._cache.steering.local_bytes([version])
+        return b"%d/%d" % (local, version.size)
 
     def _version(self, inode: Inode) -> ObjectVersion:
         assert inode.info is not None

@@ -41,14 +41,19 @@ class Reader:
             self._cache.request(cached, demand, ahead, run_blocks)
             return self._cache.read_nowait(cached, offset, size)
         data = self._cache.read_nowait(cached, offset, size)
-        if data is None:
+        if data is None and not self._cache.has_piece(cached, offset, size):
             self._cache.request(cached, demand, NOTHING, run_blocks)
         return data
 
     async def read(self, handle: FileHandle, offset: int, size: int) -> Buffer:
         """Wait for bytes that `read_nowait` did not have."""
-        assert handle.cached is not None
-        return await self._cache.read(handle.cached, offset, min(size, handle.inode_size - offset))
+        cached, size = handle.cached, min(size, handle.inode_size - offset)
+        assert cached is not None
+        if self._cache.has_piece(cached, offset, size):
+            piece = await self._cache.read_piece(cached, offset, size)
+            if piece is not None:
+                return piece
+        return await self._cache.read(cached, offset, size)
 
     def closed(self, handle: FileHandle) -> None:
         """The handle was released: its share goes to the others."""

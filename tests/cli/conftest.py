@@ -15,7 +15,7 @@ import pytest
 
 from cloudfs import mountpoints
 
-FAKE_DAEMON = Path(__file__).with_name("fake_daemon.py")
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,16 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def run(environment: dict[str, str], tmp_path: Path) -> Run:
-    """Run `python -m cloudfs` with the given arguments; keywords are more environment."""
+    """Run `python -m cloudfs` with the given arguments and input; keywords are environment."""
 
-    def run(*arguments: str | Path, **variables: str) -> Finished:
+    def run(*arguments: str | Path, stdin: str = "", **variables: str) -> Finished:
         done = subprocess.run(
             [sys.executable, "-W", "error", "-m", "cloudfs", *map(str, arguments)],
             capture_output=True,
             check=False,
             text=True,
             cwd=tmp_path,
+            input=stdin,
             env={**environment, **variables},
             timeout=60,
         )
@@ -79,14 +80,15 @@ def mountpoint(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def daemon(environment: Mapping[str, str], mountpoint: Path) -> Daemon:
-    """Start fake_daemon.py on the mountpoint, in the given mode; gives its process id."""
+    """Start the fake daemon on the mountpoint, in the given mode; gives its process id."""
     if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
         pytest.skip("needs root and /dev/fuse")
 
     @contextmanager
     def started(mode: str) -> Iterator[int]:
-        command = [sys.executable, str(FAKE_DAEMON), str(mountpoint), mode]
-        with subprocess.Popen(command, stdin=-1, stdout=-1, env=dict(environment)) as process:
+        command = [sys.executable, "-m", "tests.cli.fake_daemon", str(mountpoint), mode]
+        environ = dict(environment)
+        with subprocess.Popen(command, stdin=-1, stdout=-1, env=environ, cwd=ROOT) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"

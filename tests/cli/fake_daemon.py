@@ -1,8 +1,9 @@
-"""A FUSE mount that never answers, as a hung daemon leaves it: `fake_daemon.py MOUNTPOINT MODE`.
+"""A FUSE mount that never answers, as a hung daemon leaves it.
 
-The control socket is served in mode `serving`; `mute` accepts there and says nothing; `silent` has
-none; `lingering` is like serving and outlives its mount until stdin is closed; `deaf` does so even
-when it is told to end by SIGTERM.
+`python -m tests.cli.fake_daemon MOUNTPOINT MODE`. The control socket is served in mode `serving`,
+with the real commands over a small dataset in memory; `stalled` is like it, and its store answers
+no GET; `mute` accepts there and says nothing; `silent` has none; `lingering` is like serving and
+outlives its mount until stdin is closed; `deaf` does so even when it is told to end by SIGTERM.
 """
 
 from __future__ import annotations
@@ -19,8 +20,27 @@ from pathlib import Path
 import trio
 
 from cloudfs import control
+from cloudfs.policy import PathPolicies, PolicyTable
+from cloudfs.steering import commands
+from cloudfs.steering.jobs import Jobs
+from cloudfs_backends.memory import MemoryStore, Stall
+from cloudfs_cache.api import BLOCK_BYTES
+from tests.unit.steering.simple_cache import SimpleCache, SimpleNames
 
 SOURCE = b"s3://bucket/pre fix"
+FILES = 40
+
+
+def dataset(mode: str) -> MemoryStore:
+    """A folder of files of one block, one of which is called like a terminal escape."""
+    store = MemoryStore(os.fsdecode(SOURCE))
+    for number in range(FILES):
+        store.put(f"train/{number:02}.h5", bytes(BLOCK_BYTES))
+    store.put("notes \x1b[31m.txt", b"read me")
+    store.put("checkpoints/last.pt", bytes(BLOCK_BYTES))
+    if mode == "stalled":
+        store.script("get", *[Stall() for _ in range(100)])
+    return store
 
 
 def mount(path: str) -> int:
@@ -45,21 +65,33 @@ def wait_until_unmounted(device: int) -> None:
 async def serve(path: Path) -> None:
     async def status(_arguments: Mapping[str, object]) -> Mapping[str, object]:
         return {
-            "schema": 1,
+            "schema": 2,
             "url": os.fsdecode(SOURCE),
             "mountpoint": sys.argv[1],
             "health": "ok",
             "uptime_s": 303.0,
-            "options": {"metadata_ttl": float("inf"), "umask": 0o022, "region": None},
+            "options": {
+                "metadata_ttl": float("inf"),
+                "umask": 0o022,
+                "region": None,
+                "cache_dirs": ["/ssd:10GiB", "/ssd2"],
+                "policies": [],
+            },
             "memory": {"capacity_bytes": 1 << 30, "used_bytes": 3 << 20, "hits": 7},
             "fuse": {"operations": {"read": {"requests": 2, "errors": 0, "seconds": 0.5}}},
-            "disk": {"directory": None, "state": "off"},
+            "disks": {"/ssd": {"directory": "/ssd", "state": "ok"}},
             "last_errors": ["get 'a\x1b[31m' failed"],
         }
 
+    store = dataset(sys.argv[2])
+    cache = SimpleCache(store)
+    cache.corrupt.add("train/07.h5")
+    policies = PathPolicies([PolicyTable("checkpoints/**", cache=False)])
     async with trio.open_nursery() as nursery:
+        steering = commands.handlers(store, cache, policies, SimpleNames(), Jobs(nursery))
+        handlers = {"status": status, **steering}
         await nursery.start(
-            lambda task_status: control.serve(path, {"status": status}, task_status=task_status)
+            lambda task_status: control.serve(path, handlers, task_status=task_status)
         )
         say_ready()
 
@@ -74,7 +106,7 @@ def main() -> None:
     if mode == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     path = control.socket_path(Path(sys.argv[1]))
-    if mode in {"serving", "lingering", "deaf"}:
+    if mode in {"serving", "stalled", "lingering", "deaf"}:
         threading.Thread(target=trio.run, args=(serve, path), daemon=True).start()
     else:
         if mode == "mute":

@@ -33,7 +33,8 @@ def test_help_groups_every_option_by_its_heading(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--version"], ["--help"], ["mount", "--help"], ["status", "--help"]]
+    "arguments",
+    [["--version"], ["--help"], ["mount", "--help"], ["status", "--help"], ["warmup", "--help"]],
 )
 def test_nothing_heavy_is_imported_for_help(arguments: list[str]) -> None:
     program = f"""
@@ -43,7 +44,7 @@ try:
     main({arguments!r})
 except SystemExit as end:
     assert end.code == 0
-print(sorted({{"trio", "boto3", "botocore", "obstore", "pyfuse3"}} & set(sys.modules)))
+print(sorted({{"trio", "boto3", "botocore", "obstore", "pyfuse3", "rich"}} & set(sys.modules)))
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
@@ -54,9 +55,12 @@ print(sorted({{"trio", "boto3", "botocore", "obstore", "pyfuse3"}} & set(sys.mod
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "no command given: use mount, umount or status"),
+        ([], "no command given: use mount, umount, status, warmup or cache; 'cloudfs --help'"),
         (["mout"], "no such command 'mout': did you mean mount?"),
-        (["xyzzy"], "no such command 'xyzzy': use mount, umount or status"),
+        (["xyzzy"], "no such command 'xyzzy': use mount, umount, status, warmup or cache"),
+        (["cache"], "no command given: use info, pin, unpin, evict, invalidate or verify"),
+        (["cache", "verfy"], "no such command 'verfy': did you mean verify?"),
+        (["cache", "pin"], "missing argument 'PATH...': see 'cloudfs cache pin --help'"),
         (["mount"], "missing argument 'URL': see 'cloudfs mount --help'"),
         (["mount", "s3://b"], "missing argument 'MOUNTPOINT': see 'cloudfs mount --help'"),
         (["umount"], "missing argument 'MOUNTPOINT': see 'cloudfs umount --help'"),

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from cloudfs import derive, mountpoints
-from cloudfs.cli import status
+from cloudfs.cli import local, status
 from cloudfs.errors import ExitCode
 from tests.cli.conftest import Daemon, Run
 
@@ -42,7 +42,7 @@ def test_a_hung_mount_answers_for_people(run: Run, daemon: Daemon, mountpoint: P
         done = run("status", mountpoint)
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines() == [
-        "schema: 1",
+        "schema: 2",
         "url: s3://bucket/pre fix",
         f"mountpoint: {mountpoint}",
         "health: ok",
@@ -51,9 +51,11 @@ def test_a_hung_mount_answers_for_people(run: Run, daemon: Daemon, mountpoint: P
         "option metadata-ttl: indefinite",
         "option umask: 0022",
         "option region: from the environment or the profile",
+        "option cache-dir: /ssd:10GiB; /ssd2",
+        "option policies: unset",
         "memory: capacity 1 GiB, used 3 MiB, hits 7",
         "fuse operations read: requests 2, errors 0, seconds 500ms",
-        "disk: directory -, state off",
+        "disks /ssd: directory /ssd, state ok",
     ]
 
 
@@ -83,7 +85,7 @@ def test_a_mount_that_does_not_answer_is_shown_with_its_fix(
     assert done.return_value == ExitCode.TIMEOUT
     assert done.stderr.startswith(f"cloudfs: {mountpoint} is not answering: ")
     document = json.loads(done.stdout)
-    assert (document["schema"], document["health"]) == (1, "not answering")
+    assert (document["schema"], document["health"]) == (2, "not answering")
     assert document["url"] == "s3://bucket/pre fix"
     assert document["mountpoint"] == str(mountpoint)
     assert document["fix"]
@@ -96,3 +98,42 @@ def test_a_mount_whose_process_is_gone_is_dead(run: Run, daemon: Daemon, mountpo
     assert done.code == ExitCode.FUSE
     assert f"cloudfs umount {mountpoint}" in done.only_error_line()
     assert "health: dead" in done.out.splitlines()
+
+
+def test_a_path_in_a_mount_shows_how_much_is_local(
+    run: Run, daemon: Daemon, mountpoint: Path
+) -> None:
+    with daemon("serving"):
+        run("warmup", mountpoint / "train" / "01.h5", mountpoint / "notes \x1b[31m.txt")
+        tree = run("status", mountpoint / "train")
+        file = run("status", mountpoint / "notes \x1b[31m.txt")
+        document = run("status", "--json", mountpoint / "train")
+        missing = run("status", mountpoint / "none")
+    assert (tree.code, tree.err) == (0, "")
+    assert tree.out.splitlines() == [
+        f"path: {mountpoint}/train",
+        "files: 1 of 40 local",
+        "size: 1 MiB of 40 MiB local (2.5%)",
+        "pinned: 0 B",
+    ]
+    assert file.out.splitlines()[0] == f"path: {mountpoint}/notes \\x1b[31m.txt"
+    assert file.out.splitlines()[2] == "size: 7 B of 7 B local (100%)"
+    assert json.loads(document.out) == {
+        "schema": 1,
+        "mountpoint": str(mountpoint),
+        "path": f"{mountpoint}/train",
+        "files": 40,
+        "local_files": 1,
+        "bytes": 40 << 20,
+        "local_bytes": 1 << 20,
+        "local_percent": 2.5,
+        "pinned_bytes": 0,
+    }
+    assert missing.code == ExitCode.USAGE
+    assert missing.only_error_line() == f"{mountpoint}/none: no such file or directory"
+
+
+def test_only_everything_is_all_of_it() -> None:
+    assert local.percent(999_999_999, 1_000_000_000) == 99.9
+    assert local.percent(5, 5) == 100
+    assert local.percent(0, 0) == 100

@@ -277,7 +277,7 @@ def test_a_disk_that_fills_up_while_the_mount_runs(
     with small_disk(tmp_path / "disk", "24m") as disk:
         mounted = mount(
             f"file://{folder}", "--max-cache-size", "1GiB", "--min-free-space", "0",
-            "--memory-limit", "64MiB", cache_dir=disk / "cache", allowed=["cache disk"],
+            "--memory-limit", "64MiB", cache_dir=disk / "cache", allowed=["cache directory"],
         )  # fmt: skip
         read_all(mounted, contents)
         with disk_hog(disk):
@@ -285,9 +285,10 @@ def test_a_disk_that_fills_up_while_the_mount_runs(
                 drop_pages(mounted.path)
                 read_all(mounted, contents)
         status = mounted.status()
-        print(status["disk"])
-        assert status["disk"]["errors"] + status["disk"]["skipped_writes"] > 0, "it was never full"
-        assert status["disk"]["used_bytes"] <= 24 * MIB
+        (disk_status,) = status["disks"].values()
+        refused = ("errors", "skipped", "rejected")
+        assert sum(disk_status[name] for name in refused) > 0, "it was never full"
+        assert disk_status["used_bytes"] <= 24 * MIB
         assert status["fuse"]["operations"]["read"]["errors"] == 0
         assert mounted.stop() == 0
 
@@ -327,9 +328,9 @@ def test_the_limit_holds_on_a_small_disk(
             read_all(mounted, contents)
             drop_pages(mounted.path)
             assert occupied(disk) <= 17 * MIB
-        status = mounted.status()["disk"]
+        (status,) = mounted.status()["disks"].values()
         assert status["used_bytes"] <= 16 * MIB
-        assert status["evictions"] > 0
+        assert status["evictions"] + status["rejected"] > 0
         assert status["errors"] == 0
         assert mounted.stop() == 0
 
@@ -439,7 +440,8 @@ def test_the_cache_directory_of_a_variable_is_used(
     (folder / "f").write_bytes(bytes(100_000))
     mounted = mount(f"file://{folder}")
     assert (mounted.path / "f").read_bytes() == bytes(100_000)
-    assert Path(mounted.status()["disk"]["directory"]).is_relative_to(tmp_path / "cache")
+    (directory,) = mounted.status()["disks"]
+    assert Path(directory).is_relative_to(tmp_path / "cache")
     code, line = Start(
         f"file://{folder}",
         env={**os.environ, "CLOUDFS_CACHE_DIR": "/dev/null/cache"},

@@ -77,10 +77,13 @@ class Mounted:
     def wait_cached(self, size: int) -> None:
         """Wait until the SSD tier holds `size` bytes; `StageError` when it never does."""
         deadline_s = time.monotonic() + _CACHED_S
-        while (held := self.status()["disk"]["used_bytes"]) < size:
+        while (held := self._held_bytes()) < size:
             if time.monotonic() > deadline_s:
                 raise StageError(f"the SSD cache holds {held} of {size} bytes")
             time.sleep(_POLL_S)
+
+    def _held_bytes(self) -> int:
+        return sum(int(disk["used_bytes"]) for disk in self.status()["disks"].values())
 
     def peak_rss_bytes(self) -> int:
         """The most memory the daemon had at any time (VmHWM)."""

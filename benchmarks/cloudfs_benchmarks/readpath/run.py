@@ -17,15 +17,19 @@ from cloudfs_benchmarks.demo.processes import MARK_NAME, Children, StageError, m
 from cloudfs_benchmarks.demo.signals import SignalGate
 from cloudfs_benchmarks.readpath import kernel, memory, pages, random_access, report, sequential
 from cloudfs_benchmarks.readpath.bench import CONNECTIONS, RANGE_BYTES, Bench
+from cloudfs_benchmarks.readpath.epochs import epochs
 from cloudfs_benchmarks.readpath.figures import Row
 from cloudfs_benchmarks.readpath.options import Options
 from cloudfs_benchmarks.readpath.small_files import small_files
+from cloudfs_benchmarks.readpath.ssd_readers import ssd_readers
 from cloudfs_benchmarks.servers.store import Store, serve_folder
 
 CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "cold-sequential": sequential.cold_sequential,
     "page-cache": sequential.page_cache,
     "ssd": sequential.ssd,
+    "ssd-readers": ssd_readers,
+    "epochs": epochs,
     "memory": memory.memory,
     "kernel-read-ahead": kernel.kernel_read_ahead,
     "random": random_access.random_access,

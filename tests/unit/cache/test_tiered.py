@@ -12,7 +12,8 @@ import trio
 import trio.testing
 
 from cloudfs_cache.api import BLOCK_BYTES, ObjectVersion, Origin
-from cloudfs_cache.disk import DiskTier, open_disk_tier
+from cloudfs_cache.disk import DiskTier
+from cloudfs_cache.disk_setup import DiskSettings, open_disk_tier
 from cloudfs_cache.memory import MemoryTier
 from cloudfs_cache.tiered import TieredCache
 from tests.unit.cache.source import Source, content
@@ -24,10 +25,9 @@ def version(key: str = "a", blocks: float = 4, etag: str = "1") -> ObjectVersion
     return ObjectVersion("test://", key, etag, int(blocks * BLOCK_BYTES))
 
 
-def open_tier(directory: Path, capacity: int = 1 << 30) -> DiskTier:
-    return open_disk_tier(
-        str(directory), "test://", capacity_bytes=capacity, min_free_bytes=0, threads=2
-    )
+def open_tier(directory: Path, capacity: int = 1 << 30, eviction: str = "lru") -> DiskTier:
+    settings = DiskSettings(capacity, 0, eviction=eviction, recode=False, threads=2)
+    return open_disk_tier(str(directory), "test://", settings)
 
 
 @asynccontextmanager
@@ -42,8 +42,7 @@ async def serving(
         if disk is not None:
             await cache.drain()
         nursery.cancel_scope.cancel()
-    if disk is not None:
-        disk.close()
+    await cache.aclose()
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -215,7 +214,7 @@ def test_disk_tier_serves_after_a_restart(tmp_path: Path) -> None:
         second = Source()
         async with serving(second, open_tier(tmp_path)) as cache:
             cached = await cache.open(wanted)
-            assert cached.local_bytes() == wanted.size
+            assert await cache.steering.local_bytes([wanted]) == [wanted.size]
             assert bytes(await cache.read(cached, 0, wanted.size)) == content(
                 wanted, 0, wanted.size
             )
@@ -246,7 +245,7 @@ def test_a_damaged_block_is_a_miss(
         wanted = version(blocks=3)
         async with serving(Source(), open_tier(tmp_path)) as cache:
             await cache.read(await cache.open(wanted), 0, wanted.size)
-        (data_path,) = tmp_path.rglob("*.data")
+        (data_path,) = tmp_path.rglob("*.raw")
         if damage == "flip":
             with data_path.open("r+b") as file:
                 file.seek(BLOCK_BYTES + 500)
@@ -278,10 +277,10 @@ def test_disk_capacity_holds_and_evicted_blocks_come_back(tmp_path: Path) -> Non
                 await cache.read(cached, 0, wanted.size)
                 cache.release(cached)
                 await cache.drain()
-                disk = cache.statistics().disk
+                disk = cache.statistics().disks[0]
                 assert disk.used_bytes <= 20 * BLOCK_BYTES
             assert disk.evictions == 7
-            allocated = sum(p.stat().st_blocks * 512 for p in tmp_path.rglob("*.data"))
+            allocated = sum(p.stat().st_blocks * 512 for p in tmp_path.rglob("*.raw"))
             assert allocated <= 20 * BLOCK_BYTES
             cached = await cache.open(objects[0])
             data = await cache.read(cached, 0, cached.version.size)
@@ -298,7 +297,7 @@ def test_an_object_larger_than_the_disk_limit_keeps_some_extents(tmp_path: Path)
             for index in range(200):
                 await cache.read(cached, index * BLOCK_BYTES, BLOCK_BYTES)
                 await cache.drain()
-            assert cache.statistics().disk.used_bytes <= 140 * BLOCK_BYTES
+            assert cache.statistics().disks[0].used_bytes <= 140 * BLOCK_BYTES
             assert any(cached.on_disk(index) for index in range(200))
             for index in range(200):
                 start = index * BLOCK_BYTES
@@ -320,13 +319,13 @@ def test_a_disk_that_errors_is_bypassed(tmp_path: Path, caplog: pytest.LogCaptur
             for index in range(6):
                 await cache.read(cached, index * BLOCK_BYTES, 100)
                 await cache.drain()
-            disk = cache.statistics().disk
+            disk = cache.statistics().disks[0]
             assert disk.state == "bypassed"
             assert disk.errors >= 3
             assert disk.used_bytes == 0
 
     run(test)
-    assert sum("cache disk" in record.message for record in caplog.records) == 2
+    assert [r.levelname for r in caplog.records if "cache directory" in r.message] == ["WARNING"]
 
 
 def test_open_blocks_are_promoted_out_of_a_queued_prefetch() -> None:

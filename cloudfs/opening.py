@@ -1,0 +1,136 @@
+"""What a mount is made of, opened from its settings: the store, the cache directories, the catalog.
+
+Everything that can be wrong with the user's input or surroundings is found here, as UserError,
+before anything is mounted. It does not know how the parts work together.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import trio
+
+from cloudfs import derive
+from cloudfs.config import MountSettings
+from cloudfs.errors import ExitCode, UserError
+from cloudfs.kinds import CacheDirectory
+from cloudfs.vfs.remembered import Remembered
+from cloudfs_backends import api as backends
+from cloudfs_backends.registry import open_store as open_backend
+from cloudfs_backends.retry import RetryPolicy
+from cloudfs_cache.api import CacheSetupError
+from cloudfs_cache.catalog import Catalog
+from cloudfs_cache.disk_setup import DiskSettings, open_disk_tier
+from cloudfs_cache.space import derive_limits
+from cloudfs_cache.spread import SpreadTier
+from cloudfs_cache.tier import BlockTier
+
+log = logging.getLogger(__name__)
+
+_PROBE_BUDGET_S: Final = 10.0
+_STORE_EXIT_CODES: Final[tuple[tuple[type[backends.StoreError], ExitCode], ...]] = (
+    (backends.BucketNotFoundError, ExitCode.BUCKET),
+    (backends.CredentialsError, ExitCode.CREDENTIALS),
+    (backends.AccessDeniedError, ExitCode.CREDENTIALS),
+    (backends.StoreError, ExitCode.UNREACHABLE),
+)
+_ENDPOINT_VARIABLES: Final = (
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_CONFIG_FILE",
+)
+
+
+async def open_store(settings: MountSettings) -> backends.ObjectStore:
+    """Open the store and see that it answers."""
+    options = backends.StoreOptions(
+        endpoint_url=settings.endpoint_url,
+        region=settings.region,
+        profile=settings.profile,
+        no_sign_request=settings.no_sign_request,
+        force_path_style=settings.force_path_style,
+        max_downloads=settings.max_downloads,
+    )
+    policy = RetryPolicy(budget_s=settings.retry_budget)
+    try:
+        store = open_backend(settings.url, options, policy)
+        await _probe(store, settings.endpoint_url or settings.url)
+    except backends.StoreError as error:
+        code = next(code for kind, code in _STORE_EXIT_CODES if isinstance(error, kind))
+        raise UserError(code, f"{settings.url}: {error}: {error.advice}") from error
+    return store
+
+
+async def open_disks(settings: MountSettings, store_url: str) -> BlockTier | None:
+    """Open the cache directories; None when the disk cache is turned off.
+
+    Of several directories, those that cannot be used are left out, with a warning.
+    """
+    directories = [
+        directory for directory in cache_directories(settings) if _size(settings, directory) != 0
+    ]
+    tiers: list[BlockTier] = []
+    failures: list[CacheSetupError] = []
+    for directory in directories:
+        try:
+            tiers.append(await _open_disk(settings, directory, store_url))
+        except CacheSetupError as error:
+            failures.append(error)
+    if failures and not tiers:
+        raise UserError(ExitCode.CACHE, str(failures[0])) from failures[0]
+    for failure in failures:
+        log.warning("%s; going on with the other cache directories", failure)
+    if not tiers:
+        return None
+    return tiers[0] if len(tiers) == 1 else SpreadTier(tiers)
+
+
+def cache_directories(settings: MountSettings) -> Sequence[CacheDirectory]:
+    """The directories that were given, or the default one."""
+    return settings.cache_dirs or (CacheDirectory(derive.cache_directory()),)
+
+
+def open_catalog(settings: MountSettings, disk: BlockTier | None, store_url: str) -> Remembered:
+    """What earlier mounts learnt about names, kept in the first cache directory in use."""
+    # The same URL is another bucket at another endpoint.
+    endpoint = (settings.endpoint_url or "", settings.profile or "")
+    identity = (store_url, *endpoint, *(os.environ.get(name, "") for name in _ENDPOINT_VARIABLES))
+    if disk is None:
+        return Remembered(None, "\n".join(identity))
+    directory = disk.statistics()[0].directory
+    limits = derive_limits(directory, 0, settings.min_free_space, 0)
+    opened = partial(Catalog, directory, min_free_bytes=limits.min_free_bytes)
+    return Remembered(opened, "\n".join(identity))
+
+
+async def _open_disk(
+    settings: MountSettings, directory: CacheDirectory, store_url: str
+) -> BlockTier:
+    disk_settings = DiskSettings(
+        capacity_bytes=_size(settings, directory),
+        min_free_bytes=settings.min_free_space,
+        eviction=settings.eviction,
+        recode=settings.compress != "off",
+        trace_path=None if settings.record_visits is None else str(settings.record_visits),
+    )
+    opened = partial(open_disk_tier, str(directory.path), store_url, disk_settings)
+    return await trio.to_thread.run_sync(opened)
+
+
+def _size(settings: MountSettings, directory: CacheDirectory) -> int | None:
+    return settings.max_cache_size if directory.size_bytes is None else directory.size_bytes
+
+
+async def _probe(store: backends.ObjectStore, place: str) -> None:
+    """Probe within a bound that suits a person who waits for the command."""
+    with trio.move_on_after(_PROBE_BUDGET_S) as scope:
+        await store.probe()
+    if scope.cancelled_caught:
+        raise backends.UnavailableError(f"no answer from {place} within {_PROBE_BUDGET_S:.0f} s")

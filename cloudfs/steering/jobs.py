@@ -1,0 +1,160 @@
+"""Work that outlives the request that asked for it: bounded, cancellable, and looked at by id.
+
+Owned by the trio loop. All jobs end with the nursery they run in, which is the mount's. It does not
+know what the work is.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import secrets
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import trio
+
+from cloudfs.errors import ExitCode, UserError
+from cloudfs_backends.api import StoreError
+from cloudfs_cache.api import DiskUnusableError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+RUNNING_MOST: Final = 4
+"""Most jobs of one kind at a time."""
+
+KEPT_MOST: Final = 16
+"""Most ended jobs of one kind that can still be asked about."""
+
+log = logging.getLogger(__name__)
+
+
+class JobState(enum.StrEnum):
+    """Where a job is. All but `RUNNING` are final."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Work(Protocol):
+    """What a job does."""
+
+    async def run(self) -> None:
+        """Do it. A `UserError` or `StoreError` fails the job with its text."""
+
+    def progress(self) -> DataclassInstance:
+        """Return a frozen record of how far it is, at any time. Cheap, synchronous."""
+
+
+class Job:
+    """One piece of work. Read it freely; only `Jobs` runs it."""
+
+    def __init__(self, job_id: str, kind: str, work: Work) -> None:
+        self.id = job_id
+        self.kind = kind
+        self.work = work
+        self.state = JobState.RUNNING
+        self.error = ""
+        self.exit_code = ExitCode.OK
+        self.finished = trio.Event()
+        self._scope = trio.CancelScope()
+        self._started_at = trio.current_time()
+        self._ended_at: float | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.state is JobState.RUNNING
+
+    def cancel(self) -> None:
+        """End it soon; a job that has ended stays as it is."""
+        self._scope.cancel()
+
+    def summary(self) -> dict[str, Any]:
+        """Return its state as JSON values."""
+        now = trio.current_time() if self._ended_at is None else self._ended_at
+        return {
+            "job": self.id,
+            "kind": self.kind,
+            "state": str(self.state),
+            "elapsed_s": round(now - self._started_at, 3),
+            "error": self.error,
+            "exit_code": int(self.exit_code),
+        }
+
+    def document(self) -> dict[str, Any]:
+        """Return its state and progress as JSON values."""
+        return {**self.summary(), **asdict(self.work.progress())}
+
+    async def run(self) -> None:
+        """Do the work; whatever happens to it ends this job and nothing else."""
+        # Whoever sees this state did not see the work return: it was cancelled.
+        state = JobState.CANCELLED
+        try:
+            with self._scope:
+                state = await self._outcome()
+        finally:
+            self.state = state
+            self._ended_at = trio.current_time()
+            self.finished.set()
+
+    async def _outcome(self) -> JobState:
+        try:
+            await self.work.run()
+        except UserError as error:
+            return self._failed(error.exit_code, error.message)
+        except StoreError as error:
+            return self._failed(ExitCode.UNREACHABLE, f"{error}: {error.advice}")
+        except DiskUnusableError as error:
+            return self._failed(ExitCode.CACHE, str(error))
+        except Exception:
+            log.exception("bug in job %s (%s)", self.id, self.kind)
+            return self._failed(ExitCode.BUG, "internal error: see the daemon's log")
+        return JobState.DONE
+
+    def _failed(self, exit_code: ExitCode, error: str) -> JobState:
+        self.exit_code, self.error = exit_code, error
+        return JobState.FAILED
+
+
+class Jobs:
+    """The jobs of a mount, run in `nursery`."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._jobs: dict[str, Job] = {}
+
+    def start(self, kind: str, work: Work) -> Job:
+        """Start a job, or raise `UserError` when too many of its kind are running."""
+        running = [job.id for job in self._jobs.values() if job.kind == kind and job.is_running]
+        if len(running) >= RUNNING_MOST:
+            message = f"{len(running)} {kind} jobs are running ({', '.join(running)})"
+            fix = "wait for one, or end one with 'cloudfs warmup --job ID --cancel PATH'"
+            raise UserError(ExitCode.USAGE, f"{message}: {fix}")
+        self._forget_oldest(kind)
+        job = Job(secrets.token_hex(4), kind, work)
+        self._jobs[job.id] = job
+        log.debug("job %s (%s) starts", job.id, kind)
+        self._nursery.start_soon(job.run)
+        return job
+
+    def get(self, job_id: str) -> Job:
+        """Return a job, or raise `UserError` when there is none of this id (any more)."""
+        job = self._jobs.get(job_id)
+        if job is None:
+            running = [job.id for job in self._jobs.values() if job.is_running]
+            hint = f"running are {', '.join(running)}" if running else "none is running"
+            raise UserError(ExitCode.USAGE, f"this mount has no job {job_id!r}: {hint}")
+        return job
+
+    def all(self) -> list[Job]:
+        """Return the jobs that can be asked about, the oldest first."""
+        return list(self._jobs.values())
+
+    def _forget_oldest(self, kind: str) -> None:
+        ended = [job.id for job in self._jobs.values() if job.kind == kind and not job.is_running]
+        for job_id in ended[: max(0, len(ended) - KEPT_MOST)]:
+            del self._jobs[job_id]

@@ -1,0 +1,325 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cloudfs.cli import daemons
+from cloudfs.cli import warmup as warmup_module
+from cloudfs.cli.errors import INTERRUPTED
+from cloudfs.cli.progress import Speed
+from cloudfs.errors import ExitCode, UserError
+from tests.cli.conftest import Daemon, Run
+from tests.cli.fake_daemon import FILES
+
+LEFT_OUT = "left out 1 file (1 MiB): a [[policy]] says cache = false"
+
+
+def without_times(text: str) -> str:
+    return re.sub(r" in [^ ]+ \([^)]*\)", "", text)
+
+
+def test_a_tree_is_warmed_up_once(run: Run, daemon: Daemon, mountpoint: Path) -> None:
+    with daemon("serving"):
+        first = run("warmup", mountpoint / "train")
+        again = run("warmup", mountpoint / "train")
+    assert (first.code, first.err) == (0, "")
+    assert without_times(first.out) == (
+        f"{mountpoint}: 40 of 40 files, 40 MiB of 40 MiB local; fetched 40 MiB\n"
+    )
+    assert (again.code, again.err) == (0, "")
+    assert again.out == (
+        f"{mountpoint}: 40 of 40 files, 40 MiB of 40 MiB local; nothing was fetched\n"
+    )
+
+
+def test_a_check_fetches_nothing_and_ends_with_a_code_of_its_own(
+    run: Run, daemon: Daemon, mountpoint: Path
+) -> None:
+    with daemon("serving"):
+        before = run("warmup", "--check", mountpoint)
+        run("warmup", mountpoint)
+        after = run("warmup", "--check", mountpoint)
+    note = f"cloudfs: {mountpoint}: {LEFT_OUT}\n"
+    assert (before.code, before.err) == (ExitCode.INCOMPLETE, note)
+    assert before.out == f"{mountpoint}: 0 of 41 files, 0 B of 40.0 MiB local\n"
+    assert (after.code, after.err) == (0, note)
+    assert after.out == f"{mountpoint}: 41 of 41 files, 40.0 MiB of 40.0 MiB local\n"
+
+
+def test_patterns_and_a_rate(run: Run, daemon: Daemon, mountpoint: Path) -> None:
+    with daemon("serving"):
+        done = run("warmup", "--glob", "0?.h5", "--glob", "*.txt", "--rate", "1GiB/s",
+                   mountpoint / "train")  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    assert "10 of 10 files, 10 MiB of 10 MiB local" in done.out
+
+
+def test_paths_below_others_are_not_counted_twice(
+    run: Run, daemon: Daemon, mountpoint: Path
+) -> None:
+    with daemon("serving"):
+        done = run("warmup", mountpoint / "train", mountpoint, f"{mountpoint}/train/")
+    assert "41 of 41 files" in done.out
+
+
+def test_what_failed_is_named_with_its_whole_path(
+    run: Run, daemon: Daemon, mountpoint: Path
+) -> None:
+    with daemon("serving"):
+        done = run("warmup", mountpoint / "train" / "01.h5", mountpoint / "none\x1b")
+    assert done.code == ExitCode.INCOMPLETE
+    assert "1 of 1 file, 1 MiB of 1 MiB local" in done.out
+    assert done.only_error_line() == f"{mountpoint}/none\\x1b: no such file or directory"
+
+
+def test_more_failures_than_are_named(run: Run, daemon: Daemon, mountpoint: Path) -> None:
+    with daemon("serving"):
+        done = run("warmup", *(mountpoint / f"none{number}" for number in range(25)))
+    assert done.code == ExitCode.INCOMPLETE
+    lines = done.err.splitlines()
+    assert len(lines) == 21
+    assert lines[-1] == f"cloudfs: {mountpoint}: 25 paths failed, the first 20 are above"
+
+
+def test_lists_are_relative_to_the_path_or_absolute(
+    run: Run, daemon: Daemon, mountpoint: Path, tmp_path: Path
+) -> None:
+    listed = tmp_path / "list"
+    listed.write_text(f"00.h5\n\n{mountpoint}/train/01.h5\r\n../notes \x1b[31m.txt\n")
+    absolute = "".join(f"{mountpoint}/train/{number:02}.h5\n" for number in range(FILES))
+    with daemon("serving"):
+        done = run("warmup", "-f", listed, mountpoint / "train")
+        assert (done.code, done.err) == (0, "")
+        assert "3 of 3 files" in done.out
+        done = run("warmup", "-f", "-", stdin=absolute)
+        assert (done.code, done.err) == (0, "")
+        assert without_times(done.out) == (
+            f"{mountpoint}: 40 of 40 files, 40 MiB of 40 MiB local; fetched 38 MiB\n"
+        )
+
+
+def test_a_long_list_is_sent_in_pieces(run: Run, daemon: Daemon, mountpoint: Path) -> None:
+    deep = "/".join(["é" * 100] * 5)
+    lines = [f"train/{number % FILES:02}.h5" for number in range(6000)]
+    lines += [f"{deep}/{number}" for number in range(400)]
+    with daemon("serving"):
+        done = run("warmup", "--json", "-f", "-", mountpoint, stdin="\n".join(lines))
+    (job,) = json.loads(done.out)["jobs"]
+    assert done.code == ExitCode.INCOMPLETE
+    assert job["failed"] == 400
+    assert job["files_done"] == job["files_total"] >= FILES
+
+
+def test_pieces_fit_into_a_line() -> None:
+    keys = ["é" * 1000] * 300 + ["x" * 600_000] + ["y"]
+    pieces = [piece for _, piece in warmup_module._cut(Path("/m"), keys)]
+    assert [key for piece in pieces for key in piece] == keys
+    assert all(len(json.dumps(piece)) < 1_000_000 for piece in pieces)
+    assert 3 <= len(pieces) <= 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], ExitCode.USAGE, "no path given: give paths in a mount, or a list with -f"),
+        (["/etc"], ExitCode.NOT_MOUNTED, "/etc lies in no cloudfs mount: "),
+        (["--rate", "fast", "/"], ExitCode.USAGE, "bad value 'fast' for --rate: write bytes or a"),
+        (["--rate", "0", "/"], ExitCode.USAGE, "bad value '0' for --rate: use more, or leave it"),
+        (["--cancel", "/"], ExitCode.USAGE, "--cancel needs a job: give its id with --job"),
+        (["--job", "x"], ExitCode.USAGE, "--job needs one PATH: any path in the mount"),
+        (["-f", "/none", "/"], ExitCode.USAGE, "invalid value for '-f': '/none': No such file"),
+        (["-f", "-", "/a", "/b"], ExitCode.USAGE, "-f with several paths: give one PATH"),
+        (["-f", "-", "/a"], ExitCode.USAGE, "<stdin> has no paths: write one per line"),
+    ],
+)
+def test_a_wrong_command_is_one_line(
+    run: Run, arguments: list[str], code: ExitCode, said: str
+) -> None:
+    done = run("warmup", *arguments)
+    assert done.code == code
+    assert done.only_error_line().startswith(said)
+    assert done.out == ""
+
+
+def test_a_line_outside_of_the_mount_ends_what_was_started(
+    run: Run, daemon: Daemon, mountpoint: Path
+) -> None:
+    lines = [*["train/00.h5"] * 5000, "/etc/passwd"]
+    with daemon("stalled"):
+        done = run("warmup", "-f", "-", mountpoint, stdin="\n".join(lines))
+        shown = run("cache", "info", mountpoint)
+    assert done.code == ExitCode.NOT_MOUNTED
+    assert done.only_error_line().startswith(
+        "<stdin> line 5001: /etc/passwd lies in no cloudfs mount: write paths in a mount"
+    )
+    assert re.search(r"^job \w+: warmup, cancelled", shown.out, re.MULTILINE)
+
+
+def test_a_bad_pattern_is_one_line(run: Run, daemon: Daemon, mountpoint: Path) -> None:
+    with daemon("serving"):
+        done = run("warmup", "--glob", "[", mountpoint)
+    assert done.code == ExitCode.USAGE
+    assert done.only_error_line().startswith(f"{mountpoint}: bad pattern '[': '[' has no ']'")
+
+
+def test_the_document(run: Run, daemon: Daemon, mountpoint: Path) -> None:
+    with daemon("serving"):
+        done = run("warmup", "--json", mountpoint / "train", mountpoint / "none")
+    document = json.loads(done.out)
+    assert done.code == ExitCode.INCOMPLETE
+    assert document["schema"] == 1
+    (job,) = document["jobs"]
+    assert (job["mountpoint"], job["state"]) == (str(mountpoint), "done")
+    assert (job["files_done"], job["files_total"], job["failed"]) == (40, 40, 1)
+    assert job["failures"] == [{"path": "none", "reason": "no such file or directory"}]
+
+
+def test_a_job_in_the_background_is_shown_and_cancelled(
+    run: Run, daemon: Daemon, mountpoint: Path
+) -> None:
+    with daemon("stalled"):
+        started = run("warmup", "--background", mountpoint)
+        assert (started.code, started.err) == (0, "")
+        found = re.fullmatch(
+            f"{mountpoint}: job (\\w+) warms up: 'cloudfs warmup --job \\1 '{mountpoint}''"
+            " shows how far it is\n",
+            started.out,
+        )
+        assert found is not None
+        job = found[1]
+        running = run("warmup", "--job", job, mountpoint)
+        assert running.code == 0
+        assert re.match(f"{mountpoint}: job {job} runs for .*: 0 of 41 files, 0 B", running.out)
+        cancelled = run("warmup", "--job", job, "--cancel", mountpoint)
+        assert (cancelled.code, cancelled.err) == (0, "")
+        assert cancelled.out == f"{mountpoint}: cancelled job {job}: what is done stays\n"
+        ended = run("warmup", "--job", job, mountpoint)
+        assert ended.code == ExitCode.INCOMPLETE
+        assert f"{mountpoint}: somebody cancelled the warmup job {job}" in ended.err
+        unknown = run("warmup", "--job", "x", mountpoint)
+        assert unknown.code == ExitCode.USAGE
+        assert "this mount has no job 'x': none is running" in unknown.only_error_line()
+
+
+def test_a_job_that_has_ended_is_reported(run: Run, daemon: Daemon, mountpoint: Path) -> None:
+    with daemon("serving"):
+        started = run("warmup", "--background", "--json", mountpoint / "train")
+        (job,) = json.loads(started.out)["jobs"]
+        while "runs for" in (ended := run("warmup", "--job", job["job"], mountpoint)).out:
+            pass
+    assert (ended.code, ended.err) == (0, "")
+    assert "40 of 40 files" in ended.out
+
+
+class Interrupted:
+    """`cloudfs warmup` on a mount whose store answers nothing, interrupted after a sign of it."""
+
+    def __init__(self, mountpoint: Path, environment: dict[str, str], stderr: int) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "cloudfs", "warmup", str(mountpoint)],
+            stdout=-1,
+            stderr=stderr,
+            env={**environment, "TERM": "xterm", "COLUMNS": "100"},
+        )
+
+    def interrupt(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=60)
+        return self.process.returncode
+
+
+def test_an_interrupt_cancels_the_job_and_says_so(
+    run: Run, daemon: Daemon, mountpoint: Path, environment: dict[str, str]
+) -> None:
+    reader, writer = os.pipe()
+    with daemon("stalled"), os.fdopen(reader) as said:
+        command = Interrupted(mountpoint, environment, writer)
+        os.close(writer)
+        # Plain lines: this is no terminal.
+        assert said.readline() == f"{mountpoint}: 0 of 41 files, 0 B of 40.0 MiB\n"
+        assert command.interrupt() == INTERRUPTED
+        line = said.read()
+        job = re.fullmatch(
+            rf"cloudfs: cancelled the warmup job (\w+) of {mountpoint}: what is done stays\n", line
+        )
+        assert job is not None, line
+        shown = run("cache", "info", mountpoint)
+    assert re.search(f"^job {job[1]}: warmup, cancelled", shown.out, re.MULTILINE)
+
+
+def test_a_terminal_gets_a_bar(
+    daemon: Daemon, mountpoint: Path, environment: dict[str, str]
+) -> None:
+    terminal, end = os.openpty()
+    with daemon("stalled"), os.fdopen(terminal, "rb", buffering=0) as said:
+        command = Interrupted(mountpoint, environment, end)
+        os.close(end)
+        drawn = b""
+        while "━" not in drawn.decode(errors="ignore") or b"0 of 41 files" not in drawn:
+            drawn += said.read(1000)
+        assert command.interrupt() == INTERRUPTED
+        # Cleared away: the cursor is back and the last line is ours.
+        while b"what is done stays" not in drawn:
+            drawn += said.read(1000)
+    assert b"\x1b[?25h" in drawn
+
+
+def test_a_daemon_that_does_not_answer_is_one_line(
+    daemon: Daemon,
+    mountpoint: Path,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", environment["RUNTIME_DIRECTORY"])
+    monkeypatch.setattr(daemons, "ANSWER_S_MOST", 0.05)
+    with (
+        daemon("mute"),
+        pytest.raises(UserError, match="cannot be asked, the daemon does") as caught,
+    ):
+        daemons.Daemon(mountpoint).ask("warmup", {}, work_s=0)
+    assert caught.value.exit_code is ExitCode.TIMEOUT
+
+
+def test_a_mount_without_a_socket_or_without_a_process(
+    run: Run, daemon: Daemon, mountpoint: Path
+) -> None:
+    with daemon("silent"):
+        done = run("warmup", mountpoint)
+        assert done.code == ExitCode.TIMEOUT
+        assert "has no control socket that this user may see: ask as root" in done.only_error_line()
+
+
+def test_a_mount_whose_process_is_gone(run: Run, daemon: Daemon, mountpoint: Path) -> None:
+    with daemon("mute"):
+        pass
+    done = run("warmup", mountpoint)
+    assert done.code == ExitCode.FUSE
+    assert f"is gone: clear it with 'cloudfs umount {mountpoint}'" in done.only_error_line()
+
+
+def test_a_mount_that_ends_under_way(
+    daemon: Daemon, mountpoint: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", environment["RUNTIME_DIRECTORY"])
+    with daemon("serving"):
+        asked = daemons.Daemon(mountpoint)
+        subprocess.run([sys.executable, "-m", "cloudfs", "umount", str(mountpoint)], check=True)
+        with pytest.raises(UserError, match="has ended: mount it again") as caught:
+            asked.ask("cache-info", {})
+    assert caught.value.exit_code is ExitCode.NOT_MOUNTED
+
+
+def test_the_speed_is_that_of_the_last_seconds() -> None:
+    speed = Speed()
+    assert speed.note(5000, 0.0) == 0
+    assert speed.note(5100, 1.0) == 100
+    for second in range(2, 12):
+        last = speed.note(5100, float(second))
+    assert last == 0
