@@ -9,7 +9,7 @@
 set -eu
 
 packages_runtime="fuse3 libfuse3-dev pkg-config gcc python3-venv python3-dev"
-packages_test="nginx-light libnginx-mod-http-lua fio iproute2 attr"
+packages_test="nginx-light libnginx-mod-http-lua fio iproute2 attr e2fsprogs xfsprogs"
 torch_requirement="torch==2.13.0"
 python_oldest="3.11"
 
@@ -45,6 +45,8 @@ have() {
         nginx-light) PATH=$PATH:/usr/sbin runs nginx ;;
         iproute2) PATH=$PATH:/usr/sbin runs ip ;;
         attr) runs getfattr ;;
+        e2fsprogs) PATH=$PATH:/usr/sbin runs mkfs.ext4 ;;
+        xfsprogs) PATH=$PATH:/usr/sbin runs mkfs.xfs ;;
         python3*-venv) runs uv || "$python" -c 'import ensurepip, venv' 2>/dev/null ;;
         python3*-dev) test -e "$("$python" -c \
             'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ;;

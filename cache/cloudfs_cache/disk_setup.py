@@ -112,7 +112,7 @@ def _open_database(directory: CacheDirectory) -> IndexDatabase:
     try:
         database = IndexDatabase(directory.index)
         try:
-            if _is_trustworthy(database):
+            if _is_trustworthy(directory, database):
                 return database
         except BaseException:
             database.close()
@@ -138,12 +138,16 @@ def _open_database(directory: CacheDirectory) -> IndexDatabase:
     return IndexDatabase(directory.index)
 
 
-def _is_trustworthy(database: IndexDatabase) -> bool:
+def _is_trustworthy(directory: CacheDirectory, database: IndexDatabase) -> bool:
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot_id = file.read().strip()
     survey = IndexSurvey(database)
     if survey.in_use_since() not in {"", boot_id}:
-        # The machine went down meanwhile.
+        # The machine went down meanwhile. Read in the order of the file first: the check jumps
+        # about in it, which takes five times as long on a file that is not in memory.
+        with open(directory.index, "rb", buffering=0) as file:
+            while file.read(1 << 20):
+                pass
         if not database.is_sound():
             return False
         database.recount()

@@ -92,9 +92,9 @@ class Verifier:
     def _delete_strays(self, shard: str) -> None:
         folder = os.path.join(self._storage.directory.objects, shard)
         with contextlib.suppress(NotADirectoryError):
-            for entry in os.scandir(folder):
+            for name in os.listdir(folder):
                 with contextlib.suppress(FileNotFoundError, ValueError):
-                    digest = bytes.fromhex(os.path.splitext(entry.name)[0])
+                    digest = bytes.fromhex(os.path.splitext(name)[0])
                     self._orphans += self._storage.survey.if_unknown(
-                        digest, partial(os.unlink, entry.path)
+                        digest, partial(os.unlink, os.path.join(folder, name))
                     )

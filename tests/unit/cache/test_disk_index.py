@@ -1,4 +1,4 @@
-"""The index of a cache directory: what it says is what was told to it, and nothing goes uncounted."""
+"""The index of a cache directory: it says what it was told, and nothing goes uncounted."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def opened(directory: Path) -> Iterator[Opened]:
         index.database.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def index(tmp_path: Path) -> Iterator[Opened]:
     with opened(tmp_path) as found:
         yield found
@@ -75,7 +75,7 @@ def reserve(
 def put(by: DiskIndex, wanted: ObjectVersion, blocks: range, **how: bool) -> Intent:
     intent = reserve(by, wanted, blocks, **how)
     assert isinstance(intent, Intent)
-    visits = {number: VISIT for number in range(wanted.block_count // EXTENT_BLOCKS + 1)}
+    visits = dict.fromkeys(range(wanted.block_count // EXTENT_BLOCKS + 1), VISIT)
     assert by.commit(intent, dict.fromkeys(blocks, raw()), visits)
     return intent
 
@@ -226,7 +226,7 @@ def test_an_object_that_is_gone_is_not_recoded(index: Opened) -> None:
 
 
 def test_a_failed_change_is_undone(index: Opened) -> None:
-    with pytest.raises(KeyError), index.database.change() as change:
+    with pytest.raises(KeyError), index.database.change() as change:  # noqa: PT012
         change.execute("INSERT INTO stores VALUES (1, 'x')")
         raise KeyError
     assert index.rows("SELECT * FROM stores") == []
@@ -255,13 +255,17 @@ def test_counters_agree_with_the_rows_whatever_was_done(
     with tempfile.TemporaryDirectory() as folder:
         with opened(Path(folder)) as index:
             for operation, number, first, count, stored in done:
-                _do(index, operation, version(f"k{number}", 140), range(first, first + count), stored)
+                _do(
+                    index,
+                    operation,
+                    version(f"k{number}", 140),
+                    range(first, first + count),
+                    stored,
+                )
         audit_rows(Path(folder))
 
 
-def _do(
-    index: Opened, operation: str, wanted: ObjectVersion, blocks: range, stored: int
-) -> None:
+def _do(index: Opened, operation: str, wanted: ObjectVersion, blocks: range, stored: int) -> None:
     visits = {0: VISIT, 1: VISIT, 2: VISIT}
     digest = digest_of(wanted)
     loaded = index.one.load(digest)
@@ -286,7 +290,9 @@ def _do(
             for extent in residents(index)[:1]:
                 _recode(index, extent, stored)
         case "visit":
-            index.survey.note_visits([(wanted, digest, number, VISIT) for number in range(3)], 7, None)
+            index.survey.note_visits(
+                [(wanted, digest, number, VISIT) for number in range(3)], 7, None
+            )
 
 
 def _recode(index: Opened, extent: ExtentRow, stored: int) -> None:
