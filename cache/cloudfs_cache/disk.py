@@ -57,7 +57,7 @@ class DiskTier:
     ) -> None:
         self._storage = storage
         self._directory = storage.directory.path
-        self._access = DiskAccess(self._directory, threads, patience, storage.try_out)
+        self._access = DiskAccess(self._directory, threads, patience)
         totals = storage.survey.totals()
         self._visits = VisitLog(storage.policy, totals.clock, trace)
         self._maintenance = DiskMaintenance(

@@ -11,7 +11,6 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, TypeVar
 
 from cloudfs_cache.api import DiskStalledError
@@ -56,13 +55,8 @@ DEFAULT_PATIENCE: Final = Patience()
 class DiskAccess:
     """Runs work on the disk of one cache directory."""
 
-    def __init__(
-        self, directory: str, threads: int, patience: Patience, diagnose: Callable[[], None]
-    ) -> None:
-        """`diagnose` is run in a thread after errors of the index, which hide what the disk said:
-        it raises that."""
+    def __init__(self, directory: str, threads: int, patience: Patience) -> None:
         self.health = DiskHealth()
-        self._diagnose = diagnose
         self.patience = patience
         self._directory = directory
         self._threads = DiskThreads(threads)
@@ -96,7 +90,6 @@ class DiskAccess:
         """
         limit_s = self.patience.read_s if limit_s is None else limit_s
         try:
-            work = partial(self._diagnosed, work)
             result = await self._threads.run(work, limit_s=limit_s, on_late=on_late)
         except DiskStalledError as stall:
             if self.health.stalled(f"cannot {verb}: {stall}"):
@@ -112,14 +105,6 @@ class DiskAccess:
         """A probe went well."""
         self.health.recovered()
         log.info("cache directory %s: %s", self._directory, _CONSEQUENCES[self.state])
-
-    def _diagnosed(self, work: Callable[[], Result]) -> Result:
-        try:
-            return work()
-        except sqlite3.Error as error:
-            if _sqlite_code(error) == sqlite3.SQLITE_IOERR:
-                self._diagnose()
-            raise
 
     def _note_failure(self, error: OSError | sqlite3.Error, verb: str) -> None:
         text = f"cannot {verb}: {_described(error)}"

@@ -73,7 +73,7 @@ class DiskIndex:
                 "SELECT idx, stored, codec, sums FROM blocks WHERE object = ?", (found[0],)
             )
             records = {
-                index: BlockRecord(stored, Codec(codec), sums)
+                index: BlockRecord(stored, _codec(codec), sums)
                 for index, stored, codec, sums in blocks
             }
             extents = look.execute(
@@ -91,7 +91,7 @@ class DiskIndex:
                 (object_id, index),
             ).fetchone()
             busy = overlaps(look, object_id, index, 1)
-            return (None if row is None else BlockRecord(row[0], Codec(row[1]), row[2])), busy
+            return (None if row is None else BlockRecord(row[0], _codec(row[1]), row[2])), busy
 
     def local_blocks(self, digests: Sequence[bytes]) -> dict[bytes, list[int]]:
         """Return the indices of the blocks present, for those versions that have any."""
@@ -114,7 +114,7 @@ class DiskIndex:
                 "SELECT idx, codec FROM blocks WHERE object = ? AND idx >= ? AND idx < ?",
                 (intent.object_id, intent.first, intent.first + intent.count),
             )
-            return {index: Codec(codec) for index, codec in rows}
+            return {index: _codec(codec) for index, codec in rows}
 
     def intents_of(self, owner: int) -> list[Intent]:
         """What an owner had announced and not ended."""
@@ -322,3 +322,10 @@ class DiskIndex:
 def _has_blocks(change: sqlite3.Connection, object_id: int) -> bool:
     row = change.execute("SELECT 1 FROM blocks WHERE object = ? LIMIT 1", (object_id,)).fetchone()
     return row is not None
+
+
+def _codec(number: int) -> Codec:
+    try:
+        return Codec(number)
+    except ValueError:
+        raise sqlite3.DatabaseError(f"unknown codec {number}") from None

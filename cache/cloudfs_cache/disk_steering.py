@@ -24,7 +24,7 @@ from cloudfs_cache.storage import DiskStorage
 from cloudfs_cache.verify import Verifier
 
 _STEP_EXTENTS: Final = 64
-_LIMIT_S: Final = 60.0
+_LIMIT_S: Final = 20.0
 
 Result = TypeVar("Result")
 
@@ -89,10 +89,13 @@ class DiskSteering:
         await self._ask(done)
 
     async def _ask(self, work: Callable[[], Result]) -> Result:
+        result = None
         try:
-            result = await self._access.attempt(work, "answer a command", limit_s=_LIMIT_S)
+            # One that hangs is not waited for again: the probe finds out when it is back.
+            if self._access.health.readable:
+                result = await self._access.attempt(work, "answer a command", limit_s=_LIMIT_S)
         except DiskStalledError:
-            result = None
+            pass
         if result is None:
             raise DiskUnusableError(
                 f"cache directory {self._storage.directory.path}: {self._access.health.reason}"

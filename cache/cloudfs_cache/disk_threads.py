@@ -62,8 +62,12 @@ class DiskThreads:
                 self._start(work, use)
                 await use.ended.wait()
         except trio.TooSlowError:
-            use.leave()
-            raise DiskStalledError(f"no answer within {limit_s:g} s") from None
+            if not use.handed_in:
+                use.leave()
+                raise DiskStalledError(f"no answer within {limit_s:g} s") from None
+            # The thread has ended: it was this process that did not run meanwhile.
+            with trio.CancelScope(shield=True):
+                await use.ended.wait()
         except trio.Cancelled:
             use.leave()
             raise
@@ -82,13 +86,18 @@ class DiskThreads:
             use.end(outcome)
 
         def deliver(outcome: Outcome[Result]) -> None:
+            use.handed_in = True
             # A thread that comes back after the loop has ended has nobody to tell.
             with contextlib.suppress(trio.RunFinishedError):
                 token.run_sync_soon(end, outcome)
 
+        try:
+            trio.lowlevel.start_thread_soon(work, deliver)
+        except BaseException:
+            self._limiter.release_on_behalf_of(use)
+            raise
         self._inside += 1
         use.started = True
-        trio.lowlevel.start_thread_soon(work, deliver)
 
 
 class _Use(Generic[Result]):
@@ -96,6 +105,7 @@ class _Use(Generic[Result]):
 
     def __init__(self, on_late: Callable[[], None]) -> None:
         self.started = False
+        self.handed_in = False
         self.ended = trio.Event()
         self.outcome: Outcome[Result] | None = None
         self._on_late = on_late

@@ -7,14 +7,16 @@ reader that goes away harms nobody. Which run is filled when is the scheduler's 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import trio
 
 from cloudfs_cache.api import BLOCK_BYTES, CacheClosedError, FetchRange, Origin
 from cloudfs_cache.blocks import Block, Run
+from cloudfs_cache.buffers import BlockBuffer
 from cloudfs_cache.filler import RunFiller
 from cloudfs_cache.memory import MemoryTier
+from cloudfs_cache.scheduler import FetchScheduler
 from cloudfs_cache.tier import BlockTier
 from cloudfs_cache.writeback import WriteBack
 
@@ -22,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Fetcher:
-    """Fills runs; `resubmit` queues one that turned out to need the store."""
+    """Fills runs. A block that the disk does not have after all is queued for the store."""
 
     def __init__(
         self,
@@ -30,13 +32,13 @@ class Fetcher:
         memory: MemoryTier,
         disk: BlockTier | None,
         writeback: WriteBack | None,
-        resubmit: Callable[[Run], None],
+        scheduler: FetchScheduler,
     ) -> None:
         self._fetch = fetch
         self._memory = memory
         self._disk = disk
         self._writeback = writeback
-        self._resubmit = resubmit
+        self._scheduler = scheduler
 
     async def fill(self, run: Run) -> None:
         """Fill the blocks of a run, or fail them. Never raises but for cancellation."""
@@ -72,7 +74,7 @@ class Fetcher:
     async def _from_disk(self, run: Run) -> None:
         assert self._disk is not None
         assert run.owner.disk is not None
-        sound = await self._disk.read(run.owner.disk, run.blocks, self._memory.give_back)
+        sound = await self._disk.read(run.owner.disk, run.blocks, self._give_back_late)
         for block, good in zip(run.blocks, sound, strict=True):
             if good:
                 block.advance(block.length)
@@ -80,7 +82,12 @@ class Fetcher:
                 self._memory.settle(block)
             else:
                 block.origin = Origin.STORE
-                self._resubmit(Run(run.owner, [block], Origin.STORE, demand=True))
+                self._scheduler.submit(Run(run.owner, [block], Origin.STORE, demand=True))
+
+    def _give_back_late(self, buffer: BlockBuffer) -> None:
+        """A thread that was left to itself is done with a buffer, for which readers may wait."""
+        self._memory.give_back(buffer)
+        self._scheduler.pump()
 
     async def _from_store(self, run: Run) -> None:
         version = run.owner.version

@@ -53,7 +53,7 @@ CREATE TABLE extents (
     UNIQUE (object, number)
 );
 CREATE INDEX resident ON extents (id) WHERE bytes > 0;
-CREATE INDEX ghost ON extents (visited_at) WHERE bytes = 0;
+CREATE INDEX ghost ON extents (id) WHERE bytes = 0;
 
 CREATE TABLE blocks (
     object INTEGER NOT NULL,

@@ -5,6 +5,7 @@ Blocking and thread-safe: worker threads only.
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -23,7 +24,8 @@ from cloudfs_cache.index_rows import (
 
 _GHOSTS_MIN: Final = 16_384
 _GHOSTS_PER_RESIDENT: Final = 4
-_GHOSTS_SLACK: Final = 1.1
+_PRUNED_AT_ONCE: Final = 4096
+_PRUNE_STRIDE: Final = 32
 _SAMPLE_STRIDE: Final = 8
 # Whoever reads the index keeps all others from changing it: never for longer than some 10 ms.
 _USAGE_OBJECTS: Final = 10_000
@@ -50,10 +52,8 @@ class IndexSurvey:
         """
         found: dict[int, Candidate[ExtentRow]] = {}
         with self._database.look() as look:
-            (low, high) = look.execute(
-                "SELECT min(id), max(id) FROM extents WHERE bytes > 0"
-            ).fetchone()
-            if low is None:
+            low, high = _ends(look, "bytes > 0")
+            if high < low:
                 return []
             few = totals_of(look).residents <= count
             # The first extents, too, are in as many stretches as all others.
@@ -89,7 +89,7 @@ class IndexSurvey:
             for version, digest, number, record in visits:
                 object_id = object_id_of(change, version, digest, pinned=False)
                 put_extent(change, object_id, number, 0, record)
-            forgotten = _prune_ghosts(change)
+            forgotten = _prune_ghosts(change, len(visits))
             return totals_of(change), forgotten
 
     def in_use_since(self) -> str:
@@ -216,24 +216,27 @@ def _candidates(look: sqlite3.Connection, start: int, limit: int) -> Iterator[Ca
         yield Candidate(key, size, VisitRecord(*visit))
 
 
-def _prune_ghosts(change: sqlite3.Connection) -> list[VisitRecord]:
-    """Forget ghosts when there are too many; returns their records.
+def _prune_ghosts(change: sqlite3.Connection, added: int) -> list[VisitRecord]:
+    """Forget some ghosts when there are too many; returns their records.
 
-    At random: with the oldest first, none would be left when its extent comes round again.
+    At random places: with the oldest first, none would be left when its extent comes round again.
+    Not all at once, because everybody waits meanwhile; but more than were `added`.
     """
     counts = dict(
         change.execute("SELECT name, value FROM state WHERE name IN ('residents', 'ghosts')")
     )
-    limit = max(_GHOSTS_MIN, _GHOSTS_PER_RESIDENT * counts["residents"])
-    # Many at once, because drawing lots takes a look at all of them.
-    if counts["ghosts"] <= limit * _GHOSTS_SLACK:
-        return []
-    rows = change.execute(
-        "DELETE FROM extents WHERE id IN "
-        "(SELECT id FROM extents WHERE bytes = 0 ORDER BY random() LIMIT ?) "
-        "RETURNING object, visited_at, interval, visits, grp",
-        (counts["ghosts"] - limit,),
-    ).fetchall()
+    excess = counts["ghosts"] - max(_GHOSTS_MIN, _GHOSTS_PER_RESIDENT * counts["residents"])
+    excess = min(excess, max(_PRUNED_AT_ONCE, 2 * added))
+    rows: list[tuple[int, int, int, int, int]] = []
+    while len(rows) < excess:
+        low, high = _ends(change, "bytes = 0")
+        start = random.randint(low - _PRUNE_STRIDE + 1, high)
+        rows += change.execute(
+            "DELETE FROM extents WHERE id IN "
+            "(SELECT id FROM extents WHERE bytes = 0 AND id >= ? ORDER BY id LIMIT ?) "
+            "RETURNING object, visited_at, interval, visits, grp",
+            (start, min(_PRUNE_STRIDE, excess - len(rows))),
+        ).fetchall()
     change.executemany(
         "DELETE FROM objects WHERE id = ?1 "
         "AND NOT EXISTS (SELECT 1 FROM extents WHERE object = ?1) "
@@ -241,3 +244,13 @@ def _prune_ghosts(change: sqlite3.Connection) -> list[VisitRecord]:
         [(object_id,) for object_id, *_ in rows],
     )
     return [VisitRecord(*record) for _, *record in rows]
+
+
+def _ends(look: sqlite3.Connection, condition: str) -> tuple[int, int]:
+    """The first and last row of extents with this condition, which has an index; 0 and -1 if there
+    are none. Two queries, because SQLite reads all rows for one with both."""
+    low, high = look.execute(
+        f"SELECT (SELECT min(id) FROM extents WHERE {condition}), "
+        f"(SELECT max(id) FROM extents WHERE {condition})"
+    ).fetchone()
+    return (0, -1) if low is None else (low, high)

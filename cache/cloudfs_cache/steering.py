@@ -83,17 +83,16 @@ class CacheSteering:
 
     async def local_bytes(self, versions: Sequence[ObjectVersion]) -> list[int]:
         """How much of each version a read would not fetch from the store, in bytes."""
-        present: list[set[int]] = [set() for _ in versions]
-        if self._parts.disk is not None:
-            present = await self._parts.disk.local_blocks(versions)
+        present = await self._disk_blocks(versions)
         for version, blocks in zip(versions, present, strict=True):
             cached = self._parts.registry.peek(version)
             if cached is not None:
                 blocks.update(i for i, block in cached.blocks.items() if block.full)
-        return [
-            sum(map(version.block_length, blocks))
-            for version, blocks in zip(versions, present, strict=True)
-        ]
+        return _lengths(versions, present)
+
+    async def disk_bytes(self, versions: Sequence[ObjectVersion]) -> list[int]:
+        """How much of each version the disks hold, in bytes: what stays when memory is needed."""
+        return _lengths(versions, await self._disk_blocks(versions))
 
     async def evict(self, ranges: Sequence[KeyRange]) -> int:
         """Evict what is not pinned of these keys from all tiers; returns bytes freed on disks.
@@ -129,8 +128,14 @@ class CacheSteering:
     @property
     def _disks(self) -> TierSteering:
         if self._parts.disk is None:
-            raise DiskUnusableError("this mount has no cache directory: mount it with --cache-dir")
+            fix = "mount it with a --max-cache-size above 0"
+            raise DiskUnusableError(f"this mount has no disk cache: {fix}")
         return self._parts.disk.steering
+
+    async def _disk_blocks(self, versions: Sequence[ObjectVersion]) -> list[set[int]]:
+        if self._parts.disk is None:
+            return [set() for _ in versions]
+        return await self._parts.disk.local_blocks(versions)
 
     async def _warm_blocks(self, cached: CachedObject, indices: Sequence[int]) -> None:
         parts = self._parts
@@ -149,3 +154,11 @@ class CacheSteering:
             if kept and not block.pins and not cached.on_disk(block.index):
                 parts.writeback.add(block)
         await parts.writeback.wait_written(blocks)
+
+
+def _lengths(versions: Sequence[ObjectVersion], present: Sequence[set[int]]) -> list[int]:
+    """Return how many bytes of each version its blocks have."""
+    return [
+        sum(map(version.block_length, blocks))
+        for version, blocks in zip(versions, present, strict=True)
+    ]

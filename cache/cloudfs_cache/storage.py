@@ -180,14 +180,10 @@ class DiskStorage:
         Not only statvfs or open: those may answer for a disk that is dead.
         """
         disk_io.try_reading(self.directory.index)
-        self.try_out()
+        disk_io.try_out(os.path.join(self.directory.path, "mounts", str(self.directory.owner)))
         self.survey.note_visits([], 0, None)
         self.tidy()
         return True
-
-    def try_out(self) -> None:
-        """Write to the disk and read from it. Raises OSError."""
-        disk_io.try_out(os.path.join(self.directory.path, "mounts", str(self.directory.owner)))
 
     def _recover(self, owner: int) -> int:
         intents = self.index.intents_of(owner)

@@ -67,7 +67,7 @@ class TieredCache:
             start=self._start,
         )
         self._planner = Planner(disk)
-        self._fetcher = Fetcher(fetch, memory, disk, self._writeback, self._scheduler.submit)
+        self._fetcher = Fetcher(fetch, memory, disk, self._writeback, self._scheduler)
         parts = CacheParts(
             memory, disk, self._registry, self._planner, self._scheduler, self._writeback
         )
@@ -103,7 +103,11 @@ class TieredCache:
         """Return the block table of a version for a reader. Pair it with `release`."""
         cached = await self._open(version, placement)
         if self._disk is not None and cached.disk is not None:
-            await self._disk.refresh(cached.disk)
+            try:
+                await self._disk.refresh(cached.disk)
+            except BaseException:
+                self.release(cached)
+                raise
             if version.block_count <= EXTENT_BLOCKS:
                 # The kernel may have all of a small file: then it is opened and never read.
                 resident = 0 in cached.disk.records

@@ -70,5 +70,5 @@ def _cells(row: Row) -> tuple[str, str, str, str, str, str]:
 def _target(row: Row) -> str:
     if row.met is None:
         return ""
-    bound = f"{row.target:g}" if row.target is not None else f"at most {row.at_most:.0f}"
+    bound = f"{row.target:g}" if row.target is not None else f"at most {row.at_most:g}"
     return f"{bound}: {'met' if row.met else 'MISSED'}"

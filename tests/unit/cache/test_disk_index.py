@@ -235,6 +235,14 @@ def test_a_failed_change_is_undone(index: Opened) -> None:
     put(index.one, version(), range(1))
 
 
+def test_an_unknown_codec_is_an_error_of_the_index(index: Opened) -> None:
+    put(index.one, version(), range(2))
+    with index.database.change() as change:
+        change.execute("UPDATE blocks SET codec = 99 WHERE idx = 1")
+    with pytest.raises(sqlite3.DatabaseError, match="unknown codec 99"):
+        index.one.load(digest_of(version()))
+
+
 operations = st.lists(
     st.tuples(
         st.sampled_from(["put", "put", "put", "abandon", "take", "drop", "recode", "visit"]),
