@@ -12,15 +12,19 @@ from cloudfs_cache.api import Origin
 from cloudfs_cache.blocks import Block, CachedObject, Run
 from cloudfs_cache.tier import BlockTier
 
-_DISK_RUN_BLOCKS: Final = 4
+_DISK_RUN_BLOCKS: Final = 8
+# Each of several reads that hang on a stalled disk keeps its buffers: they must not be most of them.
+_DISK_RUN_SHARE: Final = 32
 _WARM_RUN_BLOCKS: Final = 8
 
 
 class Planner:
-    """Enters blocks in the table of their object and groups them into runs."""
+    """Enters blocks in the table of their object and groups them into runs; `memory_blocks` is the
+    size of the memory budget."""
 
-    def __init__(self, disk: BlockTier | None) -> None:
+    def __init__(self, disk: BlockTier | None, memory_blocks: int) -> None:
         self._disk = disk
+        self._disk_run = max(1, min(_DISK_RUN_BLOCKS, memory_blocks // _DISK_RUN_SHARE))
         self.issued_ahead_bytes = 0
 
     def plan(
@@ -66,7 +70,7 @@ class Planner:
         origin = Origin.STORE
         for index, ahead in missing:
             source = Origin.DISK if self._on_disk(cached, index) else Origin.STORE
-            limit = run_blocks if origin is Origin.STORE else _DISK_RUN_BLOCKS
+            limit = run_blocks if origin is Origin.STORE else self._disk_run
             joins = pending and source is origin and pending[-1].index + 1 == index
             if pending and (not joins or len(pending) >= limit):
                 yield self._run(cached, pending, origin)

@@ -73,6 +73,7 @@ class CacheSteering:
         """
         cached = await self._hold(version, placement)
         try:
+            await self._forget_evicted(cached)
             missing = [i for i in range(version.block_count) if not cached.on_disk(i)]
             for at in range(0, len(missing), _WARM_BLOCKS):
                 chunk = missing[at : at + _WARM_BLOCKS]
@@ -131,6 +132,17 @@ class CacheSteering:
             fix = "mount it with a --max-cache-size above 0"
             raise DiskUnusableError(f"this mount has no disk cache: {fix}")
         return self._parts.disk.steering
+
+    async def _forget_evicted(self, cached: CachedObject) -> None:
+        """Another mount may have evicted what this one believes to be on the disk."""
+        held, disk = cached.disk, self._parts.disk
+        if held is None or disk is None:
+            return
+        known = set(held.records)
+        (present,) = await disk.local_blocks([cached.version])
+        if disk.readable(held):
+            for index in known - present:
+                held.records.pop(index, None)
 
     async def _disk_blocks(self, versions: Sequence[ObjectVersion]) -> list[set[int]]:
         if self._parts.disk is None:

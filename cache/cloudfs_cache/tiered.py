@@ -66,7 +66,7 @@ class TieredCache:
             may_prefetch=self._may_prefetch,
             start=self._start,
         )
-        self._planner = Planner(disk)
+        self._planner = Planner(disk, memory.capacity_blocks)
         self._fetcher = Fetcher(fetch, memory, disk, self._writeback, self._scheduler)
         parts = CacheParts(
             memory, disk, self._registry, self._planner, self._scheduler, self._writeback
