@@ -13,7 +13,7 @@ from cloudfs_cache.blocks import Block, CachedObject, Run
 from cloudfs_cache.tier import BlockTier
 
 _DISK_RUN_BLOCKS: Final = 8
-# Each of several reads that hang on a stalled disk keeps its buffers: they must not be most of them.
+# Reads that hang on a stalled disk keep their buffers: they must not be most of them.
 _DISK_RUN_SHARE: Final = 32
 _WARM_RUN_BLOCKS: Final = 8
 

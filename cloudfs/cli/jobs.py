@@ -6,6 +6,7 @@ It does not know what a job does: who follows says how its document reads.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ class RemoteJob:
     def __init__(self, daemon: Daemon, document: dict[str, Any]) -> None:
         self._daemon = daemon
         self.document = document
-        self.speed = progress.Speed()
+        self.speed = progress.Speed(time.monotonic() - document["elapsed_s"])
 
     @property
     def mountpoint(self) -> Path:

@@ -56,6 +56,7 @@ class MountTable:
 
     def place(self, path: str) -> Place:
         """Return where `path` lies, or raise `UserError`."""
+        require_path(path)
         found = self.find(path)
         if found is None:
             fix = "'cloudfs status' lists the mounts"
@@ -79,6 +80,12 @@ class MountTable:
             resolved = os.path.normpath(os.path.join(os.path.dirname(current), target))
             current, pending = "/", _parts(resolved) + pending
         return None
+
+
+def require_path(path: str) -> None:
+    """Raise `UserError` for an empty path: a variable that is not set, not the working folder."""
+    if not path:
+        raise UserError(ExitCode.USAGE, "a path is empty: write . for the working folder")
 
 
 def by_mount(places: Iterable[Place]) -> dict[Path, list[str]]:

@@ -101,13 +101,13 @@ class _Bars:
 
 
 class Speed:
-    """Bytes per second over the last seconds, of a count that only grows."""
+    """Bytes per second over the last seconds, of a count that only grows from 0 at `began`."""
 
-    def __init__(self) -> None:
-        self._samples: deque[tuple[float, int]] = deque()
+    def __init__(self, began: float) -> None:
+        self._samples = deque([(began, 0)])
 
     def note(self, count: int, now: float) -> float:
-        """Take the count of this moment (seconds) and return the bytes per second, 0 at first."""
+        """Take the count of this moment (seconds) and return the bytes per second."""
         self._samples.append((now, count))
         while now - self._samples[0][0] > _SPEED_OVER_S and len(self._samples) > 2:
             self._samples.popleft()

@@ -16,8 +16,9 @@ import click
 
 from cloudfs import control, mountpoints, options, units
 from cloudfs.cli import local
+from cloudfs.cli.daemons import AS_OWNER, fix_of_silence
 from cloudfs.cli.errors import printable, say
-from cloudfs.cli.places import MountTable, Place
+from cloudfs.cli.places import MountTable, Place, require_path
 from cloudfs.control import ControlError, NoDaemonError, NotPermittedError
 from cloudfs.errors import ExitCode
 
@@ -41,6 +42,7 @@ def command(path: str | None, *, as_json: bool) -> int:
         documents = _all_documents()
         click.echo(_as_json(documents) if as_json else _as_text(documents))
         return ExitCode.OK
+    require_path(path)
     place = MountTable().find(path)
     if place is not None and place.key:
         document = local.document_of(place)
@@ -91,18 +93,18 @@ def _document(path: Path, source: str) -> dict[str, Any]:
     socket_path = control.find_socket(path)
     try:
         if socket_path is None:
-            # Handled below like an answer that did not come.
-            raise ControlError("no control socket that this user may see")  # noqa: TRY301
+            # Handled below like that of another user.
+            raise NotPermittedError("no control socket that this user may see")  # noqa: TRY301
         return control.request(socket_path, "status", timeout_s=ANSWER_S_MOST)
     except NoDaemonError as error:
         health, reason = DEAD, str(error)
         fix = f"clear it with 'cloudfs umount {path}' and mount it again"
     except NotPermittedError as error:
         health, reason = SILENT, str(error)
-        fix = "ask as root or as the user who mounted it"
+        fix = AS_OWNER
     except ControlError as error:
         health, reason = SILENT, str(error)
-        fix = "ask as root or as the user who mounted it, and look at the daemon's log"
+        fix = fix_of_silence(path)
     return {
         "schema": SCHEMA,
         "url": source,
@@ -142,11 +144,22 @@ def _lines(name: str, value: Mapping[str, Any]) -> Iterator[str]:
     elif name == "options":
         yield from (f"option {_option_key(k)}: {_option(k, item)}" for k, item in flat.items())
     elif flat:
-        parts = (f"{_words(key)} {_shown(key, item)}" for key, item in flat.items())
-        yield f"{name}: {', '.join(parts)}"
+        yield f"{name}: {', '.join(_figures(name, flat))}"
     for key, item in value.items():
         if isinstance(item, Mapping):
             yield from _lines(f"{name} {_words(key)}".strip(), item)
+
+
+def _figures(name: str, flat: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the figures of one part; what is wrong with it stands behind its state.
+
+    Left out is what says nothing: an empty text, and the directory that the line is about.
+    """
+    for key, item in flat.items():
+        if key == "reason" or item == "" or (key == "directory" and name == f"disks {item}"):
+            continue
+        reason = flat.get("reason") if key == "state" else None
+        yield f"{_words(key)} {_shown(key, item)}" + (f" ({printable(reason)})" if reason else "")
 
 
 def _option_key(field: str) -> str:
@@ -156,7 +169,9 @@ def _option_key(field: str) -> str:
 
 
 def _words(key: str) -> str:
-    """Return the name of a figure without the unit that its value shows."""
+    """Return the name of a figure without the unit that its value shows; a path as it is."""
+    if not key.isidentifier():
+        return printable(key)
     for unit in ("_bytes", "_s"):
         key = key.removesuffix(unit)
     return printable(key.replace("_", " "))

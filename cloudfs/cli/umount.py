@@ -14,6 +14,7 @@ from typing import Final
 import click
 
 from cloudfs import control, mountpoints
+from cloudfs.cli.daemons import is_stopped
 from cloudfs.cli.errors import say
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.mountpoints import BusyError
@@ -85,9 +86,16 @@ def _wait_for_end(process: int, path: Path) -> None:
         return
     signal.pidfd_send_signal(process, signal.SIGTERM)
     if not _ends_within(process, END_S_MOST):
-        fix = "look at its log; the cache stays locked until it ends"
-        message = f"{path} is unmounted but its process has not ended in {END_S_MOST:g} s: {fix}"
-        raise UserError(ExitCode.TIMEOUT, message)
+        message = f"{path} is unmounted but its process has not ended in {END_S_MOST:g} s"
+        raise UserError(ExitCode.TIMEOUT, f"{message}: {_fix_of(control.daemon_pid(path))}")
+
+
+def _fix_of(pid: int | None) -> str:
+    if pid is None:
+        return "look at its log"
+    if is_stopped(pid):
+        return f"it is stopped, let it go on with 'kill -CONT {pid}'"
+    return f"look at its log, or kill process {pid}"
 
 
 def _ends_within(process: int, seconds: float) -> bool:

@@ -21,7 +21,7 @@ from cloudfs.cli import jobs, progress
 from cloudfs.cli.daemons import Daemon
 from cloudfs.cli.errors import printable, say
 from cloudfs.cli.jobs import RemoteJob
-from cloudfs.cli.places import MountTable, above, by_mount, shown
+from cloudfs.cli.places import MountTable, above, by_mount, require_path, shown
 from cloudfs.cli.progress import Row
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.units import format_count, format_duration, format_size
@@ -34,7 +34,7 @@ _Chunk = tuple[Path, list[str]]
 
 
 @click.command("warmup", short_help="Bring files into the cache before they are read.")
-@click.argument("paths", nargs=-1, metavar="PATH...")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option(
     "-f",
     "list_file",
@@ -144,7 +144,9 @@ def _chunks_of_list(paths: Sequence[str], list_file: TextIO) -> Iterator[_Chunk]
         fix = "give one PATH, the folder that the lines are relative to"
         raise UserError(ExitCode.USAGE, f"-f with several paths: {fix}")
     table = MountTable()
-    folder = paths[0] if paths else ""
+    folder = ""
+    for folder in paths:
+        require_path(folder)
     pending: dict[Path, list[str]] = {}
     is_empty = True
     for number, line in enumerate(list_file, start=1):
@@ -207,6 +209,8 @@ def _show_job(paths: tuple[str, ...], job_id: str, *, cancel: bool, as_json: boo
         click.echo(jobs.as_json_text([job]))
     elif cancel and was_running:
         click.echo(f"{job.mountpoint}: cancelled job {job.id}: what is done stays")
+    elif cancel:
+        click.echo(f"{job.mountpoint}: job {job.id} has ended before: {job.document['state']}")
     if cancel:
         return ExitCode.OK
     if not job.is_running:

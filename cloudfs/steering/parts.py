@@ -28,6 +28,9 @@ class Cache(Protocol):
     async def local_bytes(self, versions: Sequence[ObjectVersion]) -> list[int]:
         """Return how many bytes of each version a read would not fetch."""
 
+    async def disk_bytes(self, versions: Sequence[ObjectVersion]) -> list[int]:
+        """Return how many bytes of each version the SSD tier holds."""
+
     async def warm(
         self, version: ObjectVersion, placement: Placement, note: Callable[[int], None]
     ) -> None:

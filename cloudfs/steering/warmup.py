@@ -1,6 +1,6 @@
 """Warming up: brings the files of some paths into the SSD tier, behind every reader.
 
-What is local already is counted as done, so a warm-up that was cut short is repeated at the cost
+What the SSD has already is counted as done, so a warm-up that was cut short is repeated at the cost
 of a walk. An error of one file is counted and the others go on. Blocks, tiers and priorities are
 the cache's business.
 """
@@ -20,7 +20,7 @@ from cloudfs.steering.parts import VERSIONS_MOST, Cache
 from cloudfs.steering.rate import TokenBucket
 from cloudfs.steering.survey import version_of
 from cloudfs.steering.walk import Walk
-from cloudfs.units import format_count, format_size
+from cloudfs.units import MIB, format_count, format_size
 from cloudfs_backends.api import (
     BucketNotFoundError,
     CredentialsError,
@@ -42,6 +42,9 @@ ADD_S_MOST: Final = 10.0
 MORE_PATHS_S_MOST: Final = 60.0
 
 _CHECKED_AT_ONCE: Final = 200
+_PREPAID_BYTES_MOST: Final = 32 * MIB
+"""About as much as the cache fetches of a file before it says so."""
+
 _REASON_SHOWN_MOST: Final = 300
 
 
@@ -68,7 +71,7 @@ class Failure:
 class WarmUpProgress:
     """How far a warm-up is, or how it ended.
 
-    While `counting` the totals still grow. A file is done when it was fetched or was local
+    While `counting` the totals still grow. A file is done when it was fetched or the SSD had it
     already; `fetched_bytes` are those that came from the store. `left_out` files have a policy of
     no caching and are not in the totals. `refused` ones were fetched and not kept. `failures` are
     the first of the `failed` ones; `notes` are sentences for people.
@@ -150,6 +153,7 @@ class WarmUp:
                 async with self._send:
                     await self._walk_paths()
                 self._counting = False
+                self._note_unmatched()
             await self._check_kept()
         if self._problem is not None:
             raise self._problem
@@ -206,6 +210,14 @@ class WarmUp:
             self._note_paths_changed()
             await self._walk.visit_all(paths)
 
+    def _note_unmatched(self) -> None:
+        """A pattern that fits nothing is a mistake: what is wanted is not there."""
+        found = self._files_total or self._left_out_files or self._failed
+        if self._request.globs and not found and self._problem is None:
+            patterns = " or ".join(map(repr, self._request.globs))
+            fix = "patterns are relative to PATH, * stays within a folder, ** crosses folders"
+            self._problem = UserError(ExitCode.INCOMPLETE, f"no file matches {patterns}: {fix}")
+
     async def _more_paths_came(self) -> bool:
         with trio.move_on_after(MORE_PATHS_S_MOST) as scope:
             while self._more and not self._paths:
@@ -218,7 +230,7 @@ class WarmUp:
 
     async def _plan(self, asked: Sequence[tuple[ObjectVersion, Placement]]) -> None:
         """Count files and hand over those of which something is missing."""
-        local = await self._cache.local_bytes([version for version, _ in asked])
+        local = await self._cache.disk_bytes([version for version, _ in asked])
         missing: list[_File] = []
         for (version, placement), local_bytes in zip(asked, local, strict=True):
             self._files_total += 1
@@ -269,21 +281,28 @@ class WarmUp:
         """Fetch what is missing of a file, no faster than the rate allows."""
         size = file.version.size
         counted = file.local_bytes
+        prepaid = 0
         was_stopped = False
 
         def count_fetched(count: int) -> None:
-            nonlocal counted
+            nonlocal counted, prepaid
             count = max(0, min(count, size - counted))
             counted += count
             self._bytes_done += count
             self._fetched_bytes += count
-            self._bucket.take(count)
+            paid = min(count, prepaid)
+            prepaid -= paid
+            self._bucket.take(count - paid)
 
         while True:
             await self._bucket.wait()
+            # Paid in advance, so that the other files do not all begin on the same tokens.
+            due = min(size - counted, _PREPAID_BYTES_MOST)
+            self._bucket.take(due - prepaid)
+            prepaid = due
             if was_stopped:
                 # What was on its way when the fetch was stopped has come without a note.
-                (local,) = await self._cache.local_bytes([file.version])
+                (local,) = await self._cache.disk_bytes([file.version])
                 count_fetched(local - counted)
             with trio.CancelScope() as scope:
 
@@ -293,7 +312,12 @@ class WarmUp:
                     if self._bucket.is_overdrawn and counted < size:
                         scope.cancel()
 
-                await self._cache.warm(file.version, file.placement, note)
+                try:
+                    await self._cache.warm(file.version, file.placement, note)
+                except BaseException:
+                    self._bucket.take(-prepaid)
+                    prepaid = 0
+                    raise
             if not scope.cancelled_caught:
                 break
             was_stopped = True
@@ -307,7 +331,7 @@ class WarmUp:
         versions, self._unchecked = self._unchecked, []
         if not versions:
             return
-        local = await self._cache.local_bytes(versions)
+        local = await self._cache.disk_bytes(versions)
         for version, local_bytes in zip(versions, local, strict=True):
             if local_bytes < version.size:
                 self._refused_files += 1
@@ -341,7 +365,7 @@ def require_disk(cache: Cache) -> None:
     disks = cache.statistics().disks
     if not disks:
         fix = "mount it with a --max-cache-size above 0"
-        raise UserError(ExitCode.CACHE, f"this mount has no disk cache to warm up: {fix}")
+        raise UserError(ExitCode.CACHE, f"this mount has no disk cache: {fix}")
     if all(disk.state != "ok" for disk in disks):
         why = "; ".join(f"{disk.directory} is {disk.state} ({disk.reason})" for disk in disks)
         raise UserError(ExitCode.CACHE, f"the disk cache takes no writes: {why}")

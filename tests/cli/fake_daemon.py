@@ -79,7 +79,16 @@ async def serve(path: Path) -> None:
             },
             "memory": {"capacity_bytes": 1 << 30, "used_bytes": 3 << 20, "hits": 7},
             "fuse": {"operations": {"read": {"requests": 2, "errors": 0, "seconds": 0.5}}},
-            "disks": {"/ssd": {"directory": "/ssd", "state": "ok"}},
+            "disks": {
+                "/my_ssd": {
+                    "directory": "/my_ssd",
+                    "state": "bypassed",
+                    "reason": "no answer within 3 s",
+                    "used_bytes": 5 << 20,
+                    "errors": 0,
+                }
+            },
+            "catalog": {"state": "ok", "reason": "", "hits": 1},
             "last_errors": ["get 'a\x1b[31m' failed"],
         }
 

@@ -37,6 +37,12 @@ def test_a_mountpoint_without_a_mount(run: Run, mountpoint: Path) -> None:
     assert done.only_error_line().startswith(f"cloudfs is not mounted at {mountpoint}: ")
 
 
+def test_an_empty_path_is_not_the_working_folder(run: Run) -> None:
+    done = run("status", "")
+    assert done.code == ExitCode.USAGE
+    assert done.only_error_line() == "a path is empty: write . for the working folder"
+
+
 def test_a_hung_mount_answers_for_people(run: Run, daemon: Daemon, mountpoint: Path) -> None:
     with daemon("serving"):
         done = run("status", mountpoint)
@@ -55,7 +61,8 @@ def test_a_hung_mount_answers_for_people(run: Run, daemon: Daemon, mountpoint: P
         "option policies: unset",
         "memory: capacity 1 GiB, used 3 MiB, hits 7",
         "fuse operations read: requests 2, errors 0, seconds 500ms",
-        "disks /ssd: directory /ssd, state ok",
+        "disks /my_ssd: state bypassed (no answer within 3 s), used 5 MiB, errors 0",
+        "catalog: state ok, hits 1",
     ]
 
 

@@ -136,6 +136,8 @@ def test_pieces_fit_into_a_line() -> None:
         (["--job", "x"], ExitCode.USAGE, "--job needs one PATH: any path in the mount"),
         (["-f", "/none", "/"], ExitCode.USAGE, "invalid value for '-f': '/none': No such file"),
         (["-f", "-", "/a", "/b"], ExitCode.USAGE, "-f with several paths: give one PATH"),
+        ([""], ExitCode.USAGE, "a path is empty: write . for the working folder"),
+        (["-f", "-", ""], ExitCode.USAGE, "a path is empty: write . for the working folder"),
         (["-f", "-", "/a"], ExitCode.USAGE, "<stdin> has no paths: write one per line"),
     ],
 )
@@ -317,9 +319,10 @@ def test_a_mount_that_ends_under_way(
 
 
 def test_the_speed_is_that_of_the_last_seconds() -> None:
-    speed = Speed()
-    assert speed.note(5000, 0.0) == 0
-    assert speed.note(5100, 1.0) == 100
-    for second in range(2, 12):
+    speed = Speed(0.0)
+    assert speed.note(0, 0.0) == 0
+    assert speed.note(5000, 10.0) == 500
+    assert speed.note(5100, 11.0) == 100
+    for second in range(12, 22):
         last = speed.note(5100, float(second))
     assert last == 0

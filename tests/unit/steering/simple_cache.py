@@ -55,6 +55,9 @@ class SimpleCache:
         assert 0 < len(versions) <= 1000
         return [sum(map(len, self._blocks.get(version, {}).values())) for version in versions]
 
+    async def disk_bytes(self, versions: Sequence[ObjectVersion]) -> list[int]:
+        return await self.local_bytes(versions)
+
     async def warm(
         self, version: ObjectVersion, placement: Placement, note: Callable[[int], None]
     ) -> None:

@@ -285,7 +285,7 @@ async def test_more_paths_wait_until_there_is_room() -> None:
 @pytest.mark.parametrize(
     ("state", "is_off", "said"),
     [
-        ("ok", True, "no disk cache to warm up: mount it with a --max-cache-size above 0"),
+        ("ok", True, "no disk cache: mount it with a --max-cache-size above 0"),
         ("read-only", False, "takes no writes: /ssd is read-only"),
         ("bypassed", False, "takes no writes: /ssd is bypassed"),
     ],
