@@ -86,7 +86,8 @@ def run(settings: MountSettings, *, on_ready: Callable[[], None]) -> None:
 async def _serve(settings: MountSettings, on_ready: Callable[[], None]) -> None:
     started_at = time.monotonic()
     store = await opening.open_store(settings)
-    disk = await opening.open_disks(settings, store.url)
+    disks = await opening.open_disks(settings, store.url)
+    disk = disks.tier
     memory = MemoryTier(settings.memory_limit, staging=disk is not None)
     cache = TieredCache(partial(_fetch, store), memory, disk, max_downloads=settings.max_downloads)
     policies = PathPolicies(settings.policies)
@@ -114,7 +115,9 @@ async def _serve(settings: MountSettings, on_ready: Callable[[], None]) -> None:
         )
         operations = Operations(filesystem, _ownership(settings), metrics, watch)
         untuned = kernel.KernelSettings(None, None)
-        state = MountState(settings, store, tree, cache, metrics, untuned, started_at)
+        state = MountState(
+            settings, store, tree, cache, metrics, untuned, started_at, disks.left_out
+        )
         mount = _Mount(state, operations, watch, metrics)
         await services.start(cache.serve)
         services.start_soon(watch.watch_forever)

@@ -6,6 +6,7 @@ which options there are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,9 @@ def _parse_path(text: str) -> Path:
     return Path(_parse_text(text))
 
 
+_MEANT_AS_SIZE: Final = re.compile(r"[-+]?[0-9.]+ *[A-Za-z]{1,3}|[-+][0-9.]+")
+
+
 def _parse_cache_directory(text: str) -> CacheDirectory:
     """Return `DIR[:SIZE]`. What follows the last colon belongs to the name unless it is a size."""
     name, colon, suffix = _parse_text(text).rpartition(":")
@@ -57,10 +61,13 @@ def _parse_cache_directory(text: str) -> CacheDirectory:
         size = units.parse_size(suffix) if colon else None
     except ValueError:
         size = None
+    problem = "write a directory and a size above 0, such as /mnt/ssd/cloudfs:500GiB"
+    if size is None and _MEANT_AS_SIZE.fullmatch(suffix):
+        raise ValueError(f"{problem}; a name that ends so needs a / behind it")
     if size is None:
         return CacheDirectory(Path(text))
     if not name or size == 0:
-        raise ValueError("write a directory and a size above 0, such as /mnt/ssd/cloudfs:500GiB")
+        raise ValueError(problem)
     return CacheDirectory(Path(name), size)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -68,28 +69,36 @@ async def open_store(settings: MountSettings) -> backends.ObjectStore:
     return store
 
 
-async def open_disks(settings: MountSettings, store_url: str) -> BlockTier | None:
-    """Open the cache directories; None when the disk cache is turned off.
+@dataclass(frozen=True, slots=True)
+class Disks:
+    """The cache directories as one tier (None: the disk cache is turned off), and those that are
+    left out, with the reasons."""
 
-    Of several directories, those that cannot be used are left out, with a warning.
-    """
+    tier: BlockTier | None
+    left_out: Mapping[str, str]
+
+
+async def open_disks(settings: MountSettings, store_url: str) -> Disks:
+    """Open the cache directories. Of several, those that cannot be used are left out."""
     directories = [
         directory for directory in cache_directories(settings) if _size(settings, directory) != 0
     ]
     tiers: list[BlockTier] = []
-    failures: list[CacheSetupError] = []
+    failures: dict[str, CacheSetupError] = {}
     for directory in directories:
         try:
             tiers.append(await _open_disk(settings, directory, store_url))
         except CacheSetupError as error:
-            failures.append(error)
+            failures[str(directory.path)] = error
     if failures and not tiers:
-        raise UserError(ExitCode.CACHE, str(failures[0])) from failures[0]
-    for failure in failures:
+        first = next(iter(failures.values()))
+        raise UserError(ExitCode.CACHE, str(first)) from first
+    for failure in failures.values():
         log.warning("%s; going on with the other cache directories", failure)
+    left_out = {path: str(failure) for path, failure in failures.items()}
     if not tiers:
-        return None
-    return tiers[0] if len(tiers) == 1 else SpreadTier(tiers)
+        return Disks(None, left_out)
+    return Disks(tiers[0] if len(tiers) == 1 else SpreadTier(tiers), left_out)
 
 
 def cache_directories(settings: MountSettings) -> Sequence[CacheDirectory]:

@@ -25,7 +25,8 @@ SCHEMA = 2
 
 @dataclass(slots=True)
 class MountState:
-    """The parts of a running mount that have statistics. `kernel` is set once it is tuned."""
+    """The parts of a running mount that have statistics. `kernel` is set once it is tuned;
+    `disks_left_out` has the reasons by directory."""
 
     settings: MountSettings
     store: ObjectStore
@@ -34,11 +35,12 @@ class MountState:
     metrics: RequestMetrics
     kernel: KernelSettings
     started_at: float
+    disks_left_out: Mapping[str, str]
 
     def document(self) -> dict[str, Any]:
         """Return the document."""
         cache = self.cache.statistics()
-        degraded = any(disk.state != "ok" for disk in cache.disks)
+        degraded = bool(self.disks_left_out) or any(disk.state != "ok" for disk in cache.disks)
         return {
             "schema": SCHEMA,
             "version": __version__,
@@ -57,7 +59,7 @@ class MountState:
             },
             "sources": asdict(cache.sources),
             "memory": asdict(cache.memory),
-            "disks": {disk.directory: asdict(disk) for disk in cache.disks},
+            "disks": {disk.directory: asdict(disk) for disk in cache.disks} | self._left_out(),
             "catalog": asdict(self.tree.remembered.statistics()),
             "store": _store(self.store),
             "prefetch": asdict(cache.prefetch),
@@ -65,6 +67,13 @@ class MountState:
             "inodes": len(self.tree.inodes),
             "kernel": asdict(self.kernel),
             "last_errors": list(self.metrics.last_errors),
+        }
+
+    def _left_out(self) -> dict[str, dict[str, str]]:
+        """The cache directories that could not be used when the mount was made."""
+        return {
+            path: {"directory": path, "state": "left out", "reason": reason}
+            for path, reason in self.disks_left_out.items()
         }
 
 

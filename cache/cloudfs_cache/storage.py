@@ -25,7 +25,7 @@ from cloudfs_cache.disk_object import BlockRecord, object_files
 from cloudfs_cache.eviction import EvictionPolicy, VisitRecord
 from cloudfs_cache.index_database import IndexDatabase
 from cloudfs_cache.index_pins import Pins
-from cloudfs_cache.index_rows import Intent, Refusal, allocated
+from cloudfs_cache.index_rows import Intent, Refusal, Totals, allocated
 from cloudfs_cache.index_survey import IndexSurvey
 from cloudfs_cache.room import Evicted, Room, SharedPolicy
 from cloudfs_cache.space import Space
@@ -121,7 +121,6 @@ class DiskStorage:
                     self.finish(intent)
             result.outcome = Outcome.WRITTEN
             result.object_id = intent.object_id
-        result.used_bytes = self.survey.totals().used_bytes
         return result
 
     def blame(
@@ -203,7 +202,7 @@ class DiskStorage:
     def _make_room_and_reserve(self, job: WriteJob, result: WriteResult) -> Intent | None:
         size = sum(map(allocated, job.lengths))
         for _ in range(_ROOM_ATTEMPTS):
-            intent = self._reserve(job, size)
+            intent = self._reserve(job, size, result)
             if intent is Refusal.BUSY:
                 return None
             if isinstance(intent, Intent):
@@ -217,14 +216,19 @@ class DiskStorage:
                 return None
         return None
 
-    def _reserve(self, job: WriteJob, size: int) -> Intent | Refusal:
+    def _reserve(self, job: WriteJob, size: int, result: WriteResult) -> Intent | Refusal:
+        def fits(now: Totals) -> bool:
+            fitting = self.space.excess(now.used_bytes, size, now.announced_bytes) == 0
+            result.used_bytes = now.used_bytes + (size if fitting else 0)
+            return fitting
+
         return self.index.reserve(
             job.version,
             job.digest,
             range(job.first, job.first + len(job.lengths)),
             size,
             pinned=job.pinned,
-            fits=lambda now: self.space.excess(now.used_bytes, size, now.announced_bytes) == 0,
+            fits=fits,
         )
 
     def _write(self, job: WriteJob) -> dict[int, BlockRecord]:

@@ -148,7 +148,10 @@ def test_the_whole_demo(demo: Demo) -> None:
     assert len(rows) == 3
     assert float(rows[0][BUCKET_COLUMN]) > 15
     assert int(rows[0][GETS_COLUMN]) >= 256
-    assert [int(row[GETS_COLUMN]) for row in rows[1:]] == [0, 0]
+    # What a busy disk did not take in time in the first epoch is fetched again in the second.
+    second, third = (int(row[GETS_COLUMN]) for row in rows[1:])
+    assert second <= 128
+    assert third == 0
     assert (demo.out / "step-time.png").read_bytes().startswith(b"\x89PNG")
     demo.assert_nothing_left()
 

@@ -13,7 +13,7 @@ from cloudfs_cache.api import BLOCK_BYTES, KeyRange, ObjectVersion
 from cloudfs_cache.checksums import block_seed, piece_sums
 from cloudfs_cache.disk_object import BlockRecord, object_files
 from cloudfs_cache.index_rows import Intent
-from cloudfs_cache.storage import Blame, DiskStorage, Outcome
+from cloudfs_cache.storage import Blame, DiskStorage, Outcome, WriteResult
 from tests.support.tiers import STORE, audit, job, opened_storage, version
 from tests.unit.cache.source import content
 
@@ -127,7 +127,7 @@ def test_a_write_that_fails_gives_everything_back(tmp_path: Path) -> None:
 
 def test_blocks_that_somebody_is_at_are_left_to_them(tmp_path: Path) -> None:
     with opened_storage(tmp_path) as one, opened_storage(tmp_path) as other:
-        intent = one._reserve(job(version()), 4 * BLOCK_BYTES)
+        intent = one._reserve(job(version()), 4 * BLOCK_BYTES, WriteResult(Outcome.SKIPPED))
         assert isinstance(intent, Intent)
         assert other.write(job(version())).outcome is Outcome.SKIPPED
         one.finish(intent)
@@ -142,7 +142,9 @@ def test_what_the_dead_had_begun_is_ended(tidied_by: str, tmp_path: Path) -> Non
         with opened_storage(tmp_path) as dead:
             dead.write(job(old))
             write = job(half)
-            assert isinstance(dead._reserve(write, 6 * BLOCK_BYTES), Intent)
+            assert isinstance(
+                dead._reserve(write, 6 * BLOCK_BYTES, WriteResult(Outcome.SKIPPED)), Intent
+            )
             dead._write(write)
             (row,) = [c.key for c in dead.room.sample()]
             (taken,) = dead.index.take([row])
@@ -161,7 +163,7 @@ def test_what_the_dead_had_begun_is_ended(tidied_by: str, tmp_path: Path) -> Non
 
 def test_the_living_keep_what_they_have_begun(tmp_path: Path) -> None:
     with opened_storage(tmp_path) as one:
-        intent = one._reserve(job(version()), 4 * BLOCK_BYTES)
+        intent = one._reserve(job(version()), 4 * BLOCK_BYTES, WriteResult(Outcome.SKIPPED))
         with opened_storage(tmp_path) as other:
             assert other.tidy() == 0
             assert one.index.intents_of(one.directory.owner) == [intent]
@@ -202,7 +204,9 @@ def test_nobody_is_blamed_while_a_block_changes(tmp_path: Path) -> None:
     with opened_storage(tmp_path) as one:
         result = one.write(job(wanted))
         assert result.object_id is not None
-        assert isinstance(one._reserve(job(wanted, 2, 1), BLOCK_BYTES), Intent)
+        assert isinstance(
+            one._reserve(job(wanted, 2, 1), BLOCK_BYTES, WriteResult(Outcome.SKIPPED)), Intent
+        )
         blame = one.blame(result.object_id, digest_of(wanted), 2, result.records[2])
         assert blame == (Blame.BUSY, None)
 

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from cloudfs_cache.api import BLOCK_BYTES, KeyRange, VerifyProgress, VerifyReport
-from cloudfs_cache.storage import DiskStorage
+from cloudfs_cache.storage import DiskStorage, Outcome, WriteResult
 from cloudfs_cache.verify import Verifier
 from tests.support.tiers import (
     STORE,
@@ -66,7 +66,7 @@ def test_files_that_nobody_knows_are_deleted_and_nothing_else(tmp_path: Path) ->
         (shard / "notes.txt").write_text("not a name of ours")
         (tmp_path / "objects" / "readme").write_text("not a folder")
         begun = version("begun")
-        assert other._reserve(job(begun), BLOCK_BYTES)
+        assert other._reserve(job(begun), BLOCK_BYTES, WriteResult(Outcome.SKIPPED))
         other._write(job(begun))
         assert verified(storage).orphans == 2
         left = {path.name for path in tmp_path.rglob("objects/**/*") if path.is_file()}

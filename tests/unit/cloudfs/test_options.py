@@ -89,7 +89,9 @@ def test_a_cache_directory_may_have_a_size(text: str, path: str, size: int | Non
     assert options.BY_NAME["cache_dir"].parse(text) == CacheDirectory(Path(path), size)
 
 
-@pytest.mark.parametrize("text", ["", "  ", "/ssd:0", "/ssd:0GiB", ":10GiB"])
+@pytest.mark.parametrize(
+    "text", ["", "  ", "/ssd:0", "/ssd:0GiB", ":10GiB", "/ssd:10Gi", "/ssd:-5", "/ssd:1.5XB"]
+)
 def test_a_cache_directory_is_a_name_and_a_size_above_0(text: str) -> None:
     with pytest.raises(ValueError, match="write a"):
         options.BY_NAME["cache_dir"].parse(text)
