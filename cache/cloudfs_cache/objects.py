@@ -12,13 +12,17 @@ from cloudfs_cache.api import ObjectVersion
 from cloudfs_cache.blocks import CachedObject
 
 _IDLE_MAX = 4096
+# The records of a block on the disk take about 200 bytes: 50 MB in all.
+_BLOCKS_MAX = 1 << 18
 
 
 class ObjectRegistry:
-    """Finds the `CachedObject` of a version; forgets the longest idle ones beyond a bound."""
+    """Finds the `CachedObject` of a version; forgets the longest idle ones beyond a bound on their
+    number and on the blocks they have."""
 
     def __init__(self) -> None:
         self._objects: OrderedDict[ObjectVersion, CachedObject] = OrderedDict()
+        self._block_count = 0
 
     def get(self, version: ObjectVersion) -> CachedObject | None:
         """Return the object and mark it as recently used."""
@@ -36,13 +40,19 @@ class ObjectRegistry:
 
     def add(self, cached: CachedObject) -> None:
         """Enter an object whose version is not registered yet."""
-        self._objects[cached.version] = cached
+        self._block_count += cached.version.block_count
+        # Before it is entered: a very large one must not be forgotten at once.
         self._forget_idle()
+        self._objects[cached.version] = cached
 
     def _forget_idle(self) -> None:
-        excess = len(self._objects) - _IDLE_MAX
-        if excess <= 0:
-            return
         idle = (o for o in self._objects.values() if not o.opens and not o.blocks)
-        for cached in [o for o, _ in zip(idle, range(excess), strict=False)]:
-            del self._objects[cached.version]
+        forgotten: list[ObjectVersion] = []
+        while len(self._objects) - len(forgotten) >= _IDLE_MAX or self._block_count > _BLOCKS_MAX:
+            cached = next(idle, None)
+            if cached is None:
+                break
+            self._block_count -= cached.version.block_count
+            forgotten.append(cached.version)
+        for version in forgotten:
+            del self._objects[version]
