@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -28,6 +29,10 @@ _SLOW = (
     "tests/fuse/test_lifecycle.py",
     "tests/fuse/test_startup.py",
 )
+
+# A shell that starts the tests in the background ignores SIGINT in them, and in all they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

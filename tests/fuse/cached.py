@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,11 @@ def data_files(directory: Path) -> list[Path]:
 
 def occupied(directory: Path) -> int:
     """Return how many bytes of a disk the data of a cache directory take."""
-    return sum(path.stat().st_blocks * 512 for path in data_files(directory))
+    total = 0
+    for path in data_files(directory):
+        with suppress(FileNotFoundError):  # evicted since it was listed
+            total += path.stat().st_blocks * 512
+    return total
 
 
 def crash(mounted: Mounted) -> None:
