@@ -91,6 +91,8 @@ async def stored(cache: TieredCache, wanted: ObjectVersion) -> None:
     await read_all(cache, wanted)
     writeback = cache._writeback
     assert writeback is not None
+    # The last bytes are read before their run has ended, and only then the block is written.
+    await eventually(lambda: not cache._scheduler.active, 10)
     await writeback.wait_drained()
 
 
