@@ -27,7 +27,11 @@ _SLOW = (
     "tests/fuse/test_freshness.py",
     "tests/fuse/test_libraries.py",
     "tests/fuse/test_lifecycle.py",
+    "tests/fuse/test_policies.py",
+    "tests/fuse/test_sharing.py",
     "tests/fuse/test_startup.py",
+    "tests/fuse/test_tiers.py",
+    "tests/unit/support/",
 )
 
 # A shell that starts the tests in the background ignores SIGINT in them, and in all they start.
