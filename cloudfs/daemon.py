@@ -34,8 +34,8 @@ from cloudfs.metrics import RequestMetrics
 from cloudfs.policy import PathPolicies
 from cloudfs.status import MountState
 from cloudfs.steering.commands import handlers as steering_handlers
-from cloudfs.steering.count import count_local
 from cloudfs.steering.jobs import Jobs
+from cloudfs.steering.survey import count_local
 from cloudfs.vfs.filesystem import FileSystem
 from cloudfs.vfs.freshness import FreshnessPolicy
 from cloudfs.vfs.tree import Tree

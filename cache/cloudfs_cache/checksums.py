@@ -11,12 +11,11 @@ import struct
 
 import xxhash
 
-from cloudfs_cache.api import BLOCK_BYTES, Buffer
+from cloudfs_cache.api import Buffer
 
 PIECE_BYTES = 64 << 10
 """Unit that can be read and checked on its own; the last piece of a block may be shorter."""
 
-PIECES_MAX = BLOCK_BYTES // PIECE_BYTES
 _SUM = struct.Struct("<I")
 _MASK = 0xFFFFFFFF
 

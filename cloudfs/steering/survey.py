@@ -117,3 +117,13 @@ class PinnedKeys:
 def version_of(store: ObjectStore, info: ObjectInfo) -> ObjectVersion:
     """Return the content identity of an object that was listed or asked for."""
     return ObjectVersion(store.url, info.key, info.etag, info.size)
+
+
+async def count_local(
+    store: ObjectStore, cache: Cache, policies: PathPolicies, path: str
+) -> tuple[int, int]:
+    """Return the local bytes and all bytes at and below a path; "" is the root."""
+    survey = Survey(store, cache, policies, [path])
+    await survey.run()
+    (count,) = survey.progress().paths
+    return count.local_bytes, count.bytes
