@@ -31,6 +31,7 @@ _SLOW = (
     "tests/fuse/test_sharing.py",
     "tests/fuse/test_startup.py",
     "tests/fuse/test_tiers.py",
+    "tests/unit/benchmarks/",
     "tests/unit/support/",
 )
 
