@@ -23,8 +23,8 @@ class Block:
     """A slot in the block table. `ready` counts the valid bytes from the block's start.
 
     `pins` counts the users that need the buffer to stay (disk writes); `ahead` is true from a
-    prefetch until the first read; `wanted` says that a reader has asked for it; `for_disk` that it
-    is fetched for the tier below only; `delivered` is the high-water mark of bytes handed to
+    prefetch until the first read; `wanted` says that a reader has asked for it; `for_disk` that a
+    warm-up wants it on the tier below; `delivered` is the high-water mark of bytes handed to
     readers. `run` is the fetch that will fill the block, until it is full or failed.
     """
 

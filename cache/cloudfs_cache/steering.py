@@ -10,9 +10,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import trio
+
 from cloudfs_cache.api import (
     DEFAULT_PLACEMENT,
     CacheStatistics,
+    DiskStatistics,
     DiskUnusableError,
     DiskUsage,
     KeyRange,
@@ -21,7 +24,8 @@ from cloudfs_cache.api import (
     VerifyProgress,
     VerifyReport,
 )
-from cloudfs_cache.blocks import CachedObject
+from cloudfs_cache.blocks import Block, CachedObject
+from cloudfs_cache.disk_object import DiskObject
 from cloudfs_cache.memory import MemoryTier
 from cloudfs_cache.objects import ObjectRegistry
 from cloudfs_cache.planner import Planner
@@ -30,6 +34,10 @@ from cloudfs_cache.tier import BlockTier, TierSteering
 from cloudfs_cache.writeback import WriteBack
 
 _WARM_BLOCKS: Final = 32
+_AGAIN_AFTER_S: Final = (0.1, 1.0)
+"""How long to wait before blocks that are not on the disk are brought again. Perhaps somebody else
+is at them (another mount writes them, or they are evicted or recoded): that takes as long as a
+write, and nobody tells when it is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +76,12 @@ class CacheSteering:
         """Put what is missing of a version on the disk, when no reader wants anything.
 
         `note` is told the bytes of every few blocks that arrived. Returns when they are written or
-        were refused by the disk. Raises what the store raised. May be cancelled: what has come
-        stays.
+        the disk has refused them, more than once unless it wants room or takes no writes. Raises
+        what the store raised. May be cancelled: what has come stays.
         """
         cached = await self._hold(version, placement)
         try:
-            await self._forget_evicted(cached)
+            await self._look_again(cached)
             missing = [i for i in range(version.block_count) if not cached.on_disk(i)]
             for at in range(0, len(missing), _WARM_BLOCKS):
                 chunk = missing[at : at + _WARM_BLOCKS]
@@ -133,11 +141,13 @@ class CacheSteering:
             raise DiskUnusableError(f"this mount has no disk cache: {fix}")
         return self._parts.disk.steering
 
-    async def _forget_evicted(self, cached: CachedObject) -> None:
-        """Another mount may have evicted what this one believes to be on the disk."""
+    async def _look_again(self, cached: CachedObject) -> None:
+        """Learn what the disk has: other mounts write and evict, and what this one knows may be of
+        a time when the disk did not answer."""
         held, disk = cached.disk, self._parts.disk
         if held is None or disk is None:
             return
+        await disk.refresh(held)
         known = set(held.records)
         (present,) = await disk.local_blocks([cached.version])
         if disk.readable(held):
@@ -150,22 +160,82 @@ class CacheSteering:
         return await self._parts.disk.local_blocks(versions)
 
     async def _warm_blocks(self, cached: CachedObject, indices: Sequence[int]) -> None:
+        """Put blocks on the disk; what it has not taken is brought again, a few times."""
+        disk, held = self._parts.disk, cached.disk
+        if disk is None or held is None:
+            await self._bring(cached, indices)
+            return
+        before = _statistics(disk, held)
+        await self._bring(cached, indices)
+        for pause_s in _AGAIN_AFTER_S:
+            if not _worth_another_try(cached, indices, before, _statistics(disk, held)):
+                return
+            await trio.sleep(pause_s)
+            (present,) = await disk.local_blocks([cached.version])
+            left = _worth_another_try(cached, indices, before, _statistics(disk, held))
+            await self._bring(cached, [index for index in left if index not in present])
+
+    async def _bring(self, cached: CachedObject, indices: Sequence[int]) -> None:
+        """Give these blocks to the disk, fetching those that memory has not; return when they are
+        written or let go."""
         parts = self._parts
-        absent = [index for index in indices if index not in cached.blocks]
+        # First, because memory may need their buffers for what is fetched.
+        queued = await self._write_out(cached, indices)
+        absent = [i for i in indices if i not in cached.blocks and i not in queued]
         for run in parts.planner.plan_for_disk(cached, absent):
             parts.scheduler.submit(run)
-        blocks = [cached.blocks[index] for index in indices]
+        blocks = [queued[i] if i in queued else cached.blocks[i] for i in indices]
         parts.scheduler.pump()
         for block in blocks:
             await block.wait_settled()
-        if parts.writeback is None:
-            return
-        for block in blocks:
-            # In memory for readers already, and perhaps never written: the disk was too slow then.
-            kept = block.full and block.buffer is not None
-            if kept and not block.pins and not cached.on_disk(block.index):
-                parts.writeback.add(block)
-        await parts.writeback.wait_written(blocks)
+        if parts.writeback is not None:
+            await parts.writeback.wait_written(blocks)
+
+    async def _write_out(self, cached: CachedObject, indices: Sequence[int]) -> dict[int, Block]:
+        """Queue those blocks that memory has and nobody writes, and return them.
+
+        They came for readers, when the disk took no writes or was too slow. Some may be evicted
+        while the disk catches up: they are absent then.
+        """
+        queued: dict[int, Block] = {}
+        writeback = self._parts.writeback
+        if writeback is None:
+            return queued
+        for index in indices:
+            await writeback.wait_room()
+            block = cached.blocks.get(index)
+            if block is None:
+                continue
+            # Also one that is still on its way for a reader: room is made, whatever has to go.
+            block.for_disk = True
+            if _is_unwritten(block):
+                writeback.add(block)
+                queued[index] = block
+        return queued
+
+
+def _statistics(disk: BlockTier, held: DiskObject) -> DiskStatistics:
+    """How the disk of an object does."""
+    return disk.statistics()[held.disk]
+
+
+def _worth_another_try(
+    cached: CachedObject, indices: Sequence[int], before: DiskStatistics, now: DiskStatistics
+) -> list[int]:
+    """Return which of these blocks the disk has not, and may yet take."""
+    if now.state != "ok" or now.rejected > before.rejected:
+        return []
+    left = [index for index in indices if not cached.on_disk(index)]
+    if now.evictions > before.evictions or now.errors > before.errors:
+        # Displaced since they were written, perhaps, or to be lost again: not worth another fetch.
+        left = [index for index in left if index in cached.blocks]
+    return left
+
+
+def _is_unwritten(block: Block) -> bool:
+    """Memory has all of a block, the disk has not, and it is not being written."""
+    settled = block.full and block.run is None and block.buffer is not None
+    return settled and not block.pins and not block.owner.on_disk(block.index)
 
 
 def _lengths(versions: Sequence[ObjectVersion], present: Sequence[set[int]]) -> list[int]:

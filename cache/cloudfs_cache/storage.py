@@ -169,8 +169,7 @@ class DiskStorage:
 
     def tidy(self) -> int:
         """End what the disk has not let this mount end, and what mounts that are gone had begun."""
-        for _ in range(len(self._unfinished)):
-            self.finish(self._unfinished.popleft())
+        self._end_unfinished()
         return sum(map(self._recover, self.directory.dead_owners()))
 
     def probe(self) -> bool:
@@ -183,6 +182,17 @@ class DiskStorage:
         self.survey.note_visits([], 0, None)
         self.tidy()
         return True
+
+    def _end_unfinished(self) -> bool:
+        """End what the disk has not let this mount end; True when there was anything."""
+        ended = False
+        while True:
+            try:
+                intent = self._unfinished.popleft()
+            except IndexError:  # not asked before: several threads may be at it
+                return ended
+            self.finish(intent)
+            ended = True
 
     def _recover(self, owner: int) -> int:
         intents = self.index.intents_of(owner)
@@ -204,7 +214,10 @@ class DiskStorage:
         for _ in range(_ROOM_ATTEMPTS):
             intent = self._reserve(job, size, result)
             if intent is Refusal.BUSY:
-                return None
+                # Perhaps by what was left of a write that failed, and not by somebody else.
+                if not self._end_unfinished():
+                    return None
+                continue
             if isinstance(intent, Intent):
                 return intent
             # Other writers may take the room that was made: then it is made again.

@@ -48,7 +48,8 @@ class WriteBack:
         if held is None:
             return
         # What is fetched for the disk only is never so much that readers are short of buffers.
-        too_much = self._pending >= self._drop_at and not block.for_disk
+        for_disk_only = block.for_disk and not block.wanted
+        too_much = self._pending >= self._drop_at and not for_disk_only
         if too_much or not self._disk.writable(held):
             self._disk.skipped(held, 1)
             return
@@ -69,6 +70,10 @@ class WriteBack:
     async def wait_drained(self) -> None:
         """Return once every block that was added is written or let go."""
         await self._wait(lambda: self._pending == 0)
+
+    async def wait_room(self) -> None:
+        """Return once the disk keeps up, so that what is added is not dropped."""
+        await self._wait(lambda: self.may_prefetch)
 
     async def wait_written(self, blocks: Sequence[Block]) -> None:
         """Return once these blocks are written or let go."""

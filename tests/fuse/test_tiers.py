@@ -8,7 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,28 @@ MountFunction = Callable[..., Mounted]
 def need(reason: str | None) -> None:
     if reason:
         pytest.skip(reason)
+
+
+# Disks come before `mount` in the signature of a test: then all its mounts end before the disk
+# goes, also when the test fails.
+
+
+@pytest.fixture
+def stalling(tmp_path: Path) -> Iterator[disks.StallingDisk]:
+    """A disk that stalls and dies on command."""
+    need(disks.why_no_stalling_disk())
+    with disks.stalling_disk(tmp_path / "disk", tmp_path / "backing") as disk:
+        yield disk
+
+
+@pytest.fixture(params=["tmpfs", "ext4"])
+def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[disks.Disk]:
+    """A disk of 96 MiB."""
+    is_tmpfs = request.param == "tmpfs"
+    need(disks.why_no_tmpfs() if is_tmpfs else disks.why_no_loop_disk())
+    made = disks.small_tmpfs if is_tmpfs else disks.loop_disk
+    with made(tmp_path / "disk", 96 * MIB) as disk:
+        yield disk
 
 
 # --- several cache directories
@@ -120,28 +142,25 @@ def test_a_lost_disk_loses_its_share_only(
 
 @pytest.mark.slow
 def test_a_disk_that_dies_while_mounted_loses_its_share_only(
-    folder: Path, mount: MountFunction, tmp_path: Path
+    folder: Path, stalling: disks.StallingDisk, mount: MountFunction, tmp_path: Path
 ) -> None:
-    need(disks.why_no_stalling_disk())
     contents = put_files(folder, {f"{number:03}": 400_000 + number for number in range(60)})
-    with disks.stalling_disk(tmp_path / "disk", tmp_path / "backing") as disk:
-        dying = disk.path / "ssd"
-        options = ("--cache-dir", f"{dying}:1GiB", "--memory-limit", "64MiB")
-        url, good = f"file://{folder}", Path(f"{tmp_path}/ssd0:1GiB")
-        first = mount(url, *options, cache_dir=good)
-        check_all(first, contents)
-        first.stop()
-        share = len(data_files(dying))
-        assert 10 <= share <= 50
-        second = mount(url, *options, cache_dir=good, allowed=[f"WARNING .*{disk.path}", "catalog"])
-        disk.die()
-        check_all(second, contents)
-        assert second.gets() == share
-        states = {name: state["state"] for name, state in second.status()["disks"].items()}
-        assert states == {f"{tmp_path}/ssd0": "ok", str(dying): "bypassed"}
-        assert second.status()["health"] == "degraded"
-        assert steer_json("cache", "info", second.path)["mounts"][0]["problem"]
-        second.stop()
+    dying = stalling.path / "ssd"
+    options = ("--cache-dir", f"{dying}:1GiB", "--memory-limit", "64MiB")
+    url, good = f"file://{folder}", Path(f"{tmp_path}/ssd0:1GiB")
+    first = mount(url, *options, cache_dir=good)
+    check_all(first, contents)
+    first.stop()
+    share = len(data_files(dying))
+    assert 10 <= share <= 50
+    second = mount(url, *options, cache_dir=good, allowed=[f"WARNING .*{stalling.path}", "catalog"])
+    stalling.die()
+    check_all(second, contents)
+    assert second.gets() == share
+    states = {name: state["state"] for name, state in second.status()["disks"].items()}
+    assert states == {f"{tmp_path}/ssd0": "ok", str(dying): "bypassed"}
+    assert second.status()["health"] == "degraded"
+    assert steer_json("cache", "info", second.path)["mounts"][0]["problem"]
 
 
 # --- bad disks
@@ -165,58 +184,53 @@ def state_is(mounted: Mounted, state: DiskState) -> Callable[[], bool]:
 
 @pytest.mark.slow
 def test_a_disk_that_hangs_is_passed_by_and_used_again(
-    folder: Path, mount: MountFunction, tmp_path: Path
+    folder: Path, stalling: disks.StallingDisk, mount: MountFunction
 ) -> None:
-    need(disks.why_no_stalling_disk())
     # More than memory holds, so that readers need the disk all the time.
     contents = put_files(folder, {f"{number:02}": 4 * MIB + number for number in range(40)})
     url, options = f"file://{folder}", ("--memory-limit", "64MiB")
-    with disks.stalling_disk(tmp_path / "disk", tmp_path / "backing") as disk:
-        cache = disk.path / "ssd"
-        first = mount(url, *options, cache_dir=cache)
-        check_all(first, contents)
-        first.stop()
-        second = mount(
-            url, *options, cache_dir=cache, allowed=[f"WARNING .*{disk.path}", "catalog"]
+    cache = stalling.path / "ssd"
+    first = mount(url, *options, cache_dir=cache)
+    check_all(first, contents)
+    first.stop()
+    second = mount(
+        url, *options, cache_dir=cache, allowed=[f"WARNING .*{stalling.path}", "catalog"]
+    )
+    assert (second.path / "00").read_bytes() == contents["00"]
+    reader = subprocess.Popen([sys.executable, "-c", READER, str(folder), str(second.path), "1000"])
+    try:
+        wait_until(lambda: second.status()["sources"]["disk_bytes"] > 2 * MIB, 20, "it reads")
+        stalling.stall()
+        wait_until(state_is(second, DiskState.BYPASSED), 30, "the disk is passed by")
+        # The reader goes on, and everything else, too; the control socket answers.
+        assert reader.poll() is None
+        before = second.status()["fuse"]["read_bytes"]
+        wait_until(
+            lambda: second.status()["fuse"]["read_bytes"] > before + 20 * MIB, 60, "it goes on"
         )
-        assert (second.path / "00").read_bytes() == contents["00"]
-        reader = subprocess.Popen(
-            [sys.executable, "-c", READER, str(folder), str(second.path), "1000"]
-        )
-        try:
-            wait_until(lambda: second.status()["sources"]["disk_bytes"] > 2 * MIB, 20, "it reads")
-            disk.stall()
-            wait_until(state_is(second, DiskState.BYPASSED), 30, "the disk is passed by")
-            # The reader goes on, and everything else, too; the control socket answers.
-            assert reader.poll() is None
-            before = second.status()["fuse"]["read_bytes"]
-            wait_until(
-                lambda: second.status()["fuse"]["read_bytes"] > before + 20 * MIB, 60, "it goes on"
-            )
-            check_all(second, contents)
-            assert second.status()["health"] == "degraded"
-            reason = str(disk_of(second)["reason"])
-            assert reason
-            text = steer("status", second.path)
-            assert f"disks {cache}: state bypassed ({reason}), " in text
-            info = steer("cache", "info", second.path)
-            assert f"directory {cache}: bypassed ({reason}), " in info
-            assert reason in steer("warmup", second.path, code=7)
-            steer("cache", "pin", second.path, code=7)
-        finally:
-            reader.kill()
-            reader.wait()
-            disk.resume()
-        wait_until(state_is(second, DiskState.OK), 60, "the disk is used again")
-        assert second.status()["health"] == "ok"
-        steer("warmup", second.path)
-        assert disk_of(second)["reason"] == ""
-        second.stop()
-        third = mount(url, *options, cache_dir=cache)
-        check_all(third, contents)
-        assert third.gets() == 0
-        assert steer_json("cache", "verify", third.path)["jobs"][0]["report"]["corrupt"] == 0
-        third.stop()
+        check_all(second, contents)
+        assert second.status()["health"] == "degraded"
+        reason = str(disk_of(second)["reason"])
+        assert reason
+        text = steer("status", second.path)
+        assert f"disks {cache}: state bypassed ({reason}), " in text
+        info = steer("cache", "info", second.path)
+        assert f"directory {cache}: bypassed ({reason}), " in info
+        assert reason in steer("warmup", second.path, code=7)
+        steer("cache", "pin", second.path, code=7)
+    finally:
+        reader.kill()
+        reader.wait()
+        stalling.resume()
+    wait_until(state_is(second, DiskState.OK), 60, "the disk is used again")
+    assert second.status()["health"] == "ok"
+    steer("warmup", second.path)
+    assert disk_of(second)["reason"] == ""
+    second.stop()
+    third = mount(url, *options, cache_dir=cache)
+    check_all(third, contents)
+    assert third.gets() == 0
+    assert steer_json("cache", "verify", third.path)["jobs"][0]["report"]["corrupt"] == 0
 
 
 READER = """
@@ -235,38 +249,33 @@ for _ in range(rounds):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
 def test_a_disk_that_somebody_fills(
-    folder: Path, contents: dict[str, bytes], mount: MountFunction, tmp_path: Path, kind: str
+    folder: Path, contents: dict[str, bytes], small: disks.Disk, mount: MountFunction
 ) -> None:
-    need(disks.why_no_tmpfs() if kind == "tmpfs" else disks.why_no_loop_disk())
-    small = disks.small_tmpfs if kind == "tmpfs" else disks.loop_disk
-    with small(tmp_path / "disk", 96 * MIB) as disk:
-        cache = disk.path / "ssd"
-        mounted = mount(
-            f"file://{folder}", "--min-free-space", "0", "--memory-limit", "64MiB",
-            cache_dir=cache, allowed=[f"WARNING .*{disk.path}", "catalog"],
-        )  # fmt: skip
-        half = dict(list(contents.items())[:12])
-        check_all(mounted, half)
-        filling = disk.fill(0)
-        check_all(mounted, contents)
-        gets = mounted.gets()
-        check_all(mounted, half)
-        assert mounted.gets() - gets <= 12
-        if disk_of(mounted)["state"] != "ok":
-            assert disk_of(mounted)["state"] == "read-only"
-            assert "(" in steer("cache", "info", mounted.path).splitlines()[2]
-        os.truncate(filling, 0)
-        wait_until(state_is(mounted, DiskState.OK), 60, "the disk is used again")
-        steer("warmup", mounted.path)
-        mounted.stop()
-        again = mount(
-            f"file://{folder}", "--min-free-space", "0", "--memory-limit", "64MiB", cache_dir=cache
-        )
-        check_all(again, contents)
-        assert again.gets() == 0
-        again.stop()
+    cache = small.path / "ssd"
+    mounted = mount(
+        f"file://{folder}", "--min-free-space", "0", "--memory-limit", "64MiB",
+        cache_dir=cache, allowed=[f"WARNING .*{small.path}", "catalog"],
+    )  # fmt: skip
+    half = dict(list(contents.items())[:12])
+    check_all(mounted, half)
+    filling = small.fill(0)
+    check_all(mounted, contents)
+    gets = mounted.gets()
+    check_all(mounted, half)
+    assert mounted.gets() - gets <= 12
+    if disk_of(mounted)["state"] != "ok":
+        assert disk_of(mounted)["state"] == "read-only"
+        assert "(" in steer("cache", "info", mounted.path).splitlines()[2]
+    os.truncate(filling, 0)
+    wait_until(state_is(mounted, DiskState.OK), 60, "the disk is used again")
+    steer("warmup", mounted.path)
+    mounted.stop()
+    again = mount(
+        f"file://{folder}", "--min-free-space", "0", "--memory-limit", "64MiB", cache_dir=cache
+    )
+    check_all(again, contents)
+    assert again.gets() == 0
 
 
 # --- a killed daemon

@@ -296,3 +296,23 @@ def test_pieces_are_read_and_checked_alone(tmp_path: Path, monkeypatch: pytest.M
         assert piece(0, 2 * 65_536, 3 * 65_536) == true(0, 2 * 65_536, 3 * 65_536)
         assert piece(0, 3 * 65_536 - 1, 3 * 65_536 + 1) == b""
         assert piece(0, 4 * 65_536, 4 * 65_536 + 1) == true(0, 4 * 65_536, 4 * 65_536 + 1)
+
+
+def test_what_could_not_be_ended_is_ended_by_the_next_write_there(tmp_path: Path) -> None:
+    wanted = version(blocks=2)
+
+    def fails(*_arguments: object) -> None:
+        raise OSError(errno.EIO, "bad")
+
+    with opened_storage(tmp_path) as storage:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(disk_io, "write_blocks", fails)
+            patch.setattr(disk_io, "clear", fails)
+            with pytest.raises(OSError, match="bad"):
+                storage.write(job(wanted))
+            # While the disk fails, that is what a write of these blocks is told.
+            with pytest.raises(OSError, match="bad"):
+                storage.write(job(wanted))
+        assert audit(tmp_path).intents == 1
+        assert storage.write(job(wanted)).outcome is Outcome.WRITTEN
+    assert audit(tmp_path).intents == 0
