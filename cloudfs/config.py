@@ -28,6 +28,8 @@ IGNORED_WORDS: Final = re.compile(
     r"|noatime|x-.*"
 )
 DEFAULT_ORIGIN: Final = "default"
+NO_MOUNTPOINT: Final = Path(os.devnull)
+"""Stands for the mountpoint in the settings of a command that makes no mount."""
 
 _SECRET: Final = re.compile(r"access.?key|secret|token|passw|credential|account.?key|sas", re.I)
 
@@ -48,6 +50,10 @@ class MountSettings:
     endpoint_url: str | None
     profile: str | None
     no_sign_request: bool
+    requester_pays: bool
+    sse_customer_key: Path | None
+    user_project: str | None
+    azure_account: str | None
     read_only: bool
     allow_other: bool
     uid: int | None
@@ -97,7 +103,7 @@ _Layer = dict[str, _Given]
 
 def resolve(
     url: str,
-    mountpoint: str | os.PathLike[str],
+    mountpoint: str | os.PathLike[str] | None,
     *,
     flags: Mapping[str, str | tuple[str, ...]] | None = None,
     words: Iterable[str] = (),
@@ -108,6 +114,7 @@ def resolve(
     `flags` maps option names to the text on the command line ("true" for a switch, all of them
     for a repeated option), `words` are the values of `-o`, and `environ` is looked at for
     `CLOUDFS_*` only. A repeated option is taken from one source: lists are not joined.
+    `mountpoint` None is for commands that make no mount: the settings have `NO_MOUNTPOINT`.
     """
     layers = [
         {
@@ -131,11 +138,13 @@ def resolve(
         origins[option.name] = DEFAULT_ORIGIN if given is None else given.origin
     settings = MountSettings(
         url=_canonical_url(url),
-        mountpoint=mountpoints.canonical(mountpoint),
+        mountpoint=NO_MOUNTPOINT if mountpoint is None else mountpoints.canonical(mountpoint),
         policies=tables,
         **values,
     )
-    _check_places(settings)
+    directories = _cache_directories(settings)
+    if mountpoint is not None:
+        _check_places(settings, directories)
     return Resolution(settings, origins)
 
 
@@ -313,10 +322,9 @@ def _canonical_url(url: str) -> str:
         raise UserError(ExitCode.USAGE, str(error)) from None
 
 
-def _check_places(settings: MountSettings) -> None:
+def _check_places(settings: MountSettings, directories: Iterable[Path]) -> None:
     """Refuse places that lie in each other: the daemon would wait for itself."""
     mountpoint = settings.mountpoint
-    directories = _cache_directories(settings)
     files = {"--log-file": settings.log_file, "--record-visits": settings.record_visits}
     places = [("--cache-dir", path) for path in directories]
     places += [(flag, path) for flag, path in files.items() if path is not None]

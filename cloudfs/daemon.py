@@ -86,7 +86,7 @@ def run(settings: MountSettings, *, on_ready: Callable[[], None]) -> None:
 async def _serve(settings: MountSettings, on_ready: Callable[[], None]) -> None:
     started_at = time.monotonic()
     store = await opening.open_store(settings)
-    disks = await opening.open_disks(settings, store.url)
+    disks = await opening.open_disks(settings, store.identity)
     disk = disks.tier
     memory = MemoryTier(settings.memory_limit, staging=disk is not None)
     cache = TieredCache(partial(_fetch, store), memory, disk, max_downloads=settings.max_downloads)
@@ -94,7 +94,7 @@ async def _serve(settings: MountSettings, on_ready: Callable[[], None]) -> None:
     metrics = RequestMetrics()
     watch = RequestWatch(settings.retry_budget + _DEADLINE_MARGIN_S)
     invalidator = EntryInvalidator()
-    remembered = opening.open_catalog(settings, disk, store.url)
+    remembered = opening.open_catalog(settings, disk, store.identity)
     async with trio.open_nursery() as services:
         freshness = FreshnessPolicy(settings.metadata_ttl, settings.negative_ttl, policies.ttl)
         tree = Tree(

@@ -7,7 +7,6 @@ before anything is mounted. It does not know how the parts work together.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,34 +38,41 @@ _STORE_EXIT_CODES: Final[tuple[tuple[type[backends.StoreError], ExitCode], ...]]
     (backends.AccessDeniedError, ExitCode.CREDENTIALS),
     (backends.StoreError, ExitCode.UNREACHABLE),
 )
-_ENDPOINT_VARIABLES: Final = (
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_ENDPOINT_URL",
-    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_CONFIG_FILE",
-)
 
 
 async def open_store(settings: MountSettings) -> backends.ObjectStore:
     """Open the store and see that it answers."""
-    options = backends.StoreOptions(
+    policy = RetryPolicy(budget_s=settings.retry_budget)
+    try:
+        store = open_backend(settings.url, store_options(settings), policy)
+        await _probe(store, settings.endpoint_url or settings.url)
+    except backends.StoreError as error:
+        cause = str(error).rstrip(".")
+        raise UserError(exit_code(error), f"{settings.url}: {cause}: {error.advice}") from error
+    return store
+
+
+def exit_code(error: backends.StoreError) -> ExitCode:
+    """Return the code of a command that ends because the store cannot be used."""
+    if isinstance(error, backends.InvalidRequestError) and not error.operation:
+        return ExitCode.USAGE  # nothing was asked yet: an option, or a package, is wrong
+    return next(code for kind, code in _STORE_EXIT_CODES if isinstance(error, kind))
+
+
+def store_options(settings: MountSettings) -> backends.StoreOptions:
+    """What the settings tell a backend."""
+    return backends.StoreOptions(
         endpoint_url=settings.endpoint_url,
         region=settings.region,
         profile=settings.profile,
         no_sign_request=settings.no_sign_request,
         force_path_style=settings.force_path_style,
+        requester_pays=settings.requester_pays,
+        sse_customer_key=settings.sse_customer_key,
+        user_project=settings.user_project,
+        azure_account=settings.azure_account,
         max_downloads=settings.max_downloads,
     )
-    policy = RetryPolicy(budget_s=settings.retry_budget)
-    try:
-        store = open_backend(settings.url, options, policy)
-        await _probe(store, settings.endpoint_url or settings.url)
-    except backends.StoreError as error:
-        code = next(code for kind, code in _STORE_EXIT_CODES if isinstance(error, kind))
-        raise UserError(code, f"{settings.url}: {error}: {error.advice}") from error
-    return store
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +84,11 @@ class Disks:
     left_out: Mapping[str, str]
 
 
-async def open_disks(settings: MountSettings, store_url: str) -> Disks:
-    """Open the cache directories. Of several, those that cannot be used are left out."""
+async def open_disks(settings: MountSettings, identity: str) -> Disks:
+    """Open the cache directories for the store with this identity.
+
+    Of several, those that cannot be used are left out.
+    """
     directories = [
         directory for directory in cache_directories(settings) if _size(settings, directory) != 0
     ]
@@ -87,7 +96,7 @@ async def open_disks(settings: MountSettings, store_url: str) -> Disks:
     failures: dict[str, CacheSetupError] = {}
     for directory in directories:
         try:
-            tiers.append(await _open_disk(settings, directory, store_url))
+            tiers.append(await _open_disk(settings, directory, identity))
         except CacheSetupError as error:
             failures[str(directory.path)] = error
     if failures and not tiers:
@@ -106,21 +115,18 @@ def cache_directories(settings: MountSettings) -> Sequence[CacheDirectory]:
     return settings.cache_dirs or (CacheDirectory(derive.cache_directory()),)
 
 
-def open_catalog(settings: MountSettings, disk: BlockTier | None, store_url: str) -> Remembered:
+def open_catalog(settings: MountSettings, disk: BlockTier | None, identity: str) -> Remembered:
     """What earlier mounts learnt about names, kept in the first cache directory in use."""
-    # The same URL is another bucket at another endpoint.
-    endpoint = (settings.endpoint_url or "", settings.profile or "")
-    identity = (store_url, *endpoint, *(os.environ.get(name, "") for name in _ENDPOINT_VARIABLES))
     if disk is None:
-        return Remembered(None, "\n".join(identity))
+        return Remembered(None, identity)
     directory = disk.statistics()[0].directory
     limits = derive_limits(directory, 0, settings.min_free_space, 0)
     opened = partial(Catalog, directory, min_free_bytes=limits.min_free_bytes)
-    return Remembered(opened, "\n".join(identity))
+    return Remembered(opened, identity)
 
 
 async def _open_disk(
-    settings: MountSettings, directory: CacheDirectory, store_url: str
+    settings: MountSettings, directory: CacheDirectory, identity: str
 ) -> BlockTier:
     disk_settings = DiskSettings(
         capacity_bytes=_size(settings, directory),
@@ -129,7 +135,7 @@ async def _open_disk(
         recode=settings.compress != "off",
         trace_path=None if settings.record_visits is None else str(settings.record_visits),
     )
-    opened = partial(open_disk_tier, str(directory.path), store_url, disk_settings)
+    opened = partial(open_disk_tier, str(directory.path), identity, disk_settings)
     return await trio.to_thread.run_sync(opened)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 ReadBuffer: TypeAlias = bytes | bytearray | memoryview
@@ -55,21 +56,47 @@ class ListPage:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the core asks instead of asking which cloud it is."""
+    """What the core asks instead of asking which cloud it is.
+
+    What depends on the bucket (`atomic_rename`) is known once `probe` has succeeded.
+    """
 
     metadata_in_list: bool
     """A listing already carries the metadata mtime: no HEAD is needed for it."""
 
+    conditional_put: bool = False
+    """A write can be refused by the store unless the object is the version that is named."""
+
+    atomic_rename: bool = False
+    """The bucket has a hierarchical namespace: a folder is renamed in one step."""
+
+    append: bool = False
+    """An object can grow without being written anew."""
+
+    copy_bytes_most: int = 0
+    """The largest object that the store copies by one request, in bytes; 0: none."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """Everything a backend may need beside the URL. Credentials are not here, on purpose."""
+    """Everything a backend may need beside the URL. Credentials are not here, on purpose.
+
+    Which scheme takes which is `registry`'s table.
+    """
 
     endpoint_url: str | None = None
     region: str | None = None
     profile: str | None = None
     no_sign_request: bool = False
     force_path_style: bool = False
+    requester_pays: bool = False
+    """Pay for the requests oneself, as some public S3 buckets demand."""
+    sse_customer_key: Path | None = None
+    """File with the 256-bit key (raw or base64) that S3 decrypts the objects with."""
+    user_project: str | None = None
+    """Google Cloud project that pays for the requests."""
+    azure_account: str | None = None
+    """Storage account of the container."""
     max_downloads: int = 32
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 10.0
@@ -195,7 +222,15 @@ class ObjectStore(Protocol):
 
     @property
     def url(self) -> str:
-        """The canonical URL, without secrets: names the store in identities and messages."""
+        """The canonical URL, without secrets: names the store in messages."""
+
+    @property
+    def identity(self) -> str:
+        """What bytes and names of this store are filed under: no other bucket has the same.
+
+        The URL, and where that is not unique the endpoint or account as well; without secrets.
+        Final once `probe` has succeeded.
+        """
 
     @property
     def capabilities(self) -> Capabilities:

@@ -33,6 +33,7 @@ from cloudfs_backends.api import (
     StoreStatistics,
     UnavailableError,
 )
+from cloudfs_backends.inspection import Identity, Place
 from cloudfs_backends.local_walk import Name, resolve, walk
 from cloudfs_backends.threads import WorkerThreads
 from cloudfs_backends.url import StoreUrl
@@ -52,6 +53,11 @@ _BY_ERRNO: dict[int | None, type[StoreError]] = {
 }
 
 
+def open_store(url: StoreUrl, options: StoreOptions) -> LocalStore:
+    """Return the store; nothing is read yet."""
+    return LocalStore(url, options)
+
+
 class LocalStore:
     """One folder; see `ObjectStore` for the contract. Nothing outside the folder is ever served."""
 
@@ -67,6 +73,11 @@ class LocalStore:
     def url(self) -> str:
         """See `ObjectStore.url`."""
         return str(self._url)
+
+    @property
+    def identity(self) -> str:
+        """See `ObjectStore.identity`."""
+        return self.url
 
     @property
     def capabilities(self) -> Capabilities:
@@ -98,6 +109,19 @@ class LocalStore:
         if not 0 <= start < stop:
             raise ValueError(f"not a range: [{start}, {stop})")
         await self._threads.run_data(lambda: self._read(key, start, stop, etag, sink))
+
+    @property
+    def endpoint(self) -> str | None:
+        """See `StoreInspector.endpoint`."""
+        return None
+
+    async def identify(self) -> Identity:
+        """See `StoreInspector.identify`."""
+        return Identity(f"uid {os.geteuid()}", "user", "this process")
+
+    async def locate(self) -> Place:
+        """See `StoreInspector.locate`."""
+        return Place(endpoint=self._url.bucket, region=None, byte_path="pread")
 
     def statistics(self) -> StoreStatistics:
         """Nothing is counted here: `MeteredStore` does."""

@@ -99,6 +99,11 @@ class MemoryStore:
         return self._url
 
     @property
+    def identity(self) -> str:
+        """See `ObjectStore.identity`."""
+        return self.url
+
+    @property
     def capabilities(self) -> Capabilities:
         """As asked for when the store was made."""
         return Capabilities(metadata_in_list=self._metadata_in_list)

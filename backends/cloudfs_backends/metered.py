@@ -87,6 +87,11 @@ class MeteredStore:
         return self._inner.url
 
     @property
+    def identity(self) -> str:
+        """See `ObjectStore.identity`."""
+        return self._inner.identity
+
+    @property
     def capabilities(self) -> Capabilities:
         """See `ObjectStore.capabilities`."""
         return self._inner.capabilities

@@ -1,8 +1,9 @@
 """The mtime that copying tools leave in an object's user metadata.
 
 rclone and s3fs write `mtime` as decimal seconds (rclone on some stores as RFC 3339), gcsfuse writes
-`gcsfuse_mtime` as RFC 3339 with nanoseconds. Everything is parsed as text: a float would lose the
-last digits. This module does not know which store the metadata is from.
+`gcsfuse_mtime` as RFC 3339 with nanoseconds, gcloud and gsutil write `goog-reserved-file-mtime` in
+whole seconds: rclone writes that, too: it comes last. Everything is parsed as text: a float would
+lose the last digits. This module does not know which store the metadata is from.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import calendar
 import re
 from collections.abc import Mapping
 
-_KEYS = ("mtime", "gcsfuse_mtime")
+_KEYS = ("mtime", "gcsfuse_mtime", "goog-reserved-file-mtime")
 _SECOND_NS = 1_000_000_000
 _MAX_NS = 2**63 - 1
 _DECIMAL = re.compile(r"(-?)(\d{1,11})(?:\.(\d*))?", re.ASCII)

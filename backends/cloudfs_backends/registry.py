@@ -7,26 +7,53 @@ backend's details.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, fields
+from typing import Final
 
 from cloudfs_backends.api import InvalidRequestError, ObjectStore, StoreOptions
+from cloudfs_backends.inspection import StoreInspector
 from cloudfs_backends.metered import MeteredStore
+from cloudfs_backends.refusals import with_advice
 from cloudfs_backends.retry import RetryingStore, RetryPolicy
-from cloudfs_backends.url import FILE, S3, StoreUrl, parse_url
+from cloudfs_backends.url import AZ, FILE, GS, S3, parse_url
+
+_COMMON: Final = frozenset({"max_downloads", "connect_timeout_s", "read_timeout_s"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Backend:
-    """`opener` of `module` takes (StoreUrl, StoreOptions); `packages` is what pip installs."""
+    """`open_store` of `module` takes (StoreUrl, StoreOptions).
+
+    `extra` is what pip installs in the brackets behind cloudfs, "" when the base has it all.
+    `options` are the fields of `StoreOptions` that mean something here, beside the common ones.
+    """
 
     module: str
-    opener: str
-    packages: str
+    extra: str
+    options: frozenset[str]
 
 
-_BACKENDS = {
-    S3: _Backend("cloudfs_backends.s3", "S3ObjectStore", "boto3 obstore"),
-    FILE: _Backend("cloudfs_backends.local", "LocalStore", ""),
+_BACKENDS: Final = {
+    S3: _Backend(
+        "cloudfs_backends.s3",
+        "",
+        frozenset(
+            {"endpoint_url", "region", "profile", "no_sign_request", "force_path_style"}
+            | {"requester_pays", "sse_customer_key"}
+        ),
+    ),
+    GS: _Backend(
+        "cloudfs_backends.gcs",
+        "gcs",
+        frozenset({"endpoint_url", "no_sign_request", "user_project"}),
+    ),
+    AZ: _Backend(
+        "cloudfs_backends.azure",
+        "azure",
+        frozenset({"endpoint_url", "no_sign_request", "azure_account"}),
+    ),
+    FILE: _Backend("cloudfs_backends.local", "", frozenset()),
 }
 
 
@@ -35,23 +62,45 @@ def open_store(
 ) -> ObjectStore:
     """Return the store at `url`, with retries and statistics. No request is made yet.
 
-    Raises `UrlError`, or `InvalidRequestError` when a package is missing. May be called outside
-    the trio loop.
+    Raises `UrlError`, or `InvalidRequestError` when a package is missing or an option has no
+    meaning for this store. May be called outside the trio loop.
     """
-    raw = _open_raw(parse_url(url), options or StoreOptions())
     # Metering is inside: what counts as a request is what the store was asked.
-    return RetryingStore(MeteredStore(raw), retry)
+    return RetryingStore(MeteredStore(open_inspector(url, options)), retry)
 
 
-def _open_raw(url: StoreUrl, options: StoreOptions) -> ObjectStore:
-    backend = _BACKENDS[url.scheme]
+def open_inspector(url: str, options: StoreOptions | None = None) -> StoreInspector:
+    """Return the bare store at `url`, which answers questions about itself; as `open_store`."""
+    options = options or StoreOptions()
+    checked = parse_url(url)
+    backend = _BACKENDS[checked.scheme]
+    _check_options(checked.scheme, backend, options)
     try:
-        opener = getattr(importlib.import_module(backend.module), backend.opener)
-    except ModuleNotFoundError as error:
-        if not backend.packages or (error.name or "").startswith("cloudfs_backends"):
+        with warnings.catch_warnings():
+            # An SDK says so when it will not support this Python some day: no matter for a mount.
+            warnings.simplefilter("ignore", FutureWarning)
+            module = importlib.import_module(backend.module)
+    except ImportError as error:
+        if not backend.extra or (error.name or "").startswith("cloudfs_backends"):
             raise
-        missing = InvalidRequestError(f"{url.scheme}:// needs the package {error.name}")
-        missing.advice = f"install it: pip install {backend.packages}"
-        raise missing from error
-    store: ObjectStore = opener(url, options)
+        scheme = checked.scheme
+        raise with_advice(
+            InvalidRequestError(f"{scheme}:// needs packages that are not there: {error}"),
+            f"install them: pip install 'cloudfs[{backend.extra}]'",
+        ) from error
+    store: StoreInspector = module.open_store(checked, options)
     return store
+
+
+def _check_options(scheme: str, backend: _Backend, options: StoreOptions) -> None:
+    """An option that would do nothing is a mistake, and one that nobody would notice."""
+    for field in fields(options):
+        name = field.name
+        if name in backend.options or name in _COMMON or getattr(options, name) == field.default:
+            continue
+        takers = " or ".join(f"{taker}://" for taker, b in _BACKENDS.items() if name in b.options)
+        flag = "--" + name.replace("_", "-")
+        raise with_advice(
+            InvalidRequestError(f"{flag} means nothing for {scheme}://"),
+            f"leave it away: it is for {takers}",
+        )

@@ -1,65 +1,65 @@
 """Amazon S3 and the stores that speak its protocol.
 
-botocore lists and heads; obstore moves bytes, some twenty times cheaper per small read. A key that
-obstore cannot name is read through botocore. This module does not know what the bytes are for, nor
-whether a request will be made again: nothing is retried here.
+botocore lists and heads; obstore moves bytes. This module does not know what the bytes are for, nor
+which of the two ways a read takes: `CloudStore` decides.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
-
-import obstore
+from typing import Any
 
 from cloudfs_backends.api import (
     Capabilities,
     InvalidRequestError,
     ListPage,
-    ObjectChangedError,
     ObjectInfo,
-    ObjectNotFoundError,
-    Sink,
     StoreOptions,
-    StoreStatistics,
-    UnavailableError,
 )
+from cloudfs_backends.byte_reads import (
+    CHUNK_BYTES,
+    RangeRead,
+    check_range,
+    check_version,
+    content_range,
+    is_speakable,
+    obstore_chunks,
+)
+from cloudfs_backends.cloud import CloudStore, is_key, key_within
+from cloudfs_backends.inspection import Identity
 from cloudfs_backends.mtime import metadata_mtime_ns
-from cloudfs_backends.s3_errors import (
-    BOTOCORE_ERRORS,
-    OBSTORE_ERRORS,
-    from_botocore,
-    from_obstore,
-)
-from cloudfs_backends.s3_refusals import RequestContext
+from cloudfs_backends.obstore_errors import OBSTORE_ERRORS, from_obstore
+from cloudfs_backends.refusals import RequestContext, with_advice
+from cloudfs_backends.s3_errors import BOTOCORE_ERRORS, CUSTOMER_KEY_DIALECT, DIALECT, from_botocore
 from cloudfs_backends.s3_session import S3Session
-from cloudfs_backends.threads import WorkerThreads
 from cloudfs_backends.url import StoreUrl
 
-if TYPE_CHECKING:
-    from obstore import GetOptions
-
-_CHUNK_BYTES = 256 * 1024
-_KEY_BYTES_MAX = 1024
+_COPY_BYTES_MOST = 5 * 2**30
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# What obstore's paths cannot spell: control characters, empty segments, "." and "..".
-_UNSPEAKABLE = re.compile(r"[\x00-\x1f\x7f]|(?:^|/)\.{0,2}(?:/|$)")
+
+def open_store(url: StoreUrl, options: StoreOptions) -> CloudStore:
+    """Return the store; no request is made yet. Raises `InvalidRequestError` for bad options."""
+    if options.requester_pays and options.no_sign_request:
+        raise with_advice(
+            InvalidRequestError("--requester-pays needs credentials: nobody can pay anonymously"),
+            "leave --no-sign-request or --requester-pays away",
+        )
+    return CloudStore(S3Client(url, options), options.max_downloads)
 
 
-class S3ObjectStore:
-    """One bucket and prefix of an S3 store; see `ObjectStore` for the contract.
+class S3Client:
+    """One bucket and prefix of an S3 store; see `CloudClient` for the contract.
 
-    Opening makes no request: `probe` is what finds the bucket, its region and the credentials.
+    `probe` is what finds the bucket, its region and the credentials.
     """
 
     def __init__(self, url: StoreUrl, options: StoreOptions) -> None:
         self._url = url
         self._session = S3Session(url.bucket, url.prefix, options)
-        self._threads = WorkerThreads(options.max_downloads)
+        self._dialect = CUSTOMER_KEY_DIALECT if options.sse_customer_key else DIALECT
 
     @property
     def url(self) -> str:
@@ -67,65 +67,43 @@ class S3ObjectStore:
         return str(self._url)
 
     @property
+    def identity(self) -> str:
+        """See `ObjectStore.identity`. Names of buckets are unique within one part of AWS only."""
+        realm = self._session.realm
+        return f"{self.url} at {realm}" if realm else self.url
+
+    @property
+    def endpoint(self) -> str | None:
+        """See `StoreInspector.endpoint`."""
+        return self._session.endpoint
+
+    @property
     def capabilities(self) -> Capabilities:
-        """A LIST carries no user metadata."""
-        return Capabilities(metadata_in_list=False)
+        """A LIST carries no user metadata. Compatible stores may lack what S3 itself can do.
 
-    async def probe(self) -> None:
-        """See `ObjectStore.probe`; also follows the bucket to the region it is in."""
-        context = self._context("list", "")
-
-        def locate() -> None:
-            with _translated_obstore(context), _translated_botocore(context):
-                self._session.locate()
-
-        await self._threads.run_metadata(locate)
-
-    async def head(self, key: str) -> ObjectInfo:
-        """See `ObjectStore.head`."""
-        return await self._threads.run_metadata(lambda: self._head(key))
-
-    async def list_page(
-        self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
-    ) -> ListPage:
-        """See `ObjectStore.list_page`. S3 gives at most 1000 entries, whatever `limit` is."""
-        return await self._threads.run_metadata(
-            lambda: self._list_page(prefix, delimiter, token, limit)
+        Directory buckets rename objects but not folders.
+        """
+        return Capabilities(
+            metadata_in_list=False,
+            conditional_put=not self._session.is_custom,
+            append=self._session.is_directory_bucket,
+            copy_bytes_most=_COPY_BYTES_MOST,
         )
 
-    async def get_range(
-        self, key: str, start: int, stop: int, *, etag: str | None, sink: Sink
-    ) -> None:
-        """See `ObjectStore.get_range`."""
-        if not 0 <= start < stop:
-            raise ValueError(f"not a range: [{start}, {stop})")
-        await self._threads.run_data(lambda: self._read(key, start, stop, etag, sink))
+    def probe(self) -> None:
+        """See `ObjectStore.probe`; also follows the bucket to the region it is in."""
+        context = self._context("list", "")
+        with _translated(context):
+            self._session.locate()
 
-    def statistics(self) -> StoreStatistics:
-        """Nothing is counted here: `MeteredStore` does."""
-        return StoreStatistics(operations={}, last_error=None)
-
-    async def aclose(self) -> None:
-        """See `ObjectStore.aclose`."""
-        await self._threads.run_metadata(self._session.close)
-
-    def _context(self, operation: str, key: str) -> RequestContext:
-        return RequestContext(operation, key, self._session)
-
-    def _full_key(self, context: RequestContext) -> str:
-        """Return the key as S3 spells it; a name that cannot be a key is not found."""
-        full_key = self._url.prefix + context.key
-        if not full_key or not _is_key(full_key):
-            raise ObjectNotFoundError(
-                "no S3 object can have this name", operation=context.operation, key=context.key
-            )
-        return full_key
-
-    def _head(self, key: str) -> ObjectInfo:
+    def head(self, key: str) -> ObjectInfo:
+        """See `ObjectStore.head`."""
         context = self._context("head", key)
-        full_key = self._full_key(context)
-        with _translated_botocore(context):
-            answer = self._session.client().head_object(Bucket=self._url.bucket, Key=full_key)
+        full_key = key_within(self._url.prefix, context)
+        with _translated(context):
+            answer = self._session.client().head_object(
+                **self._session.object_arguments, Key=full_key
+            )
         mtime_ns = metadata_mtime_ns(answer.get("Metadata", {}))
         return ObjectInfo(
             key=key,
@@ -136,19 +114,67 @@ class S3ObjectStore:
             metadata_mtime=mtime_ns is not None,
         )
 
-    def _list_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
+    def list_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
+        """See `ObjectStore.list_page`. S3 gives at most 1000 entries."""
         context = self._context("list", prefix)
         full_prefix = self._url.prefix + prefix
-        if not _is_key(full_prefix):
+        if not is_key(full_prefix):
             return ListPage(objects=(), prefixes=(), next_token=None)
-        request = {"Bucket": self._url.bucket, "Prefix": full_prefix, "MaxKeys": limit}
+        request = {**self._session.bucket_arguments, "Prefix": full_prefix, "MaxKeys": limit}
         if delimiter:
             request["Delimiter"] = delimiter
         if token is not None:
             request["ContinuationToken"] = token
-        with _translated_botocore(context):
+        with _translated(context):
             answer = self._session.client().list_objects_v2(**request)
         return self._page(answer, context)
+
+    def is_speakable(self, key: str) -> bool:
+        """See `CloudClient.is_speakable`."""
+        return is_speakable(self._url.prefix + key)
+
+    def fast_chunks(self, read: RangeRead) -> Generator[bytes, None, None]:
+        """See `CloudClient.fast_chunks`."""
+        context = self._context("get", read.key)
+        full_key = key_within(self._url.prefix, context)
+        with _translated(context):
+            store = self._session.byte_store()
+        yield from obstore_chunks(store, full_key, read, context)
+
+    def sdk_chunks(self, read: RangeRead) -> Generator[bytes, None, None]:
+        """See `CloudClient.sdk_chunks`."""
+        context = self._context("get", read.key)
+        request = {
+            **self._session.object_arguments,
+            "Key": key_within(self._url.prefix, context),
+            "Range": f"bytes={read.start}-{read.stop - 1}",
+        }
+        if read.etag is not None:
+            request["IfMatch"] = read.etag
+        with _translated(context):
+            answer = self._session.client().get_object(**request)
+            with closing(answer["Body"]) as body:
+                check_version(context, read.etag, answer.get("ETag"))
+                check_range(context, read, *content_range(context, answer.get("ContentRange")))
+                while chunk := body.read(CHUNK_BYTES):
+                    yield chunk
+
+    def identify(self) -> Identity:
+        """See `StoreInspector.identify`."""
+        with _translated(self._context("identify", "")):
+            return self._session.identify()
+
+    def region(self) -> str | None:
+        """See `CloudClient.region`."""
+        with _translated(self._context("list", "")):
+            return self._session.region()
+
+    def close(self) -> None:
+        """See `CloudClient.close`."""
+        self._session.close()
+
+    def _context(self, operation: str, key: str) -> RequestContext:
+        return RequestContext(operation, key, self._session, self._dialect)
 
     def _page(self, answer: Mapping[str, Any], context: RequestContext) -> ListPage:
         cut = len(self._url.prefix)
@@ -167,74 +193,15 @@ class S3ObjectStore:
             next_token=answer["NextContinuationToken"] if answer.get("IsTruncated") else None,
         )
 
-    def _read(self, key: str, start: int, stop: int, etag: str | None, sink: Sink) -> None:
-        context = self._context("get", key)
-        full_key = self._full_key(context)
-        read = self._boto_chunks if _UNSPEAKABLE.search(full_key) else self._obstore_chunks
-        missing = stop - start
-        with closing(read(context, full_key, start, stop, etag)) as chunks:
-            for chunk in chunks:
-                missing -= len(chunk)
-                if missing < 0:
-                    raise UnavailableError("body longer than asked", operation="get", key=key)
-                sink(chunk)
-        if missing:
-            raise UnavailableError("truncated body", operation="get", key=key)
-
-    def _obstore_chunks(
-        self, context: RequestContext, full_key: str, start: int, stop: int, etag: str | None
-    ) -> Generator[bytes, None, None]:
-        options: GetOptions = {"range": (start, stop)}
-        if etag is not None:
-            options["if_match"] = etag
-        with _translated_obstore(context):
-            with _translated_botocore(context):
-                store = self._session.byte_store()
-            answer = obstore.get(store, full_key, options=options)
-            _check_version(context, etag, answer.meta["e_tag"])
-            _check_range(context, (start, stop), answer.range, answer.meta["size"])
-            yield from answer.stream(min_chunk_size=_CHUNK_BYTES)
-
-    def _boto_chunks(
-        self, context: RequestContext, full_key: str, start: int, stop: int, etag: str | None
-    ) -> Generator[bytes, None, None]:
-        request = {
-            "Bucket": self._url.bucket,
-            "Key": full_key,
-            "Range": f"bytes={start}-{stop - 1}",
-        }
-        if etag is not None:
-            request["IfMatch"] = etag
-        with _translated_botocore(context):
-            answer = self._session.client().get_object(**request)
-            with closing(answer["Body"]) as body:
-                _check_version(context, etag, answer.get("ETag"))
-                _check_range(context, (start, stop), *_content_range(context, answer))
-                while chunk := body.read(_CHUNK_BYTES):
-                    yield chunk
-
 
 @contextmanager
-def _translated_botocore(context: RequestContext) -> Iterator[None]:
+def _translated(context: RequestContext) -> Iterator[None]:
     try:
         yield
     except BOTOCORE_ERRORS as error:
         raise from_botocore(error, context) from error
-
-
-@contextmanager
-def _translated_obstore(context: RequestContext) -> Iterator[None]:
-    try:
-        yield
     except OBSTORE_ERRORS as error:
         raise from_obstore(error, context) from error
-
-
-def _is_key(text: str) -> bool:
-    try:
-        return len(text.encode()) <= _KEY_BYTES_MAX
-    except UnicodeEncodeError:  # bytes that are not UTF-8
-        return False
 
 
 def _etag(answer: Mapping[str, Any], context: RequestContext) -> str:
@@ -250,38 +217,3 @@ def _etag(answer: Mapping[str, Any], context: RequestContext) -> str:
 def _seconds_ns(time: datetime) -> int:
     """Return nanoseconds, cut to seconds: HEAD has no more, though some LISTs do."""
     return (time - _EPOCH) // timedelta(seconds=1) * 1_000_000_000
-
-
-def _check_version(context: RequestContext, asked: str | None, got: str | None) -> None:
-    """A store that ignores If-Match still says what it sends."""
-    if asked and got and asked.removeprefix("W/").strip('"') != got.removeprefix("W/").strip('"'):
-        raise ObjectChangedError(
-            f"the object is now {got}, not {asked}", operation=context.operation, key=context.key
-        )
-
-
-def _check_range(
-    context: RequestContext, asked: tuple[int, int], got: tuple[int, int], size: int
-) -> None:
-    if got == asked:
-        return
-    # From an object that shrank S3 sends what is left; anything else breaks HTTP's rules.
-    error_class = ObjectChangedError if size < asked[1] else InvalidRequestError
-    raise error_class(
-        f"asked for bytes {asked[0]}-{asked[1]} and got {got[0]}-{got[1]} of {size}",
-        operation=context.operation,
-        key=context.key,
-    )
-
-
-def _content_range(
-    context: RequestContext, answer: Mapping[str, Any]
-) -> tuple[tuple[int, int], int]:
-    """Return ((start, stop), size) of a ranged answer."""
-    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.get("ContentRange", ""))
-    if not match:
-        raise InvalidRequestError(
-            "the store ignores ranged reads", operation=context.operation, key=context.key
-        )
-    first, last, size = (int(part) for part in match.groups())
-    return (first, last + 1), size

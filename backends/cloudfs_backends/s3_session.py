@@ -9,42 +9,35 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.credentials import Credentials, RefreshableCredentials
-from obstore.store import S3Store
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from cloudfs_backends.api import StoreOptions
+from cloudfs_backends.inspection import Identity
+from cloudfs_backends.s3_aim import Aim, aim_of, configured_region, find_aim
+from cloudfs_backends.s3_byte_store import Location, build_byte_store
+from cloudfs_backends.s3_customer_key import check_is_private, read_customer_key
+from cloudfs_backends.s3_identity import ANONYMOUS, STS_CONFIG, ask_sts, describe
 from cloudfs_backends.threads import METADATA_THREADS
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Credential
+    from obstore.store import S3Store
 
-_DEFAULT_REGION = "us-east-1"
+_UNKNOWN_ENDPOINT: Final = "the S3 endpoint"
 
-# botocore renews 15 to 10 minutes before expiry, so what it hands out lives at least this long.
-# obstore asks again when less than 5 minutes are left of it.
-_CREDENTIALS_LIFE = timedelta(minutes=10)
-
-# Stalls end by the read timeout; this only ends a body that trickles.
-_BODY_TIMEOUT = timedelta(minutes=10)
-
-# Servers close idle connections; one closed by the other side costs a retry.
-_POOL_IDLE_TIMEOUT = timedelta(seconds=20)
-
-_SIGNED_REGION = re.compile(r"Credential=[^,]*/\d{8}/([^/,]+)/")
+_DIRECTORY_BUCKET: Final = re.compile(r"--xa?-s3$")
+_SIGNED_REGION: Final = re.compile(r"Credential=[^,]*/\d{8}/([^/,]+)/")
 
 
 @dataclass(frozen=True, slots=True)
-class _Location:
+class _Sent:
     """Where a LIST of the bucket was sent; `region` is None when it was not signed."""
 
     endpoint: str
@@ -55,25 +48,58 @@ class _Location:
 class S3Session:
     """Builds the clients when they are first needed. Safe to use from any worker thread.
 
-    Nothing is translated here: what botocore and obstore raise passes through.
+    Nothing is translated here: what botocore and obstore raise passes through. Only a customer key
+    that cannot be read, or not be sent safely, is an `InvalidRequestError`, the first one when the
+    session is made.
     """
 
     def __init__(self, bucket: str, prefix: str, options: StoreOptions) -> None:
         self._bucket = bucket
         self._prefix = prefix
         self._options = options
+        key_file = options.sse_customer_key
+        self._customer_key = None if key_file is None else read_customer_key(key_file)
         self._session = botocore.session.Session(profile=options.profile)
         self._lock = threading.Lock()
+        self._boto3: boto3.Session | None = None
         self._client: Any = None
         self._byte_store: S3Store | None = None
-        self._sent: _Location | None = None
+        self._found_aim: Aim | None = None
+        self._sent: _Sent | None = None
+
+    @property
+    def bucket_arguments(self) -> dict[str, Any]:
+        """What botocore is told in every request for the bucket."""
+        payer = {"RequestPayer": "requester"} if self._options.requester_pays else {}
+        return {"Bucket": self._bucket, **payer}
+
+    @property
+    def object_arguments(self) -> dict[str, Any]:
+        """What botocore is told in every request for an object."""
+        if self._customer_key is None:
+            return self.bucket_arguments
+        encryption = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": self._customer_key}
+        return self.bucket_arguments | encryption
 
     @property
     def endpoint(self) -> str:
-        """The endpoint for messages: the real one as soon as it is known."""
-        if self._sent is not None:
-            return self._sent.endpoint
-        return self._options.endpoint_url or "the S3 endpoint"
+        """Where requests go, or words while that cannot be known."""
+        return self._sent.endpoint if self._sent is not None else self._aim.url or _UNKNOWN_ENDPOINT
+
+    @property
+    def realm(self) -> str:
+        """Within what the bucket's name is unique: "" for AWS as most people know it."""
+        return self._aim.realm
+
+    @property
+    def is_custom(self) -> bool:
+        """The endpoint is not one of AWS's own."""
+        return self._aim.is_custom
+
+    @property
+    def is_directory_bucket(self) -> bool:
+        """The bucket is one of S3 Express, as only AWS has them."""
+        return bool(_DIRECTORY_BUCKET.search(self._bucket)) and not self.is_custom
 
     @property
     def profile(self) -> str | None:
@@ -95,6 +121,40 @@ class S3Session:
         with self._lock:
             return self._byte_store or self._locate()
 
+    def region(self) -> str | None:
+        """Ask for the bucket's region. AWS refuses a request that is signed for another one."""
+        self.locate()
+        signed = self._sent.region if self._sent is not None else None
+        if signed and not self.is_custom:
+            return signed
+        try:
+            answer = self.client().head_bucket(Bucket=self._bucket)
+        except ClientError:  # the LIST has worked: a store that does not know this request
+            return None
+        region: str | None = answer.get("BucketRegion")
+        return region
+
+    def identify(self) -> Identity:
+        """Find the credentials, renew them if need be, and say whose they are.
+
+        A store that is not AWS's has credentials of its own, which AWS is not shown.
+        """
+        if self._options.no_sign_request:
+            return ANONYMOUS
+        with self._lock:
+            credentials = self._session.get_credentials()
+            if credentials is None:
+                raise NoCredentialsError
+            sts = self._session.create_client(
+                "sts", region_name=self._signing_region(), config=STS_CONFIG
+            )
+        try:
+            foreign = self.is_custom and not aim_of(sts).is_custom
+            arn, note = ("", "") if foreign else ask_sts(sts)
+        finally:
+            sts.close()
+        return describe(credentials, self.profile, arn, note)
+
     def close(self) -> None:
         """Close idle connections; requests under way keep theirs."""
         with self._lock:
@@ -102,19 +162,31 @@ class S3Session:
                 self._client.close()
             self._client = self._byte_store = None
 
+    @property
+    def _aim(self) -> Aim:
+        if self._found_aim is None:
+            self._found_aim = find_aim(self._options)
+        return self._found_aim
+
     def _get_client(self) -> Any:
         if self._client is None:
-            self._client = boto3.Session(botocore_session=self._session).client(
+            # Two of them on one session of botocore get in each other's way.
+            self._boto3 = self._boto3 or boto3.Session(botocore_session=self._session)
+            client: Any = self._boto3.client(
                 "s3",
-                region_name=self._configured_region(),
+                region_name=configured_region(self._session, self._options),
                 endpoint_url=self._options.endpoint_url,
                 config=_client_config(self._options),
             )
-            self._client.meta.events.register("before-send.s3.ListObjectsV2", self._note_sent)
+            if self._customer_key is not None:
+                check_is_private(client.meta.endpoint_url)
+            client.meta.events.register("before-send.s3.ListObjectsV2", self._note_sent)
+            self._client, self._found_aim = client, aim_of(client)
         return self._client
 
     def _locate(self) -> S3Store:
-        self._get_client().list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
+        client = self._get_client()
+        client.list_objects_v2(**self.bucket_arguments, Prefix=self._prefix, MaxKeys=1)
         if self._sent is None:
             raise AssertionError("botocore sent a LIST without saying where")
         self._byte_store = self._build_byte_store(self._sent)
@@ -125,58 +197,28 @@ class S3Session:
         url = urlsplit(request.url)
         path = url.path.rstrip("/")
         signed = _SIGNED_REGION.search(_text(request.headers.get("Authorization", "")))
-        self._sent = _Location(
+        self._sent = _Sent(
             endpoint=f"{url.scheme}://{url.netloc}{path.removesuffix('/' + self._bucket)}",
             path_style=path.endswith("/" + self._bucket),
             region=signed[1] if signed else None,
         )
 
-    def _configured_region(self) -> str:
-        configured = self._options.region or self._session.get_config_variable("region")
-        # S3 redirects from there to the bucket's region.
-        return configured or _DEFAULT_REGION
+    def _signing_region(self) -> str:
+        return (self._sent and self._sent.region) or configured_region(self._session, self._options)
 
-    def _build_byte_store(self, location: _Location) -> S3Store:
-        anonymous = self._options.no_sign_request
-        return S3Store(
-            self._bucket,
-            # obstore would fill what is missing here from AWS_* variables that botocore may
-            # have overruled or never heard of.
-            config={
-                "endpoint": location.endpoint,
-                "aws_endpoint_url_s3": location.endpoint,
-                "region": location.region or self._configured_region(),
-                "virtual_hosted_style_request": not location.path_style,
-                "skip_signature": anonymous,
-                "s3_express": False,
-                "request_payer": False,
-                "unsigned_payload": False,
-            },
-            client_options=self._byte_client_options(location),
-            retry_config={"max_retries": 0},
-            credential_provider=None if anonymous else self._credential_provider(),
-        )
-
-    def _byte_client_options(self, location: _Location) -> ClientConfig:
-        options: ClientConfig = {
-            "allow_http": location.endpoint.startswith("http://"),
-            "connect_timeout": timedelta(seconds=self._options.connect_timeout_s),
-            "read_timeout": timedelta(seconds=self._options.read_timeout_s),
-            "timeout": _BODY_TIMEOUT,
-            "pool_idle_timeout": _POOL_IDLE_TIMEOUT,
-            "pool_max_idle_per_host": str(self._options.max_downloads),
-        }
-        bundle = self._session.get_config_variable("ca_bundle")
-        if bundle and not options["allow_http"]:
-            with open(bundle, "rb") as file:
-                options["root_certificate"] = file.read()
-        return options
-
-    def _credential_provider(self) -> Callable[[], S3Credential]:
-        credentials = self._session.get_credentials()
-        if credentials is None:
+    def _build_byte_store(self, sent: _Sent) -> S3Store:
+        credentials = None if self._options.no_sign_request else self._session.get_credentials()
+        if credentials is None and not self._options.no_sign_request:
             raise AssertionError("botocore signed a LIST without credentials")
-        return lambda: _frozen(credentials)
+        location = Location(
+            bucket=self._bucket,
+            endpoint=sent.endpoint,
+            path_style=sent.path_style,
+            region=self._signing_region(),
+            express=self.is_directory_bucket,
+        )
+        bundle = self._session.get_config_variable("ca_bundle")
+        return build_byte_store(location, self._options, credentials, self._customer_key, bundle)
 
 
 def _client_config(options: StoreOptions) -> Config:
@@ -192,18 +234,6 @@ def _client_config(options: StoreOptions) -> Config:
         response_checksum_validation="when_required",
         s3={"addressing_style": "path"} if options.force_path_style else None,
     )
-
-
-def _frozen(credentials: Credentials) -> S3Credential:
-    """Return what is valid now; called by obstore, in one of its threads."""
-    now = credentials.get_frozen_credentials()
-    renewable = isinstance(credentials, RefreshableCredentials)
-    return {
-        "access_key_id": now.access_key or "",
-        "secret_access_key": now.secret_key or "",
-        "token": now.token,
-        "expires_at": datetime.now(UTC) + _CREDENTIALS_LIFE if renewable else None,
-    }
 
 
 def _text(header: str | bytes) -> str:

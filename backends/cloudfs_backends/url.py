@@ -1,7 +1,8 @@
 """Store URLs: what a user writes to name a bucket and a prefix, checked and in one spelling.
 
 Keys are not percent-decoded: `s3://bucket/a%20b` means the prefix `a%20b/`, as in other S3 tools.
-This module knows neither the stores behind the schemes nor any credentials.
+Only an https:// address, which Azure's tools show, is decoded. No message repeats what may be a
+secret. This module knows neither the stores behind the schemes nor any credentials.
 """
 
 from __future__ import annotations
@@ -9,14 +10,57 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 S3 = "s3"
+GS = "gs"
+AZ = "az"
 FILE = "file"
 
-_KNOWN = f"{S3}://bucket[/prefix] or {FILE}:///path"
-_PLANNED = frozenset({"gs", "gcs", "az", "azure", "abfs", "abfss"})
-# What botocore lets through: other stores and old buckets allow more than the S3 naming rules do.
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_FORMS = {
+    S3: "s3://bucket[/prefix]",
+    GS: "gs://bucket[/prefix]",
+    AZ: "az://container[/prefix]",
+    FILE: "file:///path",
+}
+_ABFS_FORM = "abfss://container@account.dfs.core.windows.net[/prefix]"
+_KNOWN = f"{_FORMS[S3]}, {_FORMS[GS]}, {_FORMS[AZ]} or {_FORMS[FILE]}"
+_ALIASES = {"gcs": GS, "azure": AZ}
+_ABFS = frozenset({"abfs", "abfss", "wasb", "wasbs"})
+_HTTPS = "https"
+_CREDENTIALS_FROM = {
+    S3: "the environment or --profile",
+    GS: "GOOGLE_APPLICATION_CREDENTIALS or gcloud",
+    AZ: "AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or a login",
+}
+
+# What the SDKs let through: other stores and old buckets allow more than the naming rules do.
+_NAMES = {
+    S3: re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}"),
+    GS: re.compile(
+        r"(?=[a-z0-9].{1,220}[a-z0-9]\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*",
+    ),
+    AZ: re.compile(r"\$(root|web|logs)|(?=.{3,63}\Z)[a-z0-9]+(-[a-z0-9]+)*"),
+}
+_LETTERS = {
+    S3: 'letters, digits, "-", "." and "_", 2 or more',
+    GS: 'small letters, digits, "-", "." and "_", 3 to 63, or that many between dots',
+    AZ: "small letters, digits and single dashes, 3 to 63",
+}
+_ACCOUNT_HOST = re.compile(r"([a-z0-9]{3,24})\.(?:dfs|blob)\.([a-z0-9.-]+\.[a-z]{2,})")
+
+# A "?" may stand in a key. These words behind it stand in a link that somebody signed or shared.
+_SIGNED = re.compile(
+    r"\?(?:.*[&;])?(?:sig|(?:x-(?:amz|goog)-)?signature|x-amz-security-token|x-(?:amz|goog)-credential"
+    r"|awsaccesskeyid|googleaccessid)=",
+    re.IGNORECASE | re.DOTALL,
+)
+_SHARED = re.compile(
+    r"\?(?:.*[&;])?(?:sv|ss|srt|sr|sp|se|st|si|sip|spr)=", re.IGNORECASE | re.DOTALL
+)
+_CONNECTION_STRING = re.compile(r"(?:AccountName|AccountKey|SharedAccessSignature)=", re.IGNORECASE)
+# Signs of a password, or of a query.
+_MAY_BE_SECRET = re.compile(r"[@:=?&;]")
 
 
 class UrlError(ValueError):
@@ -27,57 +71,119 @@ class UrlError(ValueError):
 class StoreUrl:
     """A checked store URL; `str()` is its canonical spelling, without secrets.
 
-    `bucket` is the bucket's name, or for `file` the absolute path of the folder. `prefix` is empty
-    or ends with "/"; for `file` it is always empty.
+    `bucket` is the name of the bucket (of the container, in Azure), or for `file` the absolute path
+    of the folder. `prefix` is empty or ends with "/"; for `file` it is always empty. `account` is
+    the storage account that an Azure URL named, with `suffix`, what follows ".dfs." or ".blob." in
+    its host name; both are empty when it named none.
     """
 
     scheme: str
     bucket: str
     prefix: str = ""
+    account: str = ""
+    suffix: str = ""
 
     def __str__(self) -> str:
         tail = f"/{self.prefix}" if self.prefix else ""
+        if self.account:
+            return f"abfss://{self.bucket}@{self.account}.dfs.{self.suffix}{tail}"
         return f"{self.scheme}://{self.bucket}{tail}"
 
 
 def parse_url(text: str) -> StoreUrl:
     """Return the checked form of `text`; raises `UrlError`."""
     scheme, separator, rest = text.partition("://")
-    if not separator:
-        raise UrlError(f"{_quote(text)} has no scheme; write {_KNOWN}")
+    if not separator or _MAY_BE_SECRET.search(scheme):
+        if _CONNECTION_STRING.search(text):
+            raise UrlError(
+                "a connection string is no URL; set AZURE_STORAGE_CONNECTION_STRING to it and"
+                f" write {_FORMS[AZ]}"
+            )
+        what = "the URL" if _MAY_BE_SECRET.search(text) else _quote(text)
+        raise UrlError(f"{what} has no scheme; write {_KNOWN}")
     scheme = scheme.lower()
-    if scheme == S3:
-        return _parse_s3(text, rest)
+    scheme = _ALIASES.get(scheme, scheme)
     if scheme == FILE:
         return _parse_file(text, rest)
-    if scheme in _PLANNED:
-        raise UrlError(f"{scheme}:// is not supported yet; write {_KNOWN}")
+    if scheme in _ABFS:
+        return _parse_abfs(rest)
+    if scheme == _HTTPS and _ACCOUNT_HOST.fullmatch(rest.partition("/")[0].lower()):
+        return _parse_https(rest)
+    if scheme in _FORMS:
+        return _parse_bucket(scheme, text, rest)
     # The rest is not repeated: an https:// URL may well carry a password.
     raise UrlError(f"unknown scheme {_quote(scheme)}://; write {_KNOWN}")
 
 
-def _parse_s3(text: str, rest: str) -> StoreUrl:
+def _parse_bucket(scheme: str, text: str, rest: str) -> StoreUrl:
+    form = _FORMS[scheme]
+    _refuse_signatures(scheme, form, rest)
     bucket, _, prefix = rest.partition("/")
     if "@" in bucket:
+        hint = f" (an account is named by --azure-account or {_ABFS_FORM})" if scheme == AZ else ""
         raise UrlError(
-            "credentials do not belong into a URL; write s3://bucket[/prefix] and pass them"
-            " by the environment or --profile"
+            f"credentials do not belong into a URL; write {form}{hint} and pass them by"
+            f" {_CREDENTIALS_FROM[scheme]}"
         )
     if ":" in bucket:  # a port, or user:secret cut at a "/" of the secret: not repeated
         raise UrlError(
-            'an s3:// URL must not contain ":" before the prefix;'
-            " write s3://bucket[/prefix] and name the server with --endpoint-url"
+            f'the URL must not contain ":" before the prefix; write {form} and name the server'
+            " with --endpoint-url"
         )
     if not bucket:
-        raise UrlError(f"{_quote(text)} has no bucket; write s3://bucket[/prefix]")
-    if not _BUCKET.fullmatch(bucket):
+        raise UrlError(f"{_quote(text)} has no bucket; write {form}")
+    _check_name(scheme, text, bucket)
+    return StoreUrl(scheme, bucket, _as_prefix(prefix))
+
+
+def _parse_abfs(rest: str) -> StoreUrl:
+    _refuse_signatures(AZ, _ABFS_FORM, rest)
+    place, _, prefix = rest.partition("/")
+    container, at, host = place.partition("@")
+    # Neither is repeated when it is not understood: a secret may stand in its place.
+    if not at:
+        raise UrlError(f"not a container of an account; write {_ABFS_FORM}")
+    return _in_account(container, host, prefix)
+
+
+def _parse_https(rest: str) -> StoreUrl:
+    """Take the address of a folder as Azure's tools show it."""
+    if "?" in rest:
+        _refuse_signatures(AZ, _ABFS_FORM, rest)
+        raise UrlError(f"an address with a query names no folder; write {_ABFS_FORM}")
+    host, _, path = rest.partition("/")
+    container, _, prefix = path.partition("/")
+    return _in_account(container, host, unquote(prefix, errors="surrogateescape"))
+
+
+def _in_account(container: str, host: str, prefix: str) -> StoreUrl:
+    match = _ACCOUNT_HOST.fullmatch(host.lower())
+    if not match:
+        raise UrlError(f"not a container of an account; write {_ABFS_FORM}")
+    if not _NAMES[AZ].fullmatch(container):
+        raise UrlError(f"no valid container name; use {_LETTERS[AZ]}; write {_ABFS_FORM}")
+    return StoreUrl(AZ, container, _as_prefix(prefix), match[1], match[2])
+
+
+def _refuse_signatures(scheme: str, form: str, rest: str) -> None:
+    if _SIGNED.search(rest) or (scheme == AZ and _SHARED.search(rest)):
         raise UrlError(
-            f"{_quote(text)}: {_quote(bucket)} is no valid bucket name; use the name only:"
-            ' letters, digits, "-", "." and "_", 2 or more'
+            f"the URL is a link with a signature; write {form} without it and pass credentials by"
+            f" {_CREDENTIALS_FROM[scheme]}"
         )
-    if prefix and not prefix.endswith("/"):
-        prefix += "/"
-    return StoreUrl(S3, bucket, prefix)
+
+
+def _check_name(scheme: str, text: str, bucket: str) -> None:
+    if not _NAMES[scheme].fullmatch(bucket):
+        thing = "container" if scheme == AZ else "bucket"
+        raise UrlError(
+            f"{_quote(text)}: {_quote(bucket)} is no valid {thing} name; use the name only:"
+            f" {_LETTERS[scheme]}"
+        )
+
+
+def _as_prefix(prefix: str) -> str:
+    return prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
 
 
 def _parse_file(text: str, rest: str) -> StoreUrl:

@@ -10,66 +10,18 @@ import dataclasses
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from cloudfs import control, derive, logs, mountpoints, options
-from cloudfs.cli import background
+from cloudfs.cli import background, flags
 from cloudfs.cli.errors import say
 from cloudfs.config import MountSettings, resolve
 from cloudfs.errors import ExitCode, UserError
-from cloudfs.options import Heading, Option
+from cloudfs.options import Heading
 
 log = logging.getLogger(__name__)
-
-
-_HEADINGS: Final[dict[str | None, str]] = {"words": Heading.MOUNT}
-
-
-class MountCommand(click.Command):
-    """The command with the flags of the table, and its help grouped by their headings."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one section per heading, then what belongs to none."""
-        sections: dict[str, list[tuple[str, str]]] = {str(heading): [] for heading in Heading}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None and isinstance(parameter, click.Option):
-                option = options.BY_NAME.get(parameter.name or "")
-                heading = option.heading if option else _HEADINGS.get(parameter.name, "Help")
-                sections.setdefault(heading, []).append(record)
-        for heading, records in sections.items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
-
-
-def _flag(option: Option) -> click.Option:
-    """Return the click option of a row. Values stay text: `cloudfs.config` parses every source."""
-    default = option.default_shown()
-    return click.Option(
-        [*filter(None, [option.short]), option.flag],
-        is_flag=option.is_switch,
-        multiple=option.repeated,
-        metavar=option.kind.metavar or None,
-        help=f"{option.help} [default: {default}]" if default else option.help,
-    )
-
-
-def _given_flags(context: click.Context) -> dict[str, str | tuple[str, ...]]:
-    """Return what was typed, by option name, as text."""
-    typed = click.core.ParameterSource.COMMANDLINE
-    return {
-        name: _text(options.BY_NAME[name], value)
-        for name, value in context.params.items()
-        if name in options.BY_NAME and context.get_parameter_source(name) is typed
-    }
-
-
-def _text(option: Option, value: Any) -> str | tuple[str, ...]:
-    if option.repeated:
-        return tuple(value)
-    return "true" if option.is_switch else str(value)
 
 
 @click.pass_context
@@ -82,7 +34,7 @@ def _mount(context: click.Context, /, **parameters: Any) -> None:
     settings = resolve(
         parameters["url"],
         parameters["mountpoint"],
-        flags=_given_flags(context),
+        flags=flags.given(context),
         words=parameters["words"],
         environ=os.environ,
     ).settings
@@ -127,15 +79,16 @@ def serve(settings: MountSettings, on_ready: Callable[[], None]) -> None:
     daemon.run(settings, on_ready=on_ready)
 
 
-command = MountCommand(
+command = flags.GroupedCommand(
     "mount",
     callback=_mount,
     params=[
         click.Argument(["url"], metavar="URL"),
         click.Argument(["mountpoint"], metavar="MOUNTPOINT"),
-        *map(_flag, options.OPTIONS),
-        click.Option(
+        *map(flags.flag, options.OPTIONS),
+        flags.GroupedOption(
             ["-o", "words"],
+            heading=Heading.MOUNT,
             multiple=True,
             metavar="OPT[,OPT...]",
             help="Options as mount(8) and fstab spell them, such as ro,max_downloads=16.",

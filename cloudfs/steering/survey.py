@@ -116,7 +116,7 @@ class PinnedKeys:
 
 def version_of(store: ObjectStore, info: ObjectInfo) -> ObjectVersion:
     """Return the content identity of an object that was listed or asked for."""
-    return ObjectVersion(store.url, info.key, info.etag, info.size)
+    return ObjectVersion(store.identity, info.key, info.etag, info.size)
 
 
 async def count_local(

@@ -178,4 +178,4 @@ class FileSystem:
     def _version(self, inode: Inode) -> ObjectVersion:
         assert inode.info is not None
         info = inode.info
-        return ObjectVersion(self._store.url, info.key, info.etag, info.size)
+        return ObjectVersion(self._store.identity, info.key, info.etag, info.size)

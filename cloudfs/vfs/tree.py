@@ -55,7 +55,7 @@ class Tree:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.inodes = InodeTable()
-        self.remembered = remembered or Remembered(None, store.url)
+        self.remembered = remembered or Remembered(None, store.identity)
         self._policy = policy
         self._nursery = nursery
         self._on_superseded = on_superseded
