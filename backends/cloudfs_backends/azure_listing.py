@@ -1,0 +1,89 @@
+"""Pages of a container's names, read from the SDK's. No I/O.
+
+Where folders are things of their own (a hierarchical namespace, or the stubs that blobfuse and
+Hadoop write) they are listed as empty blobs whose metadata says so. They are never files here:
+a listing with a delimiter has them among the prefixes, so that empty folders show; one without has
+them as the keys of markers, "name/", as other stores have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from azure.storage.blob import BlobPrefix, BlobProperties
+
+from cloudfs_backends.api import InvalidRequestError, ListPage, ObjectInfo
+from cloudfs_backends.mtime import metadata_mtime_ns
+from cloudfs_backends.refusals import RequestContext
+
+EMPTY_PAGE: Final = ListPage(objects=(), prefixes=(), next_token=None)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def page_of(
+    items: Iterable[BlobProperties | BlobPrefix],
+    token: str | None,
+    prefix: str,
+    delimiter: str,
+    context: RequestContext,
+) -> ListPage:
+    """Return the SDK's page; `prefix` is the URL's, which no key has here."""
+    objects: list[ObjectInfo] = []
+    prefixes: set[str] = set()
+    for item in items:
+        name = str(item.name)[len(prefix) :]
+        if isinstance(item, BlobPrefix):
+            prefixes.add(name)
+        elif not name:
+            continue  # the marker of the prefix itself has no name here
+        elif is_folder(item) and not delimiter:
+            objects.append(blob_info(_marker(name), item, context))
+        elif is_folder(item):
+            prefixes.add(_marker(name))
+        else:
+            objects.append(blob_info(name, item, context))
+    # A folder is listed both as a blob and as a prefix, and not side by side.
+    return ListPage(tuple(objects), tuple(sorted(prefixes)), token or None)
+
+
+def is_folder(blob: BlobProperties) -> bool:
+    """Whether this is the stub of a folder."""
+    said = {name.lower(): value for name, value in _metadata(blob).items()}
+    return not blob.size and said.get("hdi_isfolder", "").lower() == "true"
+
+
+def blob_info(key: str, blob: BlobProperties, context: RequestContext) -> ObjectInfo:
+    """Return what the SDK says of a blob."""
+    mtime_ns = metadata_mtime_ns(_metadata(blob))
+    return ObjectInfo(
+        key=key,
+        size=blob.size or 0,
+        etag=_etag(blob, context),
+        mtime_ns=_seconds_ns(blob.last_modified) if mtime_ns is None else mtime_ns,
+        has_metadata=True,
+        metadata_mtime=mtime_ns is not None,
+    )
+
+
+def _marker(name: str) -> str:
+    return name if name.endswith("/") else f"{name}/"
+
+
+def _metadata(blob: BlobProperties) -> Mapping[str, str]:
+    return {name: value or "" for name, value in (blob.metadata or {}).items()}
+
+
+def _etag(blob: BlobProperties, context: RequestContext) -> str:
+    """Return the ETag as If-Match wants it; a listing leaves the quotes away."""
+    if not blob.etag:
+        raise InvalidRequestError(
+            "the store sends no ETag", operation=context.operation, key=context.key
+        )
+    return blob.etag if blob.etag.endswith('"') else f'"{blob.etag}"'
+
+
+def _seconds_ns(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(seconds=1) * 1_000_000_000
