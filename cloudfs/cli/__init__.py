@@ -13,13 +13,16 @@ from typing import NoReturn
 import click
 
 from cloudfs import __version__
-from cloudfs.cli import cache, errors, mount, status, umount, warmup
+from cloudfs.cli import cache, doctor, errors, mount, status, umount, warmup
 from cloudfs.cli.groups import Commands
 
 
 @click.group(
     cls=Commands,
-    commands=[mount.command, umount.command, status.command, warmup.command, cache.command],
+    commands=[
+        *(mount.command, umount.command, status.command, warmup.command, cache.command),
+        doctor.command,
+    ],
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -32,9 +32,20 @@ def test_help_groups_every_option_by_its_heading(run: Run) -> None:
     assert "-o OPT[,OPT...]" in texts["Mount"]
 
 
+def test_help_has_no_heading_without_options(run: Run) -> None:
+    done = run("doctor", "--help")
+    headings = re.findall(r"^([A-Z].*):$", done.out, flags=re.MULTILINE)
+    assert headings == [
+        *("Bucket", "Credentials and endpoint", "Mount", "Logging", "Output", "Help")
+    ]
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [["--version"], ["--help"], ["mount", "--help"], ["status", "--help"], ["warmup", "--help"]],
+    [
+        *(["--version"], ["--help"], ["mount", "--help"], ["status", "--help"]),
+        *(["warmup", "--help"], ["doctor", "--help"]),
+    ],
 )
 def test_nothing_heavy_is_imported_for_help(arguments: list[str]) -> None:
     program = f"""
@@ -55,14 +66,15 @@ print(sorted({{"trio", "boto3", "botocore", "obstore", "pyfuse3", "rich"}} & set
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "no command given: use mount, umount, status, warmup or cache; 'cloudfs --help'"),
+        ([], "no command given: use mount, umount, status, warmup, cache or doctor; 'cloudfs"),
         (["mout"], "no such command 'mout': did you mean mount?"),
-        (["xyzzy"], "no such command 'xyzzy': use mount, umount, status, warmup or cache"),
+        (["xyzzy"], "no such command 'xyzzy': use mount, umount, status, warmup, cache or"),
         (["cache"], "no command given: use info, pin, unpin, evict, invalidate or verify"),
         (["cache", "verfy"], "no such command 'verfy': did you mean verify?"),
         (["cache", "pin"], "missing argument 'PATH...': see 'cloudfs cache pin --help'"),
         (["mount"], "missing argument 'URL': see 'cloudfs mount --help'"),
         (["mount", "s3://b"], "missing argument 'MOUNTPOINT': see 'cloudfs mount --help'"),
+        (["dcotor"], "no such command 'dcotor': did you mean doctor?"),
         (["umount"], "missing argument 'MOUNTPOINT': see 'cloudfs umount --help'"),
         (["--verison"], "no such option --verison: did you mean --version?"),
         (["mount", "--cahce-dir", "/x"], "no such option --cahce-dir: did you mean --cache-dir?"),

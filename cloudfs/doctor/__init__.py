@@ -1,0 +1,1 @@
+"""What `cloudfs doctor` finds out: checks of one store, each with a finding and a fix."""

@@ -1,0 +1,51 @@
+"""What is examined, and what the checks have found out about it so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cloudfs.config import MountSettings, Resolution
+from cloudfs.doctor.network import Answer
+from cloudfs_backends.api import ObjectInfo
+from cloudfs_backends.inspection import Place, StoreInspector
+from cloudfs_backends.url import parse_url
+
+
+@dataclass(slots=True)
+class Context:
+    """One store as a mount would use it. A check fills in what later checks build on.
+
+    `environ` is the environment of this process. `answer` is what the endpoint has answered to an
+    anonymous request, `sample` an object with bytes in it.
+    """
+
+    resolution: Resolution
+    environ: Mapping[str, str]
+    opened: StoreInspector | None = None
+    answer: Answer | None = None
+    sample: ObjectInfo | None = None
+    _place: Place | None = None
+
+    @property
+    def settings(self) -> MountSettings:
+        """The settings of the mount."""
+        return self.resolution.settings
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the URL."""
+        return parse_url(self.settings.url).scheme
+
+    @property
+    def store(self) -> StoreInspector:
+        """The store, for checks that need the one that opens it."""
+        if self.opened is None:
+            raise AssertionError("a check that uses the store must need the one that opens it")
+        return self.opened
+
+    async def located(self) -> Place:
+        """Where the bucket is, asked once. Raises `StoreError`."""
+        if self._place is None:
+            self._place = await self.store.locate()
+        return self._place
