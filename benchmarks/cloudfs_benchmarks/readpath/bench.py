@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cloudfs_benchmarks.demo.processes import Children, StageError
@@ -15,11 +16,13 @@ from cloudfs_benchmarks.readpath import ceiling, pages, reader
 from cloudfs_benchmarks.readpath.figures import Series
 from cloudfs_benchmarks.readpath.mounting import Mounted, mounted
 from cloudfs_benchmarks.readpath.options import Options
-from cloudfs_benchmarks.servers.store import Store
+from cloudfs_benchmarks.readpath.passes import Pass, Timed
+from cloudfs_benchmarks.servers.store import Served, Store
 
 CONNECTIONS = (8, 16, 32)
 RANGE_BYTES = 8 << 20
 _READ_S = 600.0
+_DOCTOR_S = 60.0
 _PIECE_BYTES = 8 << 20
 _SHOWN_MOST = 16
 
@@ -28,43 +31,28 @@ Figures = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """All readers of one pass: wall time from the first start to the last end, in seconds."""
-
-    seconds: float
-    first_s: float
-    bytes: int
-    digests: tuple[int, ...]
-    latencies: tuple[float, ...]
-
-    @property
-    def rate(self) -> float:
-        """MB/s."""
-        return self.bytes / 1e6 / self.seconds
-
-    @classmethod
-    def of(cls, tallies: Sequence[dict[str, float]]) -> Pass:
-        """The pass in which the readers did `tallies`."""
-        # JSON of the reader process: its fields are what `Tally` has.
-        records = [reader.Tally(**tally) for tally in tallies]  # type: ignore[arg-type]
-        return cls(
-            seconds=max(r.ended for r in records) - min(r.started for r in records),
-            first_s=min(r.first_s for r in records),
-            bytes=sum(r.bytes for r in records),
-            digests=tuple(r.digest for r in records),
-            latencies=tuple(latency for r in records for latency in r.latencies),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Bench:
-    """`work` is on the disk under test; `bucket_folder` is what the store serves."""
+    """`work` is on the disk under test; `scheme` says which of the stores served is mounted."""
 
     options: Options
     children: Children
     work: Path
-    bucket_folder: Path
-    store: Store
+    served: Served
+    scheme: str
+
+    def on(self, scheme: str) -> Bench:
+        """The same with another store."""
+        return replace(self, scheme=scheme)
+
+    @property
+    def store(self) -> Store:
+        """What is mounted."""
+        return self.served.store(self.scheme)
+
+    @property
+    def bucket_folder(self) -> Path:
+        """What the store serves."""
+        return self.served.root
 
     @property
     def native(self) -> Path:
@@ -100,18 +88,46 @@ class Bench:
             shutil.rmtree(self.native / folder)
 
     @contextmanager
+    def names(self, folder: str, folders: int, count: int) -> Iterator[str]:
+        """Put `count` empty files into `folders` of a folder of the bucket; yield its path."""
+        top = self.bucket_folder / folder
+        try:
+            for index in range(folders):
+                (top / f"{index:02}").mkdir(parents=True)
+            for index in range(count):
+                (top / f"{index % folders:02}" / f"{index:06}.bin").touch()
+            yield folder
+        finally:
+            shutil.rmtree(top)
+
+    @contextmanager
     def mount(self, *flags: str) -> Iterator[Mounted]:
         """Mount the bucket, with the cache as it is. Leaving waits until the cache is complete."""
         given = (
-            *("--endpoint-url", self.store.endpoint, "--region", "us-east-1"),
-            *("--force-path-style", "--no-sign-request", "--cache-dir", str(self.cache)),
+            *self.store.flags,
+            *("--cache-dir", str(self.cache)),
             *("--memory-limit", str(self.options.memory_limit)),
             *("--log-file", str(self.children.log("daemon"))),
             *self.options.mount_flags,
             *flags,
         )
-        with mounted(self.children, self.store.url, self.mountpoint, given) as mount:
+        with mounted(self._clients, self.store.url, self.mountpoint, given) as mount:
             yield mount
+
+    @property
+    def _clients(self) -> Children:
+        """Children that have the store's credentials."""
+        environment = {**self.children.environment, **self.store.environment}
+        return replace(self.children, environment=environment)
+
+    def byte_path(self) -> str:
+        """How the daemon would move bytes, as `cloudfs doctor` finds out by reading some."""
+        command = [sys.executable, "-m", "cloudfs", "doctor", self.store.url, "--json"]
+        found = json.loads(
+            self._clients.read("doctor", [*command, *self.store.flags], timeout_s=_DOCTOR_S)
+        )
+        facts = [check["facts"] for check in found["checks"]]
+        return next((str(one["byte_path"]) for one in facts if "byte_path" in one), "not known")
 
     @contextmanager
     def cold_mount(self, *flags: str) -> Iterator[Mounted]:
@@ -128,10 +144,16 @@ class Bench:
 
     def fill_cache(self, names: Sequence[str]) -> None:
         """Read the files through a mount, so that the SSD tier holds them all."""
-        with self.cold_mount() as mount:
+        self.forget_cache()
+        pages.warm(self.bucket_folder)
+        self.complete_cache(names)
+
+    def complete_cache(self, names: Sequence[str]) -> None:
+        """Let the SSD tier take what it has not: a busy disk lets blocks pass."""
+        with self.mount() as mount:
+            self.drop_pages()
             self.read(reader.Job("read", [self.mounted_paths(names)], 1 << 20))
-            wanted = sum(os.stat(self.native / name).st_size for name in names)
-            mount.wait_cached(wanted)
+            mount.wait_cached(sum(os.stat(self.native / name).st_size for name in names))
 
     def drop_pages(self) -> None:
         """Drop the page cache of native files, the cache and the mount."""
@@ -150,31 +172,48 @@ class Bench:
         output = self.children.read("reader", job.command(), timeout_s=_READ_S)
         return [Pass.of(tallies) for tallies in json.loads(output)]
 
+    def timed(self, mount: Mounted, job: reader.Job) -> Timed:
+        """Run the reader for one pass and watch the daemon."""
+        before = mount.usage()
+        done = self.read(job)[0]
+        return Timed(done, mount.usage().since(before))
+
+    def from_ssd(self, job: reader.Job) -> Timed:
+        """Run the reader on a fresh daemon, pages dropped; `StageError` if the store was asked."""
+        with self.mount() as mount:
+            self.drop_pages()
+            timed = self.timed(mount, job)
+        if timed.used.store_bytes:
+            came = f"{timed.used.store_bytes} bytes"
+            raise StageError(f"{came} came from the store, not from the SSD tier")
+        return timed
+
     def ceiling(
         self, names: Sequence[str], connections: Sequence[int] = CONNECTIONS
     ) -> dict[int, float]:
         """Seconds of getting the files from the store, by number of connections."""
         objects = [(name, os.stat(self.native / name).st_size) for name in names]
-        store = self.store
-        job = ceiling.Job(store.endpoint, store.bucket, objects, RANGE_BYTES, list(connections))
+        endpoint = self.served.endpoints["s3"]  # the link is the same for all
+        job = ceiling.Job(endpoint, self.served.bucket, objects, RANGE_BYTES, list(connections))
         seconds = json.loads(self.children.read("ceiling", job.command(), timeout_s=_READ_S))
         return dict(zip(connections, seconds, strict=True))
 
     def rounds(self, measure: Callable[[int], Figures]) -> dict[str, Series]:
-        """Run a warm-up and the trials; the figures of the trials by name.
+        """Run the warm-ups and the trials; the figures of the trials by name.
 
         `measure` takes the candidates in the same order each time: each then finds caches that
         are not ours (the disk's, the hypervisor's) as the one before it left them.
         """
         trials = []
-        for number in range(self.options.trials + 1):
+        for number in range(1 - self.options.warm_ups, self.options.trials + 1):
             figures = measure(number)
             shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
             if len(figures) > _SHOWN_MOST:
                 shown = f"{len(figures)} figures"
-            self.say(f"{f'trial {number}' if number else 'warm-up'}: {shown}")
+            self.say(f"{f'trial {number}' if number > 0 else 'warm-up'}: {shown}")
             trials.append(figures)
-        return {name: Series(tuple(t[name] for t in trials[1:])) for name in trials[0]}
+        counted = trials[self.options.warm_ups :]
+        return {name: Series(tuple(trial[name] for trial in counted)) for name in counted[0]}
 
 
 def _write_random(first: Path, second: Path, size: int) -> None:

@@ -23,8 +23,11 @@ class Series:
         pairs = zip(self.values, other.values, strict=True)
         return Series(tuple(mine / theirs for mine, theirs in pairs))
 
-    def show(self, digits: int) -> str:
-        """`median (least-most)`."""
+    def show(self, digits: int | None = None) -> str:
+        """`median (least-most)`, with three digits or so unless their number is given."""
+        if digits is None:
+            largest = max(self.values)
+            digits = 0 if largest >= 100 else 1 if largest >= 10 else 2
         low, high = min(self.values), max(self.values)
         return f"{self.median:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
 
@@ -35,6 +38,7 @@ class Row:
 
     `ratio` is trial-wise against `against`; `target` is the least ratio, or with `at_most` the most
     of the value itself, that meets the requirement. `notes` are further figures worth a glance.
+    `backend` is the URL scheme of the store where a case compares several.
     """
 
     case: str
@@ -46,6 +50,7 @@ class Row:
     target: float | None = None
     at_most: float | None = None
     notes: str = ""
+    backend: str = ""
 
     @property
     def met(self) -> bool | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloudfs_benchmarks.servers.__main__ import add_link_arguments, link_of
+from cloudfs_benchmarks.servers.dialects import DIALECTS
 from cloudfs_benchmarks.servers.link import Link
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -16,10 +17,13 @@ _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 @dataclass(frozen=True, slots=True)
 class Options:
     """Sizes in bytes. `size` None lets each benchmark take its own. `directory` is on the disk
-    under test, `store_directory` None lets the store's files go where there is room."""
+    under test, `store_directory` None lets the store's files go where there is room. `scheme` is
+    that of the store's URL."""
 
     names: tuple[str, ...]
+    scheme: str
     trials: int
+    warm_ups: int
     size: int | None
     memory_limit: int
     directory: Path
@@ -47,7 +51,14 @@ def parse(cases: Mapping[str, str], arguments: list[str] | None) -> Options:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", metavar="NAME", nargs="+", choices=[*cases, "all"])
+    parser.add_argument(
+        "--scheme",
+        choices=[dialect.name for dialect in DIALECTS],
+        default=DIALECTS[0].name,
+        help="of the store's URL, default s3; `backends` measures all",
+    )
     parser.add_argument("--trials", type=int, default=5, help="default 5")
+    parser.add_argument("--warm-ups", type=int, default=1, help="rounds not counted, default 1")
     parser.add_argument("--size", type=parse_size, help="bytes to read, such as 2G")
     parser.add_argument(
         "--memory-limit", type=parse_size, default=parse_size("1G"), help="of the mount; default 1G"
@@ -67,9 +78,13 @@ def parse(cases: Mapping[str, str], arguments: list[str] | None) -> Options:
     parsed = parser.parse_args(arguments)
     if parsed.trials < 1:
         parser.error("--trials must be at least 1")
+    if parsed.warm_ups < 0:
+        parser.error("--warm-ups must be at least 0")
     return Options(
         names=tuple(cases) if "all" in parsed.names else tuple(parsed.names),
+        scheme=parsed.scheme,
         trials=parsed.trials,
+        warm_ups=parsed.warm_ups,
         size=parsed.size,
         memory_limit=parsed.memory_limit,
         directory=parsed.directory.resolve(),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cloudfs_benchmarks.readpath.bench import Bench, Figures, Pass
+from cloudfs_benchmarks.readpath.bench import Bench, Figures
 from cloudfs_benchmarks.readpath.figures import Row, Series, percentile
+from cloudfs_benchmarks.readpath.passes import Pass
 from cloudfs_benchmarks.readpath.reader import Job
 
 _BYTES = 1 << 30

@@ -3,7 +3,7 @@
 A process of its own, as a training script is: the same program reads through the mount and the
 native file. Each reader is a forked child that touches its one buffer before the clock starts. The
 result, JSON on standard output: for each pass and reader `started`, `ended` (seconds of one clock),
-`first_s` (to the first bytes), `bytes`, and `latencies` (seconds) of single accesses.
+`first_s` (to the first bytes), `bytes`, `names`, and `latencies` (seconds) of single accesses.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Job:
 
     `shape`: `read` (block by block), `mmap` (the same through a mapping), `pread` and `mmap-random`
     (`count` accesses of `block` bytes at random places), `mmap-window` (one run of
-    `block` bytes in each of `count` openings), `digest` (CRC-32 of everything, not for timing).
+    `block` bytes in each of `count` openings), `digest` (CRC-32 of everything, not for timing),
+    `find` (the names of all files below folders, as find(1) looks for them).
     `listed` are folders to list before the clock starts, as a loader does that looks for its files.
     """
 
@@ -57,6 +58,7 @@ class Tally:
     ended: float = 0.0
     first_s: float = 0.0
     bytes: int = 0
+    names: int = 0
     digest: int = 0
     latencies: list[float] = field(default_factory=list)
 
@@ -125,6 +127,11 @@ def _mmap_window(path: str, job: Job, buffer: bytearray, tally: Tally) -> None:
         tally.note(job.block)
 
 
+def _find(path: str, job: Job, buffer: bytearray, tally: Tally) -> None:
+    for _, _, names in os.walk(path):
+        tally.names += len(names)
+
+
 _SHAPES: dict[str, Callable[[str, Job, bytearray, Tally], None]] = {
     "read": _read,
     "digest": _digest,
@@ -132,6 +139,7 @@ _SHAPES: dict[str, Callable[[str, Job, bytearray, Tally], None]] = {
     "pread": _pread,
     "mmap-random": _mmap_random,
     "mmap-window": _mmap_window,
+    "find": _find,
 }
 
 

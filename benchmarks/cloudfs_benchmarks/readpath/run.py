@@ -16,13 +16,14 @@ from cloudfs_benchmarks.demo.mount import detach, is_mounted
 from cloudfs_benchmarks.demo.processes import MARK_NAME, Children, StageError, marked, sweep
 from cloudfs_benchmarks.demo.signals import SignalGate
 from cloudfs_benchmarks.readpath import kernel, memory, pages, random_access, report, sequential
+from cloudfs_benchmarks.readpath.backends import backends
 from cloudfs_benchmarks.readpath.bench import CONNECTIONS, RANGE_BYTES, Bench
 from cloudfs_benchmarks.readpath.epochs import epochs
 from cloudfs_benchmarks.readpath.figures import Row
 from cloudfs_benchmarks.readpath.options import Options
 from cloudfs_benchmarks.readpath.small_files import small_files
 from cloudfs_benchmarks.readpath.ssd_readers import ssd_readers
-from cloudfs_benchmarks.servers.store import Store, serve_folder
+from cloudfs_benchmarks.servers.store import serve_folder
 
 CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "cold-sequential": sequential.cold_sequential,
@@ -34,11 +35,17 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "kernel-read-ahead": kernel.kernel_read_ahead,
     "random": random_access.random_access,
     "small-files": small_files,
+    "backends": backends,
 }
 
 SUMMARIES = {name: str(case.__doc__).partition("\n")[0] for name, case in CASES.items()}
 """What each benchmark measures, in a line."""
 
+_USERS_SETTINGS = (
+    *("AWS_", "AZURE_", "CLOUDFS_", "CLOUDSDK_", "GCE_", "GCLOUD_", "GOOGLE_", "STORAGE_"),
+)
+# Nobody may ask this machine's metadata service who it is.
+_NOWHERE_ELSE = {"NO_GCE_CHECK": "true", "AWS_EC2_METADATA_DISABLED": "true"}
 _PREFIX = "cloudfs-bench-"
 _BUCKET = "bench"
 _TMPFS = Path("/dev/shm")
@@ -59,7 +66,7 @@ def run(options: Options, gate: SignalGate) -> None:
                 bucket = _folder(stack, options.store_directory or _store_directory(options))
                 stack.callback(sweep, mark)
             children = Children(_environment(mark), _made(work / "logs"), stack, gate)
-            store = serve_folder(
+            served = serve_folder(
                 children,
                 work / "nginx",
                 bucket,
@@ -67,7 +74,7 @@ def run(options: Options, gate: SignalGate) -> None:
                 link=options.link,
                 workers=options.workers,
             )
-            _measure(Bench(options, children, work, bucket, store))
+            _measure(Bench(options, children, work, served, options.scheme))
         finally:
             gate.close()
     if marked(mark):
@@ -78,7 +85,7 @@ def _measure(bench: Bench) -> None:
     options = bench.options
     for folder in (bench.native, bench.mountpoint):
         folder.mkdir()
-    conditions = _conditions(bench, bench.store)
+    conditions = _conditions(bench)
     for name, value in conditions.items():
         print(f"{name}: {value}")
     rows: list[Row] = []
@@ -93,15 +100,15 @@ def _measure(bench: Bench) -> None:
         print(f"\n{report.markdown(rows)}")
 
 
-def _conditions(bench: Bench, store: Store) -> dict[str, Any]:
+def _conditions(bench: Bench) -> dict[str, Any]:
     options = asdict(bench.options)
     return {
-        "link": store.link,
+        "link": bench.served.link,
         "ceiling": f"best of {CONNECTIONS} connections, ranges of {RANGE_BYTES >> 20} MiB",
-        "store": f"nginx, files in {bench.bucket_folder.parent}",
+        "store": f"nginx as {bench.store.url}, files in {bench.bucket_folder.parent}",
         "disk": str(bench.work.parent),
         "pages dropped by": pages.method(),
-        "trials": f"{options['trials']} after a warm-up, candidates in turn",
+        "trials": f"{options['trials']} after {options['warm_ups']} warm-up, candidates in turn",
         "memory limit": f"{options['memory_limit'] >> 20} MiB",
         "mount flags": " ".join(options["mount_flags"]) or "none",
     }
@@ -138,6 +145,6 @@ def _environment(mark: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "CLOUDFS_")) and "proxy" not in name.lower()
+        if not name.startswith(_USERS_SETTINGS) and "proxy" not in name.lower()
     }
-    return kept | {MARK_NAME: mark}
+    return kept | _NOWHERE_ELSE | {MARK_NAME: mark}

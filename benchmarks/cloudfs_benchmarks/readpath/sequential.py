@@ -18,7 +18,6 @@ _WARM_BYTES = 1 << 30
 _BLOCK = 256 << 10
 # Of the reads right after the one that fills the page cache.
 _WARM_PASSES = 3
-_GIB = 1 << 30
 _TURNS = ("first", "second")
 
 
@@ -106,8 +105,8 @@ def _ssd_trial(bench: Bench, names: Sequence[str], access: _Access) -> Figures:
     for turn in _TURNS:
         figures[f"native {turn}"] = _native_dropped(bench, names, access)
     for turn in _TURNS:
-        rate, cpu_s = _from_ssd(bench, names, access)
-        figures |= {f"mount {turn}": rate, f"cpu {turn}": cpu_s}
+        timed = bench.from_ssd(Job(access.shape, [bench.mounted_paths(names)], access.block))
+        figures |= {f"mount {turn}": timed.done.rate, f"cpu {turn}": timed.cpu_per_gib}
     return figures
 
 
@@ -120,14 +119,12 @@ def _ceiling(bench: Bench, names: Sequence[str], size: int) -> Figures:
 
 def _cold(bench: Bench, names: Sequence[str]) -> Figures:
     with bench.cold_mount() as mount:
-        before = mount.usage()
-        done = bench.read(Job("read", [bench.mounted_paths(names)], _BLOCK))[0]
-        used = mount.usage().since(before)
+        timed = bench.timed(mount, Job("read", [bench.mounted_paths(names)], _BLOCK))
         rss = mount.peak_rss_bytes()
     return {
-        "mount": done.rate,
-        "cpu": used.cpu_s * _GIB / done.bytes,
-        "first": done.first_s * 1000,
+        "mount": timed.done.rate,
+        "cpu": timed.cpu_per_gib,
+        "first": timed.done.first_s * 1000,
         "rss": rss / 1e6,
     }
 
@@ -182,18 +179,6 @@ def _warm_trial(
 def _native_dropped(bench: Bench, names: Sequence[str], access: _Access) -> float:
     bench.drop_pages()
     return bench.read(Job(access.shape, [bench.native_paths(names)], access.block))[0].rate
-
-
-def _from_ssd(bench: Bench, names: Sequence[str], access: _Access) -> tuple[float, float]:
-    """MB/s, and CPU seconds of the daemon per GiB."""
-    with bench.mount() as mount:
-        bench.drop_pages()
-        before = mount.usage()
-        done = bench.read(Job(access.shape, [bench.mounted_paths(names)], access.block))[0]
-        used = mount.usage().since(before)
-    if used.store_bytes:
-        raise StageError(f"{used.store_bytes} bytes came from the store, not from the SSD tier")
-    return done.rate, used.cpu_s * _GIB / done.bytes
 
 
 def _on_tmpfs(folder: Path) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Sequence
-from pathlib import Path
 
 from cloudfs_benchmarks.readpath.bench import Bench, Figures
 from cloudfs_benchmarks.readpath.figures import Row, Series
@@ -32,11 +31,8 @@ _STATES = {
 
 def small_files(bench: Bench) -> list[Row]:
     """Files per second by readers and state, cold beside the store's own ceiling."""
-    count = max(8, (bench.options.size or _BYTES) * 2 // (_LEAST_BYTES + _MOST_BYTES))
-    chooser = random.Random(count)
-    sizes = [chooser.randint(_LEAST_BYTES, _MOST_BYTES) for _ in range(count)]
     rows: list[Row] = []
-    with bench.files("small", sizes) as names:
+    with bench.files("small", file_sizes(bench.options.size or _BYTES)) as names:
         for readers in _READERS:
             series = bench.rounds(
                 # mypy cannot infer a lambda whose default binds the loop's variable.
@@ -44,6 +40,23 @@ def small_files(bench: Bench) -> list[Row]:
             )
             rows += _rows(series, readers)
     return rows
+
+
+def file_sizes(total: int) -> list[int]:
+    """The sizes of the files that make about `total` bytes, the same ones each time."""
+    count = max(8, total * 2 // (_LEAST_BYTES + _MOST_BYTES))
+    chooser = random.Random(count)
+    return [chooser.randint(_LEAST_BYTES, _MOST_BYTES) for _ in range(count)]
+
+
+def files_per_second(
+    bench: Bench, paths: Sequence[str], readers: int, *, listed: bool, passes: int = 1
+) -> list[float]:
+    """Of each pass over the files, which lie in one folder; it may be listed beforehand."""
+    split = [list(paths[index::readers]) for index in range(readers)]
+    folders = [os.path.dirname(paths[0])] if listed else []
+    done = bench.read(Job("read", split, _BLOCK, passes=passes, listed=folders))
+    return [len(paths) / one.seconds for one in done]
 
 
 def _rows(series: dict[str, Series], readers: int) -> list[Row]:
@@ -61,29 +74,24 @@ def _rows(series: dict[str, Series], readers: int) -> list[Row]:
 def _trial(bench: Bench, names: list[str], readers: int, number: int) -> Figures:
     shuffled = list(names)
     random.Random(number).shuffle(shuffled)
-    few = shuffled[:_UNLISTED]
+    mounted, native = bench.mounted_paths(shuffled), bench.native_paths(shuffled)
 
-    def read(folder: Path, some: list[str], *, listed: bool, passes: int = 1) -> list[float]:
-        """Files per second of each pass."""
-        paths = [str(folder / name) for name in some]
-        split = [paths[index::readers] for index in range(readers)]
-        folders = [os.path.dirname(paths[0])] if listed else []
-        job = Job("read", split, _BLOCK, passes=passes, listed=folders)
-        return [len(some) / done.seconds for done in bench.read(job)]
+    def read(paths: list[str], *, listed: bool = True, passes: int = 1) -> list[float]:
+        return files_per_second(bench, paths, readers, listed=listed, passes=passes)
 
     figures: Figures = {"ceiling": len(names) / _ceiling_s(bench, shuffled, readers)}
     with bench.cold_mount():
         bench.drop_pages()
-        figures["cold, never listed"] = read(bench.mountpoint, few, listed=False)[0]
+        figures["cold, never listed"] = read(mounted[:_UNLISTED], listed=False)[0]
     with bench.cold_mount():
         bench.drop_pages()
-        figures["cold"] = read(bench.mountpoint, shuffled, listed=True)[0]
+        figures["cold"] = read(mounted)[0]
     with bench.mount():
         bench.drop_pages()
-        rates = read(bench.mountpoint, shuffled, listed=True, passes=2)
+        rates = read(mounted, passes=2)
         figures |= {"ssd": rates[0], "page cache": rates[1]}
     bench.drop_pages()
-    rates = read(bench.native, shuffled, listed=True, passes=2)
+    rates = read(native, passes=2)
     return figures | {"native disk": rates[0], "native page cache": rates[1]}
 
 

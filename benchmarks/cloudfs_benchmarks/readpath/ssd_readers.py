@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cloudfs_benchmarks.demo.processes import StageError
 from cloudfs_benchmarks.readpath.bench import Bench, Figures
 from cloudfs_benchmarks.readpath.figures import Row, Series
 from cloudfs_benchmarks.readpath.reader import Job
@@ -13,7 +12,6 @@ _BYTES = 1 << 30
 _FILES = 8
 _READERS = (1, 8)
 _BLOCKS = (128 << 10, 1 << 20)
-_GIB = 1 << 30
 _TARGETS = {1 << 20: 0.9}
 
 
@@ -52,14 +50,8 @@ def _trial(bench: Bench, names: Sequence[str], readers: int, block: int) -> Figu
     mounted = _split(bench.mounted_paths(names), readers)
     bench.drop_pages()
     figures: Figures = {"native": bench.read(Job("read", native, block))[0].rate}
-    with bench.mount() as mount:
-        bench.drop_pages()
-        before = mount.usage()
-        done = bench.read(Job("read", mounted, block))[0]
-        used = mount.usage().since(before)
-    if used.store_bytes:
-        raise StageError(f"{used.store_bytes} bytes came from the store, not from the SSD tier")
-    return figures | {"mount": done.rate, "cpu": used.cpu_s * _GIB / done.bytes}
+    timed = bench.from_ssd(Job("read", mounted, block))
+    return figures | {"mount": timed.done.rate, "cpu": timed.cpu_per_gib}
 
 
 def _split(paths: list[str], readers: int) -> list[list[str]]:

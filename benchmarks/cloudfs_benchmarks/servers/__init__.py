@@ -1,1 +1,2 @@
-"""An S3-speaking object server for benchmarks: static files behind a link shaped like a cloud's."""
+"""An object server for benchmarks that speaks as S3, GCS and Azure do: static files behind a link
+shaped like a cloud's."""

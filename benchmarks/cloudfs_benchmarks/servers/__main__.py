@@ -1,9 +1,10 @@
-"""`python -m cloudfs_benchmarks.servers FOLDER`: serve a folder as a bucket until Ctrl-C."""
+"""`python -m cloudfs_benchmarks.servers FOLDER`: serve a folder as buckets until Ctrl-C."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 from cloudfs_benchmarks.demo.processes import Children, StageError
 from cloudfs_benchmarks.demo.signals import SignalGate, Stopped
 from cloudfs_benchmarks.servers.link import Link
-from cloudfs_benchmarks.servers.store import serve_folder
+from cloudfs_benchmarks.servers.store import Store, serve_folder
 
 
 def add_link_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve; returns the exit status: 1 when the server cannot start, 128+N for signal N."""
     parser = argparse.ArgumentParser(
         prog="python -m cloudfs_benchmarks.servers",
-        description="Serve a folder as an S3 bucket behind a link like a cloud's.",
+        description="Serve a folder as a bucket of S3, GCS and Azure behind a link like a cloud's.",
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--bucket", default="bench")
@@ -69,7 +70,7 @@ def _serve(parsed: argparse.Namespace, gate: SignalGate) -> None:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cloudfs-server-")))
         stack.callback(gate.close)
         children = Children(dict(os.environ), work, stack, gate)
-        store = serve_folder(
+        served = serve_folder(
             children,
             work / "nginx",
             parsed.folder.resolve(),
@@ -77,13 +78,16 @@ def _serve(parsed: argparse.Namespace, gate: SignalGate) -> None:
             link=link_of(parsed),
             workers=parsed.workers,
         )
-        print(f"{store.url} at {store.endpoint}: {store.link}")
-        print(
-            f"cloudfs mount {store.url} DIR --endpoint-url {store.endpoint} --region us-east-1 "
-            "--force-path-style --no-sign-request",
-            flush=True,
-        )
+        print(f"{parsed.folder.resolve()}: {served.link}")
+        for scheme in served.endpoints:
+            print(_mount_command(served.store(scheme)))
+        sys.stdout.flush()
         signal.pause()
+
+
+def _mount_command(store: Store) -> str:
+    variables = [f"{name}={shlex.quote(value)}" for name, value in store.environment.items()]
+    return " ".join([*variables, "cloudfs mount", store.url, "DIR", *store.flags])
 
 
 if __name__ == "__main__":

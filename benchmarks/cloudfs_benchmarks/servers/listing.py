@@ -1,26 +1,20 @@
-"""`python -m cloudfs_benchmarks.servers.listing ROOT BUCKET SOCKET`: what nginx cannot answer.
+"""The names below a folder as the objects of a bucket, a page at a time, whatever the dialect.
 
-Serves the bucket itself (LIST version 2, location, HEAD) of the folder ROOT over a unix socket,
-which also reaches into a network namespace. Objects are nginx's business; the ETags here are
-spelled as nginx spells them, so that a conditional read of a listed object matches.
+The ETags are spelled as nginx spells them, so that a conditional read of a listed object matches.
 """
 
 from __future__ import annotations
 
 import base64
 import os
-import socketserver
-import sys
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlsplit
-from xml.sax.saxutils import escape
 
-_NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
-_LIMIT_MOST = 1000
+LIMIT_MOST = 1000
+_SNAPSHOTS_MOST = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +30,16 @@ class Entry:
         """Without quotes."""
         return f"{self.mtime_s:x}-{self.size:x}"
 
+    @property
+    def generation(self) -> str:
+        """The same as a decimal number, which GCS wants. It may be longer than Google's 64 bits."""
+        return f"{self.mtime_s}{self.size:012}"
+
+    @property
+    def modified(self) -> datetime:
+        """When the object was written."""
+        return datetime.fromtimestamp(self.mtime_s, UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -46,21 +50,57 @@ class Page:
     token: str
 
 
-def scan(root: Path) -> Iterator[Entry]:
-    """Yield the objects below `root`, in no particular order."""
-    for folder, _, names in os.walk(root):
+class Names:
+    """The objects below `root`. Safe to use from several threads.
+
+    A listing that is continued goes on with the names that were there when it began: a folder of
+    many pages is looked through once.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._snapshots: dict[str, Sequence[Entry]] = {}
+
+    def page(self, *, prefix: str, delimiter: str, limit: int, token: str) -> Page:
+        """Return the page after `token`; at most `LIMIT_MOST` names, whatever the limit."""
+        folder = prefix.rpartition("/")[0]
+        if not token or (entries := self._snapshots.get(folder)) is None:
+            entries = sorted(scan(self._root, folder), key=_order)
+            self._remember(folder, entries)
+        limit = min(limit, LIMIT_MOST)
+        return select(entries, prefix=prefix, delimiter=delimiter, limit=limit, token=token)
+
+    def find(self, key: str) -> Entry | None:
+        """Return the object, or None when there is none."""
+        path = os.path.join(self._root, key)
+        if not key or _leaves(key) or not os.path.isfile(path):
+            return None
+        return _entry(key, os.stat(path))
+
+    def _remember(self, folder: str, entries: Sequence[Entry]) -> None:
+        if len(self._snapshots) >= _SNAPSHOTS_MOST:
+            self._snapshots = {}
+        self._snapshots[folder] = entries
+
+
+def scan(root: Path, folder: str = "") -> Iterator[Entry]:
+    """Yield the objects below `folder` of `root`, in no particular order."""
+    if _leaves(folder):
+        return
+    for path, _, names in os.walk(os.path.join(root, folder)):
         for name in names:
-            path = os.path.join(folder, name)
-            status = os.stat(path)
-            yield Entry(os.path.relpath(path, root), int(status.st_mtime), status.st_size)
+            full = os.path.join(path, name)
+            yield _entry(os.path.relpath(full, root), os.stat(full))
 
 
-def select(entries: list[Entry], *, prefix: str, delimiter: str, limit: int, token: str) -> Page:
+def select(
+    entries: Sequence[Entry], *, prefix: str, delimiter: str, limit: int, token: str
+) -> Page:
     """Return the page after `token` of `entries`, which must be in the order of their UTF-8."""
     last = base64.urlsafe_b64decode(token).decode() if token else ""
     objects: list[Entry] = []
     prefixes: list[str] = []
-    for entry in entries:
+    for entry in entries[bisect_right(entries, last.encode(), key=_order) :]:
         if not entry.key.startswith(prefix):
             continue
         name = _name(entry.key, prefix, delimiter)
@@ -76,6 +116,19 @@ def select(entries: list[Entry], *, prefix: str, delimiter: str, limit: int, tok
     return Page(tuple(objects), tuple(prefixes), "")
 
 
+def _order(entry: Entry) -> bytes:
+    return entry.key.encode()
+
+
+def _entry(key: str, status: os.stat_result) -> Entry:
+    return Entry(key, int(status.st_mtime), status.st_size)
+
+
+def _leaves(path: str) -> bool:
+    """Whether the path may lead out of the folder that is served."""
+    return path.startswith("/") or ".." in path.split("/")
+
+
 def _name(key: str, prefix: str, delimiter: str) -> str:
     """The key, or the common prefix that stands for it; a prefix ends with the delimiter."""
     rest = key[len(prefix) :]
@@ -86,88 +139,3 @@ def _name(key: str, prefix: str, delimiter: str) -> str:
 
 def _token(name: str) -> str:
     return base64.urlsafe_b64encode(name.encode()).decode()
-
-
-def render(page: Page, bucket: str, query: dict[str, str]) -> str:
-    """Return the XML of a page; keys are URL-encoded if the query asks for that."""
-    encoded = query.get("encoding-type") == "url"
-    spell = quote if encoded else escape
-    contents = "".join(
-        f"<Contents><Key>{spell(entry.key)}</Key><LastModified>{_time(entry.mtime_s)}"
-        f"</LastModified><ETag>&quot;{entry.etag}&quot;</ETag><Size>{entry.size}</Size>"
-        "<StorageClass>STANDARD</StorageClass></Contents>"
-        for entry in page.entries
-    )
-    common = "".join(
-        f"<CommonPrefixes><Prefix>{spell(prefix)}</Prefix></CommonPrefixes>"
-        for prefix in page.prefixes
-    )
-    token = f"<NextContinuationToken>{page.token}</NextContinuationToken>" if page.token else ""
-    return (
-        f"<ListBucketResult {_NAMESPACE}><Name>{bucket}</Name>"
-        f"<Prefix>{spell(query.get('prefix', ''))}</Prefix>"
-        f"<KeyCount>{len(page.entries) + len(page.prefixes)}</KeyCount>"
-        f"<MaxKeys>{query.get('max-keys', _LIMIT_MOST)}</MaxKeys>"
-        + ("<EncodingType>url</EncodingType>" if encoded else "")
-        + f"<IsTruncated>{'true' if page.token else 'false'}</IsTruncated>"
-        f"{token}{contents}{common}</ListBucketResult>"
-    )
-
-
-def _time(mtime_s: int) -> str:
-    return datetime.fromtimestamp(mtime_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Answers requests for the bucket; the server carries `root` and `bucket`."""
-
-    server: _Server
-    protocol_version = "HTTP/1.0"
-
-    def do_HEAD(self) -> None:
-        """The bucket exists."""
-        self._answer("")
-
-    def do_GET(self) -> None:
-        """LIST, or the bucket's location."""
-        parsed = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
-        query = {name: values[0] for name, values in parsed.items()}
-        if "location" in query:
-            self._answer(f"<LocationConstraint {_NAMESPACE}/>")
-            return
-        page = select(
-            sorted(scan(self.server.root), key=lambda entry: entry.key.encode()),
-            prefix=query.get("prefix", ""),
-            delimiter=query.get("delimiter", ""),
-            limit=min(_LIMIT_MOST, int(query.get("max-keys", _LIMIT_MOST))),
-            token=query.get("continuation-token", ""),
-        )
-        self._answer(render(page, self.server.bucket, query))
-
-    def _answer(self, body: str) -> None:
-        data = f'<?xml version="1.0" encoding="UTF-8"?>\n{body}'.encode() if body else b""
-        self.send_response(200)
-        self.send_header("Content-Type", "application/xml")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def address_string(self) -> str:
-        """A unix socket's peer has no address to log."""
-        return "nginx"
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Requests are not logged: a benchmark sends many."""
-
-
-class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
-
-    def __init__(self, path: str, root: Path, bucket: str) -> None:
-        super().__init__(path, _Handler)
-        self.root = root
-        self.bucket = bucket
-
-
-if __name__ == "__main__":
-    _Server(sys.argv[3], Path(sys.argv[1]), sys.argv[2]).serve_forever()

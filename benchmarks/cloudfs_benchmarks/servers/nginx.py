@@ -10,10 +10,15 @@ import os
 import shutil
 import socket
 import time
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from cloudfs_benchmarks.demo.processes import Children, StageError
+from cloudfs_benchmarks.servers.dialect import Dialect
+from cloudfs_benchmarks.servers.dialects import DIALECTS
 from cloudfs_benchmarks.servers.link import Link
 
 _MODULES = Path("/usr/lib/nginx/modules")
@@ -21,6 +26,12 @@ _NEEDED = ("ndk_http_module.so", "ngx_http_lua_module.so")
 _INSTALL = "apt-get install nginx-light libnginx-mod-http-lua"
 _START_S = 10.0
 _POLL_S = 0.02
+
+# After this refusal nginx closes the connection, whatever it says: so let it say so.
+_CLOSED_AFTER = 412
+
+DIALECT_HEADER = "X-Dialect"
+"""Tells the metadata server how to answer."""
 
 _CONFIGURATION = """\
 {modules}
@@ -41,43 +52,86 @@ http {{
   fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
+{servers}}}
+"""
+
+_SERVER = """\
   server {{
     listen {address}:{port} backlog=1024;
     root {folder}/www;
-    location = /{bucket} {{ {delay} proxy_pass http://unix:{socket}; }}
-    location = /{bucket}/ {{ {delay} proxy_pass http://unix:{socket}; }}
-    location / {{ {delay} {rate} try_files $uri =404; }}
-  }}
-}}
+{locations}{refusals}  }}
+"""
+
+_REFUSAL = """\
+    error_page {status} = @{status};
+    location @{status} {{
+      default_type application/xml;
+      {header} {close}
+      return {refusal.status} '{body}';
+    }}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where to serve the folder `root` as `bucket`; `listing_socket` answers for the bucket."""
+    """Where to serve the folder `root` as `bucket`: each dialect at a port of its own.
+
+    `metadata_socket` answers what is not an object's bytes.
+    """
 
     address: str
-    port: int
+    ports: Mapping[str, int]
     bucket: str
     root: Path
-    listing_socket: Path
+    metadata_socket: Path
 
 
 def configure(folder: Path, site: Site, link: Link, workers: int) -> str:
     """Return the text of the configuration of an nginx that lives in `folder`."""
-    seconds = link.first_byte_ms / 1000
-    delay = f"access_by_lua_block {{ ngx.sleep({seconds:g}) }}" if seconds else ""
     return _CONFIGURATION.format(
         modules="\n".join(f"load_module {_MODULES / name};" for name in _NEEDED),
         user="user root;\n" if os.geteuid() == 0 else "",
         workers=workers,
         folder=folder,
+        servers="".join(_server(folder, site, link, dialect) for dialect in DIALECTS),
+    )
+
+
+def _server(folder: Path, site: Site, link: Link, dialect: Dialect) -> str:
+    seconds = link.first_byte_ms / 1000
+    sleep = f"ngx.sleep({seconds:g})" if seconds else ""
+    delay = f"access_by_lua_block {{ {sleep} }}" if sleep else ""
+    header = f"proxy_set_header {DIALECT_HEADER} {dialect.name};"
+    rate = f"limit_rate {link.connection_rate};" if link.connection_rate else ""
+    blanks = {
+        "<bucket>": site.bucket,
+        "<sleep>": sleep,
+        "<delay>": delay,
+        "<ask>": f"{delay} {header} proxy_pass http://unix:{site.metadata_socket};",
+        "<send>": f"{rate} try_files $uri =404;",
+    }
+    locations = dialect.locations
+    for blank, text in blanks.items():
+        locations = locations.replace(blank, text)
+    return _SERVER.format(
         address=site.address,
-        port=site.port,
-        bucket=site.bucket,
-        socket=site.listing_socket,
-        delay=delay,
-        rate=f"limit_rate {link.connection_rate};" if link.connection_rate else "",
+        port=site.ports[dialect.name],
+        folder=folder,
+        locations=locations,
+        refusals="".join(_refusal(dialect, status) for status in dialect.refusals),
+    )
+
+
+def _refusal(dialect: Dialect, status: int) -> str:
+    refusal = dialect.refusals[status]
+    header = dialect.error_header
+    words = HTTPStatus(refusal.status).phrase
+    return _REFUSAL.format(
+        status=status,
+        refusal=refusal,
+        body=f"<Error><Code>{refusal.code}</Code><Message>{words}</Message></Error>",
+        header=f"add_header {header} {refusal.code} always;" if header else "",
+        close="keepalive_timeout 0;" if status == _CLOSED_AFTER else "",
     )
 
 
@@ -103,7 +157,8 @@ def start(
     command = [*inside, binary, "-p", str(folder), "-e", "stderr", "-c", str(path)]
     child = children.start("nginx", command)
     deadline_s = time.monotonic() + _START_S
-    while not _answers(site.address, site.port):
+    # One process listens on all ports, before it takes the first connection.
+    while not _answers(site.address, next(iter(site.ports.values()))):
         if child.poll() is not None:
             raise children.failure("nginx", "ended at once")
         if time.monotonic() > deadline_s:
@@ -111,11 +166,13 @@ def start(
         time.sleep(_POLL_S)
 
 
-def free_port(address: str) -> int:
-    """A port that nothing listens on; the address must be one of this namespace."""
-    with socket.socket() as listener:
-        listener.bind((address, 0))
-        return int(listener.getsockname()[1])
+def free_ports(address: str, count: int) -> list[int]:
+    """Ports that nothing listens on; the address must be one of this namespace."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            listener.bind((address, 0))
+        return [int(listener.getsockname()[1]) for listener in listeners]
 
 
 def _binary() -> str:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from cloudfs_benchmarks.readpath import ceiling, pages, report
-from cloudfs_benchmarks.readpath.bench import Pass
 from cloudfs_benchmarks.readpath.figures import Row, Series, percentile
 from cloudfs_benchmarks.readpath.options import parse, parse_size
+from cloudfs_benchmarks.readpath.passes import Pass
 from cloudfs_benchmarks.readpath.reader import Job
+from cloudfs_benchmarks.servers.dialects import DIALECTS
 from cloudfs_benchmarks.servers.link import Link
 from cloudfs_benchmarks.servers.nginx import Site, configure
 
@@ -67,6 +68,13 @@ def test_ratios_are_taken_trial_by_trial() -> None:
     assert ratio.show(2) == "0.80 (0.50-0.90)"
 
 
+def test_names_are_found_and_nothing_is_read(data: Path) -> None:
+    (data.parent / "sub" / "empty").mkdir(parents=True)
+    (data.parent / "sub" / "file").touch()
+    (done,) = _run(Job("find", [[str(data.parent)]], 1))
+    assert (done.names, done.bytes) == (2, 0)
+
+
 def test_percentiles_are_values_that_occurred() -> None:
     values = list(range(1, 101))
     assert [percentile(values, p) for p in (50, 95, 99, 100)] == [50, 95, 99, 100]
@@ -87,6 +95,29 @@ def test_a_target_is_met_by_the_median(row: Row, met: bool | None) -> None:
     assert row.met is met
     assert ("MISSED" in report.table([row])) is (met is False)
     assert report.markdown([row]).count("|") == 7
+
+
+def test_backends_are_lines_of_a_table_and_measures_its_columns() -> None:
+    rows = [
+        Row("backends", what, unit, Series((value, value)), Series((value / one,)), "s3://",
+            notes="obstore", backend=backend)
+        for backend, times in (("s3://", 1.0), ("gs://", 2.0))
+        for what, unit, one in (("cold", "MiB/s", 100.0), ("CPU", "s", 1.5))
+        for value in [one * times]
+    ]  # fmt: skip
+    values, ratios = report.grids(rows)
+    assert values == [
+        ["backend", "cold, MiB/s", "CPU, s", "bytes by"],
+        ["s3://", "100 (100-100)", "1.50 (1.50-1.50)", "obstore"],
+        ["gs://", "200 (200-200)", "3.00 (3.00-3.00)", "obstore"],
+    ]
+    assert ratios[0] == ["ratio to s3://", "cold", "CPU"]
+    assert ratios[2] == ["gs://", "2.00 (2.00-2.00)", "2.00 (2.00-2.00)"]
+    other = Row("c", "w", "MB/s", Series((1.0,)))
+    assert [block.split()[0] for block in report.table([other, *rows]).split("\n\n")] == [
+        "benchmark", "backend", "ratio",
+    ]  # fmt: skip
+    assert report.markdown(rows).splitlines()[1] == "| --- | --- | --- | --- |"
 
 
 def test_a_run_is_written_with_every_trial(tmp_path: Path) -> None:
@@ -110,6 +141,7 @@ def test_the_command_line_gives_the_cloud_like_link() -> None:
     options = parse({"one": "first", "two": "second"}, ["all"])
     assert options.names == ("one", "two")
     assert options.link == Link(30.0, 90_000_000, 5.0)
+    assert (options.scheme, options.trials, options.warm_ups) == ("s3", 5, 1)
 
 
 def test_a_link_without_root_says_what_it_lacks() -> None:
@@ -119,10 +151,12 @@ def test_a_link_without_root_says_what_it_lacks() -> None:
 
 
 def test_the_servers_configuration_has_the_limits_of_the_link(tmp_path: Path) -> None:
-    site = Site("127.0.0.1", 1234, "bench", tmp_path, tmp_path / "list.sock")
+    ports = {dialect.name: 1234 for dialect in DIALECTS}
+    site = Site("127.0.0.1", ports, "bench", tmp_path, tmp_path / "names.sock")
     text = configure(tmp_path, site, Link(), workers=2)
-    assert "ngx.sleep(0.03)" in text
-    assert "limit_rate 90000000;" in text
+    assert text.count("limit_rate 90000000;") == text.count("try_files")
+    # Every location but those of refusals, which follow one that has waited.
+    assert text.count("ngx.sleep(0.03)") == text.count("location ") - text.count("location @")
     assert "worker_processes 2;" in text
     plain = configure(tmp_path, site, Link(0, 0, 0), workers=1)
     assert "ngx.sleep" not in plain
