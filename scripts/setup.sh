@@ -5,11 +5,15 @@
 #   scripts/setup.sh demo    what the mount and the demo need
 #   scripts/setup.sh dev     that, and what tests, ruff, mypy and the benchmarks need
 #
-# A stamp in .setup/ says what is done; it is named after a hash of what the set-up depends on.
+# A stamp in .setup/ says what is done; it is named after a hash of what the set-up depends on. The
+# Azure server of the tests, Azurite, is in .setup/azurite. Where it cannot be had all else is set up
+# all the same, and the next run tries again.
 set -eu
 
 packages_runtime="fuse3 libfuse3-dev pkg-config gcc python3-venv python3-dev"
 packages_test="nginx-light libnginx-mod-http-lua fio iproute2 attr e2fsprogs xfsprogs"
+packages_azurite="nodejs npm"
+azurite_version="3.35.0"
 torch_requirement="torch==2.13.0"
 python_oldest="3.11"
 
@@ -17,6 +21,7 @@ cd "$(dirname "$0")/.."
 kind=${1:?usage: setup.sh demo|dev}
 venv=.venv
 stamps=.setup
+azurite=$stamps/azurite
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -45,6 +50,8 @@ have() {
         nginx-light) PATH=$PATH:/usr/sbin runs nginx ;;
         iproute2) PATH=$PATH:/usr/sbin runs ip ;;
         attr) runs getfattr ;;
+        nodejs) runs node ;;
+        npm) runs npm ;;
         e2fsprogs) PATH=$PATH:/usr/sbin runs mkfs.ext4 ;;
         xfsprogs) PATH=$PATH:/usr/sbin runs mkfs.xfs ;;
         python3*-venv) runs uv || "$python" -c 'import ensurepip, venv' 2>/dev/null ;;
@@ -83,6 +90,31 @@ apt_install() {
         $as_root systemctl disable --now nginx >&2 || say "could not disable the nginx service"
     fi
 }
+
+# Make .setup/azurite, all of it or nothing; the marker's name is the version. Says why it cannot.
+install_azurite() {
+    missing=$(missing_of $packages_azurite)
+    # In a subshell: without these packages the rest is set up all the same.
+    test -z "$missing" || (apt_install "$missing") || return 0
+    say "installing azurite@$azurite_version into $azurite"
+    rm -rf $azurite.new
+    mkdir -p $azurite.new
+    if ! npm install --prefix $azurite.new --loglevel=error --no-progress --no-audit --no-fund \
+        --no-update-notifier --fetch-retries=1 --ignore-scripts azurite@$azurite_version \
+        >$azurite.log 2>&1; then
+        say "going on without Azurite: npm failed, see $azurite.log"
+    elif ! $azurite.new/node_modules/.bin/azurite-blob --version >$azurite.log 2>&1; then
+        say "going on without Azurite: node $(node --version) cannot run it, see $azurite.log"
+    else
+        : >$azurite.new/installed-$azurite_version
+        rm -rf $azurite
+        mv $azurite.new $azurite
+    fi
+}
+
+if test "$kind" = dev && ! test -e $azurite/installed-$azurite_version; then
+    install_azurite
+fi
 
 # Interpreters and packages: `python` is what the virtual environment is made with.
 python=$(find_python)

@@ -11,8 +11,16 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.support.environment import replace_environment, without_credentials
+
+if TYPE_CHECKING:
+    from tests.support.azure import AzureServer
+    from tests.support.gcs import GcsServer
+    from tests.support.stores import S3Server
 
 _LOGGERS = ("cloudfs", "cloudfs_cache", "cloudfs_backends")
 # Trio keeps worker threads for ten seconds; botocore, hypothesis and fonts keep a few descriptors.
@@ -20,11 +28,19 @@ _IDLE_THREADS = "Trio thread"
 _DESCRIPTORS_SPARE = 8
 # Whole modules that `make check` leaves out: together they take most of the time of `make test`.
 _SLOW = (
+    "tests/cli/test_doctor.py",
+    "tests/contract/test_azure_faults.py",
+    "tests/contract/test_azure_login.py",
+    "tests/contract/test_gcs_faults.py",
     "tests/contract/test_s3_faults.py",
+    "tests/contract/test_s3_features.py",
+    "tests/contract/test_s3_identity.py",
+    "tests/contract/test_served_dialects.py",
     "tests/demo/",
     "tests/fuse/test_directories.py",
     "tests/fuse/test_faults.py",
     "tests/fuse/test_freshness.py",
+    "tests/fuse/test_generations.py",
     "tests/fuse/test_libraries.py",
     "tests/fuse/test_lifecycle.py",
     "tests/fuse/test_policies.py",
@@ -32,6 +48,7 @@ _SLOW = (
     "tests/fuse/test_startup.py",
     "tests/fuse/test_tiers.py",
     "tests/unit/benchmarks/",
+    "tests/unit/doctor/test_s3_checks.py",
     "tests/unit/support/",
 )
 
@@ -40,11 +57,46 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Before any SDK is imported: google-auth looks once, and mounted daemons inherit it.
+replace_environment(without_credentials(os.environ))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of slow modules."""
     for item in items:
         if item.nodeid.startswith(_SLOW):
             item.add_marker("slow")
+
+
+# One server of each cloud for all tests, which have buckets of their own.
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server in a process of its own."""
+    from tests.support import stores  # noqa: PLC0415 - most tests need none of the SDKs
+
+    with stores.s3_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[GcsServer]:
+    """An emulator of Google Cloud Storage in a process of its own."""
+    from tests.support import gcs  # noqa: PLC0415 - as above
+
+    with gcs.gcs_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def azure_server() -> Iterator[AzureServer]:
+    """Azurite in a process of its own; tests are skipped where it is not installed."""
+    from tests.support import azure  # noqa: PLC0415 - as above
+
+    azure.need_azurite()
+    with azure.azure_server() as running:
+        yield running
 
 
 def _mounts(below: str) -> set[str]:

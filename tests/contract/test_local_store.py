@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from cloudfs_backends.api import (
     StoreOptions,
 )
 from cloudfs_backends.local import LocalStore
+from cloudfs_backends.mtime import metadata_mtime_ns
 from cloudfs_backends.url import parse_url
 from tests.contract.in_trio import in_trio
 from tests.contract.suite import DATA, ThreadedStoreContract, all_pages, keys, prefixes, read
@@ -26,10 +28,13 @@ class _World:
         self.root = root
         self.store = LocalStore(parse_url(f"file://{root}"), StoreOptions())
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> None:
         path = self.root / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+        mtime_ns = metadata_mtime_ns(metadata or {})
+        if mtime_ns is not None:
+            os.utime(path, ns=(mtime_ns, mtime_ns))
 
     def delete(self, key: str) -> None:
         (self.root / key).unlink()
@@ -58,6 +63,25 @@ class TestLocalStore(ThreadedStoreContract):
             info = await world.store.head(name)
             content = await read(world.store, name, 0, info.size, info.etag)
             assert content == os.fsencode(name)
+
+
+class TestHugeFiles:
+    @in_trio
+    async def test_places_beyond_four_gibibytes(self, world: _World) -> None:
+        size, mark = 5 * 2**30 + 3, b"beyond 32 bits"
+        path = world.root / "sparse"
+        with path.open("wb") as file:
+            file.truncate(size)
+            for place in (2**32 - 7, size - len(mark)):
+                file.seek(place)
+                file.write(mark)
+        info = await world.store.head("sparse")
+        assert info.size == size
+        for place in (2**32 - 7, size - len(mark)):
+            content = await read(world.store, "sparse", place - 9, place + len(mark), info.etag)
+            assert content == bytes(9) + mark
+        with pytest.raises(ObjectChangedError):
+            await read(world.store, "sparse", size - 1, size + 1, info.etag)
 
 
 class TestFolders:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from cloudfs_backends.memory import MemoryStore
+from cloudfs_backends.mtime import metadata_mtime_ns
 from tests.contract.suite import StoreContract
 
 
@@ -12,8 +15,8 @@ class _World:
     def __init__(self) -> None:
         self.store = MemoryStore()
 
-    def put(self, key: str, data: bytes) -> None:
-        self.store.put(key, data)
+    def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> None:
+        self.store.put(key, data, mtime_ns=metadata_mtime_ns(metadata or {}) or 0)
 
     def delete(self, key: str) -> None:
         self.store.delete(key)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import sys
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,14 @@ from cloudfs_backends.api import (
     StoreOptions,
     UnavailableError,
 )
-from cloudfs_backends.s3 import S3ObjectStore
+from cloudfs_backends.cloud import CloudStore
+from cloudfs_backends.s3 import open_store as open_s3
 from cloudfs_backends.url import parse_url
 from tests.contract.in_trio import in_trio
 from tests.contract.suite import DATA, ThreadedStoreContract, all_pages, keys, read
+from tests.support.environment import fake_aws
 from tests.support.proxy import ProxiedRequest, Proxy, Respond, is_get_object, is_list, script
-from tests.support.stores import Bucket, S3Server, fake_aws
+from tests.support.stores import Bucket, S3Server
 
 pytestmark = pytest.mark.usefixtures("_aws")
 
@@ -37,24 +38,32 @@ class _World:
     def __init__(self, bucket: Bucket, server: S3Server) -> None:
         self._bucket = bucket
         options = StoreOptions(endpoint_url=server.endpoint_url)
-        self.store = S3ObjectStore(parse_url(f"{bucket.url}/{self.prefix}"), options)
+        self.store = open_s3(parse_url(f"{bucket.url}/{self.prefix}"), options)
 
-    def put(self, key: str, data: bytes) -> None:
-        self._bucket.put(self.prefix + key, data)
+    def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> None:
+        self._bucket.put(self.prefix + key, data, metadata)
 
     def delete(self, key: str) -> None:
         self._bucket.delete(self.prefix + key)
 
 
-def _store(bucket: Bucket, **options: object) -> S3ObjectStore:
-    return S3ObjectStore(parse_url(bucket.url), StoreOptions(**options))  # type: ignore[arg-type]
+def _store(bucket: Bucket, **options: object) -> CloudStore:
+    return open_s3(parse_url(bucket.url), StoreOptions(**options))  # type: ignore[arg-type]
 
 
 def _authorizations(wire: Proxy) -> list[str]:
     return [request.headers.get("authorization", "") for request in wire.requests]
 
 
+def _keys_used(wire: Proxy, when: Callable[[ProxiedRequest], bool]) -> set[str]:
+    """The access keys of the requests that match."""
+    return {r.headers["authorization"].partition("/")[0] for r in wire.requests if when(r)}
+
+
 class TestS3Store(ThreadedStoreContract):
+    fills_slowly = True
+    same_bytes_same_version = True
+
     @pytest.fixture
     def world(self, bucket: Bucket, server: S3Server) -> _World:
         bucket.put("another/key", b"not in the prefix")
@@ -128,7 +137,7 @@ class TestIdentity:
         self, bucket: Bucket, wire: Proxy, tmp_path: Path
     ) -> None:
         """Credentials come from a process and expire: what botocore renews, obstore gets."""
-        config = _profile_config(tmp_path, "special", wire.endpoint_url)
+        config = _profile_config(tmp_path, wire.endpoint_url, minutes=60)
         bucket.put("key", DATA)
         with fake_aws(AWS_CONFIG_FILE=str(config)):
             store = _store(bucket, profile="special")
@@ -136,9 +145,25 @@ class TestIdentity:
             assert await read(store, "key", 0, 10, None) == DATA[:10]
         assert len(wire.requests) == 2
         for authorization in _authorizations(wire):
-            assert "Credential=process-key/" in authorization
+            assert "Credential=process-key-1/" in authorization
             assert "/eu-north-1/s3/" in authorization
         assert wire.requests[-1].headers["x-amz-security-token"] == "process-token"
+        await store.aclose()
+
+    @in_trio
+    async def test_both_clients_renew_credentials_before_they_expire(
+        self, bucket: Bucket, wire: Proxy, tmp_path: Path
+    ) -> None:
+        """These have four minutes left each time, which both take for too few."""
+        config = _profile_config(tmp_path, wire.endpoint_url, minutes=4)
+        bucket.put("key", DATA)
+        with fake_aws(AWS_CONFIG_FILE=str(config)):
+            store = _store(bucket, profile="special")
+            await store.head("key")
+            await store.head("key")
+            while len(_keys_used(wire, is_get_object)) < 2:
+                assert await read(store, "key", 0, 10, None) == DATA[:10]
+        assert len(_keys_used(wire, lambda request: request.method == "HEAD")) == 2
         await store.aclose()
 
     @in_trio
@@ -227,7 +252,7 @@ class TestLocation:
 
     @in_trio
     async def test_missing_bucket(self, server: S3Server) -> None:
-        store = S3ObjectStore(
+        store = open_s3(
             parse_url("s3://no-such-bucket"), StoreOptions(endpoint_url=server.endpoint_url)
         )
         with pytest.raises(BucketNotFoundError) as caught:
@@ -254,21 +279,31 @@ def _kind(request: ProxiedRequest) -> str:
     return "list" if is_list(request) else "get" if is_get_object(request) else "other"
 
 
-def _profile_config(folder: Path, profile: str, endpoint_url: str) -> Path:
-    """Write a profile whose credentials a program hands out, without the environment's ones."""
-    credentials = {
-        "Version": 1,
-        "AccessKeyId": "process-key",
-        "SecretAccessKey": "process-secret",
-        "SessionToken": "process-token",
-        "Expiration": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
-    }
+_CREDENTIALS_PROGRAM = """
+import json
+from datetime import UTC, datetime, timedelta
+with open({calls!r}, "a+") as file:
+    file.write("x")
+    number = file.tell()
+print(json.dumps({{
+    "Version": 1,
+    "AccessKeyId": f"process-key-{{number}}",
+    "SecretAccessKey": "process-secret",
+    "SessionToken": "process-token",
+    "Expiration": (datetime.now(UTC) + timedelta(minutes={minutes})).isoformat(),
+}}))
+"""
+
+
+def _profile_config(folder: Path, endpoint_url: str, minutes: int) -> Path:
+    """Write the profile "special", whose credentials a program hands out and numbers."""
     program = folder / "credentials"
-    program.write_text(f"#!{sys.executable}\nprint({json.dumps(json.dumps(credentials))})\n")
+    text = _CREDENTIALS_PROGRAM.format(calls=str(folder / "calls"), minutes=minutes)
+    program.write_text(f"#!{sys.executable}\n{text}")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     config = folder / "config"
     config.write_text(
-        f"[profile {profile}]\nregion = eu-north-1\nendpoint_url = {endpoint_url}\n"
+        f"[profile special]\nregion = eu-north-1\nendpoint_url = {endpoint_url}\n"
         f"credential_process = {program}\n"
     )
     return config

@@ -1,15 +1,19 @@
-"""Buckets to mount in tests: a folder, and a bucket of a real S3 server. One interface for both."""
+"""Buckets to mount in tests: a folder, a real server's, one in memory. One interface for all."""
 
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from cloudfs_backends.mtime import metadata_mtime_ns
+from tests.support import memory_bucket as memory
 from tests.support.mounting import Mounted
-from tests.support.stores import Bucket as StoreBucket
-from tests.support.stores import S3Server, clean_environment
+
+_ROOT = Path(__file__).parents[2]
 
 
 class Bucket(Protocol):
@@ -60,27 +64,85 @@ class FolderBucket:
         return mount(f"file://{self._folder / prefix}", *options, **kwargs)
 
 
-class S3Bucket:
-    """A bucket of a real S3 server in another process."""
+class Objects(Protocol):
+    """A bucket of a server, as the helpers of each cloud make it."""
 
-    def __init__(self, server: S3Server, bucket: StoreBucket) -> None:
-        self._server = server
+    @property
+    def url(self) -> str: ...
+
+    def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
+        """Write an object and return its content identity."""
+
+    def delete(self, key: str) -> None: ...
+
+
+class CloudBucket:
+    """A bucket of a real server in another process.
+
+    `flags` and `environment` are what `cloudfs mount` is told beside the endpoint.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        endpoint_url: str,
+        *flags: str,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._objects = objects
+        self._endpoint_url = endpoint_url
+        self._flags = flags
+        self._environment = environment
+        self._etags: dict[str, str] = {}
+
+    def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
+        self._etags[key] = self._objects.put(key, data, metadata)
+
+    def delete(self, key: str) -> None:
+        self._objects.delete(key)
+        del self._etags[key]
+
+    def etag(self, key: str) -> str:
+        return self._etags[key]
+
+    def clear(self) -> None:
+        """Delete all objects: the servers keep them in memory."""
+        for key in list(self._etags):
+            self.delete(key)
+
+    def mount(
+        self, mount: Callable[..., Mounted], *options: str, prefix: str = "", **kwargs: Any
+    ) -> Mounted:
+        endpoint = kwargs.pop("endpoint", self._endpoint_url)
+        env = {**self._environment, **kwargs.pop("env", {})}
+        url = f"{self._objects.url}/{prefix}".rstrip("/")
+        return mount(url, "--endpoint-url", endpoint, *self._flags, *options, env=env, **kwargs)
+
+
+class MemoryBucket:
+    """The in-memory double, which the mount has in its own process."""
+
+    def __init__(self, bucket: memory.MemoryBucket) -> None:
         self._bucket = bucket
 
     def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
-        self._bucket.put(key, data, metadata)
+        mtime_ns = metadata_mtime_ns(metadata or {})
+        self._bucket.put(key, data, mtime_ns=time.time_ns() if mtime_ns is None else mtime_ns)
 
     def delete(self, key: str) -> None:
         self._bucket.delete(key)
 
     def etag(self, key: str) -> str:
-        client = self._bucket.client
-        return str(client.head_object(Bucket=self._bucket.name, Key=key)["ETag"])
+        return self._bucket.etag(key)
 
     def mount(
         self, mount: Callable[..., Mounted], *options: str, prefix: str = "", **kwargs: Any
     ) -> Mounted:
-        endpoint = kwargs.pop("endpoint", self._server.endpoint_url)
-        env = {**clean_environment(), **kwargs.pop("env", {})}
-        url = f"{self._bucket.url}/{prefix}".rstrip("/")
-        return mount(url, "--endpoint-url", endpoint, *options, env=env, **kwargs)
+        env = {
+            **kwargs.pop("env", {}),
+            memory.SOCKET_VARIABLE: str(self._bucket.socket_path),
+            "PYTHONPATH": str(_ROOT),
+        }
+        command = (sys.executable, "-m", "tests.support.memory_cloudfs")
+        url = f"{memory.SCHEME}://bucket/{prefix}"
+        return mount(url, *options, env=env, command=command, **kwargs)

@@ -13,6 +13,8 @@ import pytest
 
 from tests.fuse.buckets import Bucket, FolderBucket
 from tests.support.mounting import Mounted, wait_until
+from tests.support.proxy import proxy
+from tests.support.stores import S3Server
 
 MountFunction = Callable[..., Mounted]
 MIB = 1 << 20
@@ -115,15 +117,20 @@ def test_an_overwritten_object_does_not_come_back(bucket: Bucket, mount: MountFu
 
 
 @pytest.mark.slow
-def test_another_endpoint_is_another_bucket(folder: Path, mount: MountFunction) -> None:
-    (folder / "a").write_bytes(b"1")
-    first = mount(f"file://{folder}", *TTL)
+def test_another_endpoint_is_another_bucket(
+    s3_bucket: Bucket, s3_server: S3Server, mount: MountFunction
+) -> None:
+    s3_bucket.put("a", b"1")
+    first = s3_bucket.mount(mount, *TTL)
     assert os.listdir(first.path) == ["a"]
     first.stop()
-    (folder / "b").write_bytes(b"2")
-    elsewhere = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}
-    second = mount(f"file://{folder}", *TTL, env=elsewhere)
-    assert sorted(os.listdir(second.path)) == ["a", "b"]
+    s3_bucket.put("b", b"2")
+    with proxy(s3_server.port) as elsewhere:
+        second = s3_bucket.mount(mount, *TTL, endpoint=elsewhere.endpoint_url)
+        assert sorted(os.listdir(second.path)) == ["a", "b"]
+        second.stop()
+    third = s3_bucket.mount(mount, *TTL)
+    assert os.listdir(third.path) == ["a"]
 
 
 @pytest.mark.slow

@@ -29,7 +29,9 @@ def s3_error(status: int, code: str, **headers: str) -> Respond:
         f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected</Message>"
         "<RequestId>REQ123</RequestId></Error>"
     )
-    return Respond(status, body.encode(), {"content-type": "application/xml", **headers})
+    # S3 names the request in both places: obstore shows the body only, botocore the header.
+    given = {"content-type": "application/xml", "x-amz-request-id": "REQ123", **headers}
+    return Respond(status, body.encode(), given)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ ODD = [
     "percent%41.txt",
     "plus+and&amp;.txt",
     "hash#question?.txt",
-    "quote'\"back\\slash.txt",
+    "quote'\".txt",
     "tilde~star*.txt",
     "-dash.txt",
     "x" * 255,
@@ -46,6 +46,13 @@ def test_odd_names_survive(bucket: Bucket, mount: MountFunction) -> None:
         for name in names
     }
     assert listed == set(ODD)
+
+
+def test_a_backslash_in_a_name_survives(bucket: Bucket, mount: MountFunction) -> None:
+    bucket.put("back\\slash.txt", b"1")
+    mounted = bucket.mount(mount)
+    assert os.listdir(mounted.path) == ["back\\slash.txt"]
+    assert (mounted.path / "back\\slash.txt").read_bytes() == b"1"
 
 
 def test_non_utf8_names_survive(mount: MountFunction, folder: object) -> None:

@@ -19,9 +19,10 @@ from pathlib import Path
 import pytest
 
 from tests.support import proxy as proxies
+from tests.support.environment import clean_environment
 from tests.support.mounting import Mounted, cloudfs, is_mounted, wait_until
 from tests.support.proxy import Proxy, Respond
-from tests.support.stores import S3Server, clean_environment
+from tests.support.stores import S3Server
 
 MountFunction = Callable[..., Mounted]
 MIB = 1 << 20

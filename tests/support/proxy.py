@@ -2,7 +2,7 @@
 
 It listens on 127.0.0.1 in threads of the test's process, so any other process can use it, a mounted
 daemon for one, while the test changes `plan`. Requests are forwarded byte for byte, Host included:
-signatures stay valid. It knows nothing of S3.
+signatures stay valid. It knows nothing of the store.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TypeAlias
 _PIECE_BYTES = 64 * 1024
 _HEAD_END = b"\r\n\r\n"
 _HEAD_BYTES_MAX = 64 * 1024
+_RANGE_HEADERS = frozenset({"range", "x-ms-range"})
 
 
 @dataclass(frozen=True)
@@ -81,45 +82,56 @@ def pass_all(_: ProxiedRequest) -> Action:
     return Pass()
 
 
-def script(*actions: Action, when: Callable[[ProxiedRequest], bool] = lambda _: True) -> Plan:
-    """Return a plan that deals out `actions` to the requests that match `when`, then passes all."""
-    left = deque(actions)
+Step: TypeAlias = Action | Plan
+"""An action, or what decides about it by the request."""
+
+
+def script(*steps: Step, when: Callable[[ProxiedRequest], bool] = lambda _: True) -> Plan:
+    """Return a plan that deals out `steps` to the requests that match `when`, then passes all."""
+    left = deque(steps)
 
     def plan(request: ProxiedRequest) -> Action:
-        return left.popleft() if left and when(request) else Pass()
+        return _decided(left.popleft(), request) if left and when(request) else Pass()
 
     return plan
 
 
-def always(action: Action, when: Callable[[ProxiedRequest], bool] = lambda _: True) -> Plan:
-    """Return a plan that does `action` to every request that matches `when`."""
-    return lambda request: action if when(request) else Pass()
+def always(step: Step, when: Callable[[ProxiedRequest], bool] = lambda _: True) -> Plan:
+    """Return a plan that does `step` to every request that matches `when`."""
+    return lambda request: _decided(step, request) if when(request) else Pass()
 
 
 def random_faults(
     seed: int,
     rate: float,
-    actions: Sequence[Action],
+    steps: Sequence[Step],
     when: Callable[[ProxiedRequest], bool] = lambda _: True,
 ) -> Plan:
-    """Return a plan that does one of `actions` to a `rate` (0..1) of the requests that match."""
+    """Return a plan that does one of `steps` to a `rate` (0..1) of the requests that match."""
     dice = random.Random(seed)
 
     def plan(request: ProxiedRequest) -> Action:
         if not when(request) or dice.random() >= rate:
             return Pass()
-        return dice.choice(actions)
+        return _decided(dice.choice(steps), request)
 
     return plan
 
 
+def _decided(step: Step, request: ProxiedRequest) -> Action:
+    return step(request) if callable(step) else step
+
+
 def is_get_object(request: ProxiedRequest) -> bool:
-    """Whether this reads an object's bytes, as against a HEAD or a LIST."""
-    return request.method == "GET" and "range" in request.headers
+    """Whether this reads an object's bytes, as against what is known of it or a listing.
+
+    Azure's SDK has a header of its own for the range.
+    """
+    return request.method == "GET" and not request.headers.keys().isdisjoint(_RANGE_HEADERS)
 
 
 def is_list(request: ProxiedRequest) -> bool:
-    """Whether this is a LIST of version 2."""
+    """Whether this is a LIST of S3, version 2."""
     return request.method == "GET" and "list-type=2" in request.target
 
 
@@ -188,7 +200,7 @@ class Proxy:
             self._start(lambda client=client: self._serve(client))  # type: ignore[misc]
 
     def _serve(self, client: socket.socket) -> None:
-        with self._tracked(client), suppress(OSError, _Ended):
+        with suppress(OSError, _Ended), self._tracked(client):
             wire = _Wire(client)
             while True:
                 head = wire.read_head()
@@ -297,12 +309,27 @@ class _Wire:
             count -= len(piece)
             yield piece
 
+    def chunks(self) -> Iterator[bytes]:
+        """Yield a chunked body as it comes, sizes included; none of our servers has trailers."""
+        size = 1
+        while size:
+            line = self._read_line()
+            size = int(line.partition(b";")[0], 16)
+            yield line
+            yield from self.pieces(size + 2)  # what follows the data is an empty line
+
     def pieces_to_end(self) -> Iterator[bytes]:
         with suppress(_Ended):
             while True:
                 data = self._buffer or self._receive()
                 self._buffer = b""
                 yield data
+
+    def _read_line(self) -> bytes:
+        while b"\r\n" not in self._buffer:
+            self._buffer += self._receive()
+        line, _, self._buffer = self._buffer.partition(b"\r\n")
+        return line + b"\r\n"
 
     def _receive(self) -> bytes:
         data = self._sock.recv(_PIECE_BYTES)
@@ -330,16 +357,23 @@ def _response(action: Respond, request: ProxiedRequest) -> bytes:
 
 
 def _body_pieces(answer: _Wire, head: bytes, method: str) -> Iterator[bytes]:
-    length = _headers(head.decode("latin-1").split("\r\n")[1:]).get("content-length")
+    headers = _headers(head.decode("latin-1").split("\r\n")[1:])
+    length = headers.get("content-length")
     if method == "HEAD":
         return iter(())
+    if _is_chunked(headers):
+        return answer.chunks()
     return answer.pieces_to_end() if length is None else answer.pieces(int(length))
 
 
 def _ends_with_connection(head: bytes, method: str) -> bool:
     headers = _headers(head.decode("latin-1").split("\r\n")[1:])
-    unknown_length = "content-length" not in headers and method != "HEAD"
-    return unknown_length or headers.get("connection", "").lower() == "close"
+    has_end = "content-length" in headers or _is_chunked(headers) or method == "HEAD"
+    return not has_end or headers.get("connection", "").lower() == "close"
+
+
+def _is_chunked(headers: Mapping[str, str]) -> bool:
+    return headers.get("transfer-encoding", "").lower() == "chunked"
 
 
 def _reset(sock: socket.socket) -> None:

@@ -16,7 +16,10 @@ PACKAGES = {
     "cloudfs_benchmarks": ROOT / "benchmarks" / "cloudfs_benchmarks",
 }
 
-LAYERS = ("__main__", "cli", "daemon", "opening", "status", "steering", "fuse", "vfs", "prefetch")
+LAYERS = (
+    *("__main__", "cli", "daemon", "doctor", "opening", "status"),
+    *("steering", "fuse", "vfs", "prefetch"),
+)
 """Parts of `cloudfs`, from the top down: each may import itself and what is below it."""
 
 LEAVES = frozenset(
@@ -117,6 +120,9 @@ def test_the_training_script_imports_nothing_of_cloudfs() -> None:
     ("module", "imported", "allowed"),
     [
         ("cloudfs.cli.mount", "cloudfs.daemon", True),
+        ("cloudfs.cli.doctor", "cloudfs.doctor.checks", True),
+        ("cloudfs.doctor.fixes", "cloudfs.opening", True),
+        ("cloudfs.opening", "cloudfs.doctor.fixes", False),
         ("cloudfs.vfs.reader", "cloudfs.fuse.errnos", False),
         ("cloudfs.daemon", "cloudfs.steering.commands", True),
         ("cloudfs.steering.walk", "cloudfs.vfs.names", True),

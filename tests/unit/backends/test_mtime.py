@@ -1,4 +1,4 @@
-"""The mtimes of rclone, s3fs and gcsfuse, to the last digit."""
+"""The mtimes of rclone, s3fs, gcsfuse and gcloud, to the last digit."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ SECOND_NS = 1_000_000_000
         ({"mtime": "2023-11-14T17:13:20.5-05:00"}, 1_700_000_000_500_000_000),
         ({"gcsfuse_mtime": "2023-11-14T22:13:20.000000001Z"}, 1_700_000_000_000_000_001),
         ({"mtime": "bad", "gcsfuse_mtime": "1970-01-01T00:00:01Z"}, SECOND_NS),
+        ({"goog-reserved-file-mtime": "1700000000"}, 1_700_000_000 * SECOND_NS),
+        (
+            {"goog-reserved-file-mtime": "1", "mtime": "2023-11-14T22:13:20.5Z"},
+            1_700_000_000_500_000_000,
+        ),
+        ({"goog-reserved-file-mtime": "1", "gcsfuse_mtime": "1970-01-01T00:00:02Z"}, 2 * SECOND_NS),
         ({"mtime": "1e9"}, None),
         ({"mtime": "nan"}, None),
         ({"mtime": ""}, None),

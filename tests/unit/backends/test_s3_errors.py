@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from email.utils import formatdate
-from time import time
 from typing import Any
 
 import pytest
@@ -13,13 +11,16 @@ from botocore.parsers import ResponseParserError
 from obstore import exceptions as obs
 
 from cloudfs_backends.api import (
+    AccessDeniedError,
     CredentialsError,
+    InvalidRequestError,
     StoreError,
     ThrottledError,
     UnavailableError,
 )
-from cloudfs_backends.s3_errors import from_botocore, from_obstore
-from cloudfs_backends.s3_refusals import RequestContext
+from cloudfs_backends.obstore_errors import from_obstore
+from cloudfs_backends.refusals import Dialect, RequestContext
+from cloudfs_backends.s3_errors import CUSTOMER_KEY_DIALECT, DIALECT, from_botocore
 
 
 @dataclass
@@ -28,7 +29,7 @@ class _Surroundings:
     profile: str | None = "lab"
 
 
-CONTEXT = RequestContext("head", "key", _Surroundings())
+CONTEXT = RequestContext("head", "key", _Surroundings(), DIALECT)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,7 @@ CONTEXT = RequestContext("head", "key", _Surroundings())
         ),
         (boto.PartialCredentialsError(provider="env", cred_var="secret"), "renew"),
         (boto.CredentialRetrievalError(provider="process", error_msg="it failed"), "renew"),
+        (RuntimeError("the refreshed credentials are still expired"), "renew"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -82,22 +84,68 @@ def test_network(error: Exception) -> None:
     assert "http://endpoint" in str(translated)
 
 
-def _refusal(headers: dict[str, str]) -> StoreError:
+def _refusal(
+    status: int = 403,
+    code: str = "",
+    headers: dict[str, str] | None = None,
+    dialect: Dialect = DIALECT,
+) -> StoreError:
+    """What botocore makes of an answer; without a body it takes the status for the code."""
     response: Any = {
-        "Error": {"Code": "429", "Message": "Too Many Requests"},
-        "ResponseMetadata": {"HTTPStatusCode": 429, "HTTPHeaders": headers},
+        "Error": {"Code": code or str(status), "Message": "made\n by the test"},
+        "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": headers or {}},
     }
-    return from_botocore(boto.ClientError(response, "HeadObject"), CONTEXT)
+    context = RequestContext("head", "key", _Surroundings(), dialect)
+    return from_botocore(boto.ClientError(response, "HeadObject"), context)
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("soon", None), ("", None)])
 def test_retry_after(header: str, seconds: float | None) -> None:
-    error = _refusal({"retry-after": header})
+    error = _refusal(429, headers={"retry-after": header})
     assert isinstance(error, ThrottledError)
     assert error.retry_after_s == seconds
 
 
-def test_retry_after_as_a_date() -> None:
-    seconds = _refusal({"retry-after": formatdate(time() + 100, usegmt=True)}).retry_after_s
-    assert seconds is not None
-    assert 90 < seconds <= 100
+@pytest.mark.parametrize("name", ["x-amz-request-id", "x-amzn-requestid"])
+def test_request_id(name: str) -> None:
+    assert _refusal(headers={name: "id-7"}).request_id == "id-7"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error_class", "advice"),
+    [
+        (403, "AccessDenied", AccessDeniedError, ["s3:GetObject", "kms:", "--requester-pays"]),
+        (403, "", AccessDeniedError, ["s3:GetObject", "--requester-pays"]),
+        (400, "", InvalidRequestError, ["expired", "--sse-customer-key"]),
+        (400, "InvalidRequest", InvalidRequestError, ["--sse-customer-key", "request id"]),
+        (403, "KMS.AccessDeniedException", AccessDeniedError, ["kms:Decrypt"]),
+        (400, "KMS.DisabledException", AccessDeniedError, ["enable"]),
+        (400, "KMS.KMSInvalidStateException", AccessDeniedError, ["deletion"]),
+        (400, "KMS.NotFoundException", AccessDeniedError, ["gone"]),
+        (400, "KMS.ThrottlingException", ThrottledError, ["quota"]),
+        (400, "KMS.InvalidKeyUsageException", InvalidRequestError, []),
+        (500, "KMS.KMSInternalException", UnavailableError, []),
+        (403, "InvalidClientTokenId", CredentialsError, ["access key"]),
+        (403, "ExpiredTokenException", CredentialsError, ["renew"]),
+    ],
+)
+def test_refusals(status: int, code: str, error_class: type[StoreError], advice: list[str]) -> None:
+    error = _refusal(status, code)
+    assert type(error) is error_class
+    assert "\n" not in error.describe()
+    for words in advice:
+        assert words in error.advice
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "advice"),
+    [
+        (403, "AccessDenied", "whether --sse-customer-key is the key"),
+        (403, "", "whether --sse-customer-key is the key"),
+        (400, "InvalidRequest", "not encrypted with --sse-customer-key"),
+        (400, "", "not encrypted with --sse-customer-key"),
+        (400, "KMS.DisabledException", "enable"),
+    ],
+)
+def test_advice_to_those_with_a_customer_key(status: int, code: str, advice: str) -> None:
+    assert advice in _refusal(status, code, dialect=CUSTOMER_KEY_DIALECT).advice

@@ -270,6 +270,16 @@ def test_secrets_in_words_are_refused_and_not_shown(key: str) -> None:
     assert "hunter2" not in message
 
 
+def test_what_the_clouds_want_to_know_is_no_secret() -> None:
+    settings = resolve(
+        "sse_customer_key=/keys/lab,requester-pays,azure_account=acct",
+        flags={"user_project": "project"},
+    ).settings
+    assert settings.sse_customer_key == Path("/keys/lab")
+    assert settings.requester_pays
+    assert (settings.azure_account, settings.user_project) == ("acct", "project")
+
+
 def test_an_unknown_word_gets_a_hint_and_its_value_is_not_shown() -> None:
     message = error_of("max_cachesize=hunter2")
     assert message == "unknown option -o max_cachesize: did you mean max-cache-size?"
@@ -311,6 +321,15 @@ def test_the_mountpoint_is_canonical(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("real")
     settings = resolve(mountpoint=f"{tmp_path}/./link/").settings
     assert settings.mountpoint == tmp_path / "real"
+
+
+def test_without_a_mountpoint_nothing_can_lie_in_it(tmp_path: Path) -> None:
+    """Not even in the device that stands for it."""
+    flags = {"cache_dir": ("/dev/cache",)}
+    settings = config.resolve("file:///dev", None, flags=flags).settings
+    assert settings.mountpoint == config.NO_MOUNTPOINT
+    with pytest.raises(UserError, match="given twice"):
+        config.resolve(URL, None, flags={"cache_dir": (str(tmp_path), str(tmp_path))})
 
 
 def test_the_url_is_canonical() -> None:

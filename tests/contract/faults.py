@@ -1,0 +1,141 @@
+"""What a cloud's tests over a faulty wire are made of: how it speaks, what is done to its answers,
+and a store that has settled before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
+from typing import ClassVar, Protocol, TypeAlias
+
+import pytest
+
+from cloudfs_backends.api import ObjectStore, OperationStatistics
+from cloudfs_backends.retry import RetryPolicy
+from tests.contract.world import read
+from tests.support.proxy import ProxiedRequest, Proxy, Reset, Respond, Stall, Step, Truncate
+
+POLICY = RetryPolicy(max_attempts=4, base_s=0.001, cap_s=0.01)
+READ_TIMEOUT_S = 0.5
+MESSAGE = "made by the test"
+REQUEST_ID = "request-7"
+
+Connect: TypeAlias = Callable[[RetryPolicy], ObjectStore]
+"""Opens the store behind the faulty wire, with `READ_TIMEOUT_S`."""
+
+
+class Says(Enum):
+    """What a store may answer instead of what it was asked for."""
+
+    SLOW_DOWN = auto()
+    BROKEN = auto()
+    MISLEADING = auto()
+    """A server's failure whose code speaks of the object."""
+    DENIED = auto()
+    WRONG_KEY = auto()
+    EXPIRED = auto()
+    MISSING = auto()
+    CHANGED = auto()
+    PAST_END = auto()
+    NOT_ALLOWED = auto()
+    NOT_IMPLEMENTED = auto()
+
+
+class Cloud(Protocol):
+    """How one cloud speaks."""
+
+    codes: Mapping[Says, tuple[int, str]]
+    """Status and error code of each."""
+
+    version: str
+    """A content identity, as reads name it."""
+
+    other_version: str
+
+    spellings: tuple[str, ...]
+    """How a store may spell `version` in its answers."""
+
+    def is_head(self, request: ProxiedRequest) -> bool:
+        """Whether this asks what is known of an object."""
+
+    def is_list(self, request: ProxiedRequest) -> bool:
+        """Whether this asks for a listing."""
+
+    def refusal(self, request: ProxiedRequest, status: int, code: str) -> Respond:
+        """A refusal with `MESSAGE`, and with `REQUEST_ID` where the cloud tells it."""
+
+    def request_id(self, key: str) -> str | None:
+        """The id that the error of a refused read of `key` should carry."""
+
+    def version_headers(self, version: str) -> Mapping[str, str]:
+        """How an answer with bytes says which version they are of."""
+
+
+class Bucket(Protocol):
+    """The bucket behind the store, changed as another client would."""
+
+    def put(self, key: str, data: bytes) -> object: ...
+
+
+FAULTS: Mapping[str, Step] = {
+    "403": Respond(403),
+    "401": Respond(401),
+    "429": Respond(429),
+    "429-at-once": Respond(429, b"", {"Retry-After": "0"}),
+    "503": Respond(503),
+    "reset": Reset(),
+    "stall": Stall(),
+    "truncated": Truncate(10),
+    "truncated-late": Truncate(600_000),
+    "reset-late": Reset(600_000),
+    "stall-late": Stall(600_000),
+}
+PASSING = ["SLOW_DOWN", "MISLEADING", "BROKEN", "503", "429-at-once", "reset", "stall"]
+LATE = ["truncated-late", "reset-late", "stall-late"]
+
+
+async def settled(store: ObjectStore, wire: Proxy) -> str:
+    """Let the store ask what it asks once: where the bucket is, and who reads best. Returns the
+    content identity of `key`."""
+    await store.probe()
+    etag = (await store.head("key")).etag
+    await read(store, "key", 0, 1, etag)
+    wire.requests.clear()
+    return etag
+
+
+def since(store: ObjectStore, before: OperationStatistics) -> tuple[int, int, int, int]:
+    """Return how many gets, errors, retries and bytes have been added."""
+    now = store.statistics().operations["get"]
+    return (
+        now.requests - before.requests,
+        now.errors - before.errors,
+        now.retries - before.retries,
+        now.received_bytes - before.received_bytes,
+    )
+
+
+class FaultContract:
+    """Subclasses give the fixtures `bucket` (which has `key`), `wire` and `connect`."""
+
+    cloud: ClassVar[Cloud]
+
+    slow_key: ClassVar[str] = "a//b"
+    """One that obstore cannot name: the SDK reads it."""
+
+    @pytest.fixture
+    def store(self, connect: Connect) -> ObjectStore:
+        return connect(POLICY)
+
+    def fault(self, name: str) -> Step:
+        if name in FAULTS:
+            return FAULTS[name]
+        status, code = self.cloud.codes[Says[name]]
+        return lambda request: self.cloud.refusal(request, status, code)
+
+    def partial(self, data: bytes, start: int, total: int, version: str) -> Respond:
+        headers = {
+            "Last-Modified": "Tue, 14 Nov 2023 22:13:20 GMT",
+            "Content-Range": f"bytes {start}-{start + len(data) - 1}/{total}",
+            **self.cloud.version_headers(version),
+        }
+        return Respond(206, data, headers)
