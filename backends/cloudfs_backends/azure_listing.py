@@ -9,18 +9,15 @@ them as the keys of markers, "name/", as other stores have.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from azure.storage.blob import BlobPrefix, BlobProperties
 
 from cloudfs_backends.api import InvalidRequestError, ListPage, ObjectInfo
-from cloudfs_backends.mtime import metadata_mtime_ns
+from cloudfs_backends.mtime import metadata_mtime_ns, seconds_ns
 from cloudfs_backends.refusals import RequestContext
 
 EMPTY_PAGE: Final = ListPage(objects=(), prefixes=(), next_token=None)
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def page_of(
@@ -62,7 +59,7 @@ def blob_info(key: str, blob: BlobProperties, context: RequestContext) -> Object
         key=key,
         size=blob.size or 0,
         etag=_etag(blob, context),
-        mtime_ns=_seconds_ns(blob.last_modified) if mtime_ns is None else mtime_ns,
+        mtime_ns=seconds_ns(blob.last_modified) if mtime_ns is None else mtime_ns,
         has_metadata=True,
         metadata_mtime=mtime_ns is not None,
     )
@@ -83,7 +80,3 @@ def _etag(blob: BlobProperties, context: RequestContext) -> str:
             "the store sends no ETag", operation=context.operation, key=context.key
         )
     return blob.etag if blob.etag.endswith('"') else f'"{blob.etag}"'
-
-
-def _seconds_ns(time: datetime) -> int:
-    return (time - _EPOCH) // timedelta(seconds=1) * 1_000_000_000

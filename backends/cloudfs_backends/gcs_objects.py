@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from cloudfs_backends.api import InvalidRequestError, ListPage, ObjectInfo, ObjectNotFoundError
 from cloudfs_backends.cloud import is_key, key_within
-from cloudfs_backends.mtime import metadata_mtime_ns
+from cloudfs_backends.mtime import metadata_mtime_ns, seconds_ns
 from cloudfs_backends.refusals import RequestContext
 
 LIST_FIELDS: Final = "nextPageToken,prefixes,items(name,size,generation,updated,metadata)"
 """All that `as_page` looks at: a tenth of what would be sent."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def is_name(text: str) -> bool:
@@ -44,7 +41,7 @@ def as_object(blob: Any, key: str, context: RequestContext) -> ObjectInfo:
         key=key,
         size=blob.size,
         etag=str(blob.generation),
-        mtime_ns=_seconds_ns(blob.updated) if mtime_ns is None else mtime_ns,
+        mtime_ns=seconds_ns(blob.updated) if mtime_ns is None else mtime_ns,
         has_metadata=True,
         metadata_mtime=mtime_ns is not None,
     )
@@ -64,8 +61,3 @@ def as_page(blobs: Any, prefix: str, context: RequestContext) -> ListPage:
         prefixes=tuple(sorted(name[cut:] for name in blobs.prefixes if name != prefix)),
         next_token=blobs.next_page_token,
     )
-
-
-def _seconds_ns(time: datetime) -> int:
-    """Return nanoseconds, cut to seconds: as for other clouds, and what tools compare."""
-    return (time - _EPOCH) // timedelta(seconds=1) * 1_000_000_000

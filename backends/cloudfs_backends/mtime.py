@@ -1,8 +1,8 @@
-"""The mtime that copying tools leave in an object's user metadata.
+"""When an object was modified: as copying tools left it in the metadata, or as the store says.
 
 rclone and s3fs write `mtime` as decimal seconds (rclone on some stores as RFC 3339), gcsfuse writes
 `gcsfuse_mtime` as RFC 3339 with nanoseconds, gcloud and gsutil write `goog-reserved-file-mtime` in
-whole seconds: rclone writes that, too: it comes last. Everything is parsed as text: a float would
+whole seconds (rclone does, too, so it comes last). Everything is parsed as text: a float would
 lose the last digits. This module does not know which store the metadata is from.
 """
 
@@ -11,7 +11,9 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEYS = ("mtime", "gcsfuse_mtime", "goog-reserved-file-mtime")
 _SECOND_NS = 1_000_000_000
 _MAX_NS = 2**63 - 1
@@ -33,6 +35,14 @@ def metadata_mtime_ns(metadata: Mapping[str, str]) -> int | None:
         if nanoseconds is not None and abs(nanoseconds) <= _MAX_NS:
             return nanoseconds
     return None
+
+
+def seconds_ns(time: datetime) -> int:
+    """Return the nanoseconds since the epoch of what a store says, cut to whole seconds.
+
+    A HEAD has no more of them, though some listings do: the two have to agree.
+    """
+    return (time - _EPOCH) // timedelta(seconds=1) * _SECOND_NS
 
 
 def _from_decimal(text: str) -> int | None:

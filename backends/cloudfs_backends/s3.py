@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cloudfs_backends.api import (
@@ -29,7 +28,7 @@ from cloudfs_backends.byte_reads import (
 )
 from cloudfs_backends.cloud import CloudStore, is_key, key_within
 from cloudfs_backends.inspection import Identity
-from cloudfs_backends.mtime import metadata_mtime_ns
+from cloudfs_backends.mtime import metadata_mtime_ns, seconds_ns
 from cloudfs_backends.obstore_errors import OBSTORE_ERRORS, from_obstore
 from cloudfs_backends.refusals import RequestContext, with_advice
 from cloudfs_backends.s3_errors import BOTOCORE_ERRORS, CUSTOMER_KEY_DIALECT, DIALECT, from_botocore
@@ -37,7 +36,6 @@ from cloudfs_backends.s3_session import S3Session
 from cloudfs_backends.url import StoreUrl
 
 _COPY_BYTES_MOST = 5 * 2**30
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def open_store(url: StoreUrl, options: StoreOptions) -> CloudStore:
@@ -109,7 +107,7 @@ class S3Client:
             key=key,
             size=answer["ContentLength"],
             etag=_etag(answer, context),
-            mtime_ns=_seconds_ns(answer["LastModified"]) if mtime_ns is None else mtime_ns,
+            mtime_ns=seconds_ns(answer["LastModified"]) if mtime_ns is None else mtime_ns,
             has_metadata=True,
             metadata_mtime=mtime_ns is not None,
         )
@@ -184,7 +182,7 @@ class S3Client:
                     key=entry["Key"][cut:],
                     size=entry["Size"],
                     etag=_etag(entry, context),
-                    mtime_ns=_seconds_ns(entry["LastModified"]),
+                    mtime_ns=seconds_ns(entry["LastModified"]),
                 )
                 for entry in answer.get("Contents", ())
                 if len(entry["Key"]) > cut  # the marker of the prefix itself has no name here
@@ -212,8 +210,3 @@ def _etag(answer: Mapping[str, Any], context: RequestContext) -> str:
             "the store sends no ETag", operation=context.operation, key=context.key
         )
     return etag if etag.endswith('"') else f'"{etag}"'
-
-
-def _seconds_ns(time: datetime) -> int:
-    """Return nanoseconds, cut to seconds: HEAD has no more, though some LISTs do."""
-    return (time - _EPOCH) // timedelta(seconds=1) * 1_000_000_000

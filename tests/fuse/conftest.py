@@ -18,9 +18,10 @@ from tests.support.gcs import GcsServer
 from tests.support.mounting import Mounted, can_mount, mounted
 from tests.support.stores import S3Server
 
-_MORE_STORES = ("gs", "az", "memory")
+_STORES = ("file", "s3", "gs", "az", "memory")
 _ON_EVERY_STORE = frozenset({"test_odd_names_survive"})
-"""What `make check` runs on these, too: the rest shows little that the first two stores do not."""
+_ON_S3 = frozenset({"test_the_tree_and_every_byte", "test_a_restart_finds_the_ssd_tier_warm"})
+"""What `make check` runs there, beside all that it runs on `file`: `make test` runs the rest."""
 
 _NO_CONDITIONS = "the emulator ignores ifGenerationMatch (see test_generations.py)"
 _GAPS = {
@@ -44,7 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _mark_store(item: pytest.Function) -> None:
     callspec = getattr(item, "callspec", None)
     store = callspec.params.get("bucket") if callspec else None
-    if store in _MORE_STORES and item.originalname not in _ON_EVERY_STORE:
+    quick = _ON_EVERY_STORE | _ON_S3 if store == "s3" else _ON_EVERY_STORE
+    if store not in {None, "file"} and item.originalname not in quick:
         item.add_marker("slow")
     if (item.originalname, store) in _GAPS:
         item.add_marker(pytest.mark.xfail(reason=_GAPS[item.originalname, store], strict=True))
@@ -115,7 +117,7 @@ def memory_bucket() -> Iterator[Bucket]:
         yield MemoryBucket(bucket)
 
 
-@pytest.fixture(params=["file", "s3", *_MORE_STORES])
+@pytest.fixture(params=_STORES)
 def bucket(request: pytest.FixtureRequest, folder: Path) -> Bucket:
     """The same test over every store."""
     if request.param == "file":
