@@ -1,4 +1,4 @@
-"""Pages of a container's names, read from the SDK's. No I/O.
+"""Pages of a container's names, made of what Azure lists. No I/O.
 
 Where folders are things of their own (a hierarchical namespace, or the stubs that blobfuse and
 Hadoop write) they are listed as empty blobs whose metadata says so. They are never files here:
@@ -8,51 +8,65 @@ them as the keys of markers, "name/", as other stores have.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final
-
-from azure.storage.blob import BlobPrefix, BlobProperties
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, Protocol
 
 from cloudfs_backends.api import InvalidRequestError, ListPage, ObjectInfo
+from cloudfs_backends.azure_xml import ListedBlob, Listing
 from cloudfs_backends.mtime import metadata_mtime_ns, seconds_ns
 from cloudfs_backends.refusals import RequestContext
 
 EMPTY_PAGE: Final = ListPage(objects=(), prefixes=(), next_token=None)
 
 
-def page_of(
-    items: Iterable[BlobProperties | BlobPrefix],
-    token: str | None,
-    prefix: str,
-    delimiter: str,
-    context: RequestContext,
-) -> ListPage:
-    """Return the SDK's page; `prefix` is the URL's, which no key has here."""
+class Blob(Protocol):
+    """What a HEAD of the SDK and an entry of a listing both say of a blob."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+    @property
+    def etag(self) -> str | None:
+        """With or without quotes."""
+
+    @property
+    def last_modified(self) -> datetime:
+        """With a time zone."""
+
+    @property
+    def metadata(self) -> Mapping[str, str | None] | None:
+        """The user's own."""
+
+
+def page_of(listing: Listing, prefix: str, delimiter: str, context: RequestContext) -> ListPage:
+    """Return Azure's page; `prefix` is the URL's, which no key has here."""
     objects: list[ObjectInfo] = []
     prefixes: set[str] = set()
-    for item in items:
-        name = str(item.name)[len(prefix) :]
-        if isinstance(item, BlobPrefix):
+    for entry in listing.entries:
+        name = (entry.name if isinstance(entry, ListedBlob) else entry)[len(prefix) :]
+        if not isinstance(entry, ListedBlob):
             prefixes.add(name)
         elif not name:
             continue  # the marker of the prefix itself has no name here
-        elif is_folder(item) and not delimiter:
-            objects.append(blob_info(_marker(name), item, context))
-        elif is_folder(item):
+        elif not is_folder(entry):
+            objects.append(blob_info(name, entry, context))
+        elif delimiter:
             prefixes.add(_marker(name))
         else:
-            objects.append(blob_info(name, item, context))
+            objects.append(blob_info(_marker(name), entry, context))
     # A folder is listed both as a blob and as a prefix, and not side by side.
-    return ListPage(tuple(objects), tuple(sorted(prefixes)), token or None)
+    return ListPage(tuple(objects), tuple(sorted(prefixes)), listing.marker or None)
 
 
-def is_folder(blob: BlobProperties) -> bool:
+def is_folder(blob: Blob) -> bool:
     """Whether this is the stub of a folder."""
     said = {name.lower(): value for name, value in _metadata(blob).items()}
     return not blob.size and said.get("hdi_isfolder", "").lower() == "true"
 
 
-def blob_info(key: str, blob: BlobProperties, context: RequestContext) -> ObjectInfo:
+def blob_info(key: str, blob: Blob, context: RequestContext) -> ObjectInfo:
     """Return what the SDK says of a blob."""
     mtime_ns = metadata_mtime_ns(_metadata(blob))
     return ObjectInfo(
@@ -69,11 +83,11 @@ def _marker(name: str) -> str:
     return name if name.endswith("/") else f"{name}/"
 
 
-def _metadata(blob: BlobProperties) -> Mapping[str, str]:
+def _metadata(blob: Blob) -> Mapping[str, str]:
     return {name: value or "" for name, value in (blob.metadata or {}).items()}
 
 
-def _etag(blob: BlobProperties, context: RequestContext) -> str:
+def _etag(blob: Blob, context: RequestContext) -> str:
     """Return the ETag as If-Match wants it; a listing leaves the quotes away."""
     if not blob.etag:
         raise InvalidRequestError(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from azure.core.exceptions import DecodeError, HttpResponseError
 from azure.core.paging import ItemPaged
@@ -27,10 +27,10 @@ from cloudfs_backends.azure_answers import LateAnswers
 from cloudfs_backends.azure_errors import translated
 from cloudfs_backends.azure_listing import EMPTY_PAGE, blob_info, is_folder, page_of
 from cloudfs_backends.azure_session import AzureSession
+from cloudfs_backends.azure_taken import taken_answer
+from cloudfs_backends.azure_xml import Listing, NoListingError, read_listing
 from cloudfs_backends.cloud import key_within
 from cloudfs_backends.refusals import Dialect, RequestContext
-
-T = TypeVar("T")
 
 _CHARACTERS_MOST: Final = 1024
 _ENTRIES_MOST: Final = 5000
@@ -109,22 +109,35 @@ class AzureNames:
     def _page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
         context = self._context("list", prefix)
         with translated(context):
-            pages = self._listed(self._prefix + prefix, delimiter, limit).by_page(token)
-            items = _next_of(pages)
-            # The iterator of pages has it, though its declared type does not say so.
-            next_token: str | None = getattr(pages, "continuation_token", None)
-            return page_of(items, next_token, self._prefix, delimiter, context)
+            listing = self._listing(self._prefix + prefix, delimiter, token, limit)
+        return page_of(listing, self._prefix, delimiter, context)
 
-    def _listed(
-        self, prefix: str, delimiter: str, limit: int
+    def _listing(self, prefix: str, delimiter: str, token: str | None, limit: int) -> Listing:
+        """Ask for a page; a folder that is not there is an empty one. Raises what the SDK does."""
+        try:
+            answer = taken_answer(
+                lambda hook: next(self._pages(prefix, delimiter, limit, hook).by_page(token))
+            )
+            return read_listing(answer.read())
+        except HttpResponseError as error:
+            if getattr(error, "error_code", "") == _NO_SUCH_FOLDER:
+                return Listing((), "")
+            raise
+        except NoListingError as error:
+            raise DecodeError(str(error)) from error
+
+    def _pages(
+        self, prefix: str, delimiter: str, limit: int, hook: Callable[..., None]
     ) -> ItemPaged[BlobProperties] | ItemPaged[BlobProperties | BlobPrefix]:
         client = self._session.client()
-        limit = min(limit, _ENTRIES_MOST)
+        options: dict[str, Any] = {
+            "include": ["metadata"],
+            "results_per_page": min(limit, _ENTRIES_MOST),
+            "raw_response_hook": hook,
+        }
         if delimiter:
-            return client.walk_blobs(
-                prefix, include=["metadata"], delimiter=delimiter, results_per_page=limit
-            )
-        return client.list_blobs(prefix, include=["metadata"], results_per_page=limit)
+            return client.walk_blobs(prefix, delimiter=delimiter, **options)
+        return client.list_blobs(prefix, **options)
 
     def _is_below_a_file(self, prefix: str, asked_at: float) -> bool:
         above = (self._known_blob(name, asked_at) for name in _names_above(prefix))
@@ -153,18 +166,6 @@ class AzureNames:
 
     def _context(self, operation: str, key: str) -> RequestContext:
         return RequestContext(operation, key, self._session, self._dialect)
-
-
-def _next_of(pages: Iterator[Iterator[T]]) -> list[T]:
-    """Ask for a page; a folder that is not there has nothing in it."""
-    try:
-        return list(next(pages))
-    except HttpResponseError as error:
-        if getattr(error, "error_code", "") == _NO_SUCH_FOLDER:
-            return []
-        raise
-    except (AttributeError, TypeError) as error:  # how the SDK meets XML that is no listing
-        raise DecodeError("the answer is no listing") from error
 
 
 def _names_above(prefix: str) -> Iterator[str]:

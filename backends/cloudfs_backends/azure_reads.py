@@ -12,10 +12,10 @@ from contextlib import closing
 from typing import Any, Final
 
 from azure.core import MatchConditions
-from azure.core.pipeline import PipelineResponse
-from azure.core.rest import HttpRequest, HttpResponse
+from azure.core.rest import HttpResponse
 from azure.storage.blob import ContainerClient
 
+from cloudfs_backends.azure_taken import taken_answer
 from cloudfs_backends.byte_reads import RangeRead, check_range, check_version, content_range
 from cloudfs_backends.refusals import RequestContext
 
@@ -33,32 +33,16 @@ def sdk_body(
         yield from answer.iter_raw()
 
 
-class _Answered(Exception):  # noqa: N818 - not an error
-    """Carries an answer out of the SDK; no other code knows it, so none catches it."""
-
-    def __init__(self, answer: HttpResponse) -> None:
-        super().__init__()
-        self.answer = answer
-
-
 def _answer(client: ContainerClient, name: str, read: RangeRead) -> HttpResponse:
     condition: dict[str, Any] = {}
     if read.etag is not None:
         condition = {"etag": read.etag, "match_condition": MatchConditions.IfNotModified}
-    try:
-        client.download_blob(
+    return taken_answer(
+        lambda hook: client.download_blob(
             name,
             offset=read.start,
             length=read.stop - read.start,
-            raw_response_hook=_take_over,
+            raw_response_hook=hook,
             **condition,
         )
-    except _Answered as answered:
-        return answered.answer
-    raise AssertionError("the SDK finished a download without showing the answer")
-
-
-def _take_over(response: PipelineResponse[HttpRequest, HttpResponse]) -> None:
-    """Called by the SDK for each answer; refusals are left to it."""
-    if response.http_response.status_code < 300:
-        raise _Answered(response.http_response)
+    )

@@ -1,0 +1,73 @@
+"""Listings as Azure sends them: XML, read into what is needed of it. No I/O, no SDK.
+
+The SDK makes objects of some thirty fields of each blob; these are the five that are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+
+class NoListingError(ValueError):
+    """The text is not what Azure answers to a LIST."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedBlob:
+    """A blob in a listing; the names of the fields are those of the SDK."""
+
+    name: str
+    size: int
+    etag: str
+    last_modified: datetime
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page in the container's order; a `str` is a common prefix. `marker` is "" on the last."""
+
+    entries: tuple[ListedBlob | str, ...]
+    marker: str
+
+
+def read_listing(body: bytes) -> Listing:
+    """Return what a page of a listing says; raises `NoListingError`."""
+    try:
+        root = ElementTree.fromstring(body)
+        blobs = root.find("Blobs")
+        if blobs is None:
+            raise NoListingError("it has no Blobs")
+        entries = tuple(
+            _blob(entry) if entry.tag == "Blob" else _name(entry)
+            for entry in blobs
+            if entry.tag in {"Blob", "BlobPrefix"}
+        )
+    except (ElementTree.ParseError, KeyError, TypeError, ValueError) as error:
+        raise NoListingError(f"the answer is no listing: {error}") from error
+    return Listing(entries, root.findtext("NextMarker") or "")
+
+
+def _blob(entry: ElementTree.Element) -> ListedBlob:
+    said = {field.tag: field.text or "" for field in entry.iterfind("Properties/*")}
+    return ListedBlob(
+        name=_name(entry),
+        size=int(said["Content-Length"]),
+        etag=said["Etag"],
+        last_modified=parsedate_to_datetime(said["Last-Modified"]),
+        metadata={field.tag: field.text or "" for field in entry.iterfind("Metadata/*")},
+    )
+
+
+def _name(entry: ElementTree.Element) -> str:
+    element = entry.find("Name")
+    if element is None or not element.text:
+        raise NoListingError("it has an entry without a name")
+    # Characters that XML cannot have make Azure encode the whole name.
+    is_encoded = element.get("Encoded", "").lower() == "true"
+    return unquote(element.text) if is_encoded else element.text
