@@ -18,7 +18,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +27,7 @@ from cloudfs_benchmarks.dataset.flow import (
     integrate_loads,
     sample_surface,
 )
+from cloudfs_benchmarks.dataset.hdf5 import create_hdf5
 from cloudfs_benchmarks.dataset.mesh import (
     FAR_FIELD_RADII,
     build_mesh,
@@ -162,7 +162,7 @@ def _write_fields(path: Path, flow: JoukowskiFlow, points: int, rng: np.random.G
     ]
     velocity = [at.velocity(zeta) for at in sweep]
     pressure = [at.pressure_coefficient(speed) for at, speed in zip(sweep, velocity, strict=True)]
-    with h5py.File(path, "w") as file:
+    with create_hdf5(path) as file:
         file.attrs["speed_m_s"] = flow.speed_m_s
         file["incidence_deg"] = np.array(SWEEP_INCIDENCES_DEG, dtype=np.float32)
         file["points"] = _pairs(flow.position(zeta))

@@ -50,10 +50,14 @@ _VTU_DATA_MARK = b'<AppendedData encoding="raw">'
 
 def read_vtu(path: Path) -> dict[str, NDArray[Any]]:
     """Every array of a `.vtu` file with appended raw arrays, checked for its length."""
-    content = path.read_bytes()
+    return parse_vtu(path.read_bytes(), str(path))
+
+
+def parse_vtu(content: bytes, name: str) -> dict[str, NDArray[Any]]:
+    """What `read_vtu` does with the content of the file `name`."""
     mark = content.find(_VTU_DATA_MARK, 0, _VTU_HEAD_MAX)
     if mark < 0:
-        raise ValueError(f"{path} is not a VTU file with appended raw arrays")
+        raise ValueError(f"{name} is not a VTU file with appended raw arrays")
     base = content.index(b"_", mark) + 1
     arrays = {}
     for tag in re.findall(r"<DataArray ([^>]*)/>", content[:mark].decode("ascii")):
@@ -65,7 +69,7 @@ def read_vtu(path: Path) -> dict[str, NDArray[Any]]:
         width = int(fields["NumberOfComponents"])
         arrays[fields["Name"]] = values.reshape(-1, width) if width > 1 else values
     if arrays["connectivity"].max() != len(arrays["Points"]) - 1:
-        raise ValueError(f"{path}: the cells do not belong to the points")
+        raise ValueError(f"{name}: the cells do not belong to the points")
     return arrays
 
 
