@@ -33,7 +33,8 @@ class Namespace:
 
 def create(children: Children, total_gbit: float) -> Namespace:
     """Make the namespace, its link and its limit; `children.stack` takes them away again."""
-    name, outer, inner = (f"cfsb{os.getpid()}{end}" for end in ("", "o", "i"))
+    name = _free_name()
+    outer, inner = f"{name}o", f"{name}i"
     subnet = _free_subnet()
     with children.gate.deferred():
         children.stack.callback(_remove, name, outer)
@@ -50,6 +51,15 @@ def create(children: Children, total_gbit: float) -> Namespace:
     # Not `ip netns exec`: that makes a mount namespace too, whose copies of the mounts that are
     # there at that moment keep them alive after they are unmounted.
     return Namespace(("nsenter", f"--net={_NAMESPACES / name}"), f"{subnet}.2")
+
+
+def _free_name() -> str:
+    """A name of this process's that no namespace has; with an `o` behind it fits an interface."""
+    for number in range(_SUBNETS):
+        name = f"cfs{os.getpid()}n{number}"
+        if not (_NAMESPACES / name).exists():
+            return name
+    raise StageError(f"this run has {_SUBNETS} network namespaces already")
 
 
 def _free_subnet() -> str:
