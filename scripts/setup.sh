@@ -11,7 +11,8 @@
 set -eu
 
 packages_runtime="fuse3 libfuse3-dev pkg-config gcc python3-venv python3-dev"
-packages_test="nginx-light libnginx-mod-http-lua fio iproute2 attr e2fsprogs xfsprogs"
+packages_test="nginx-light libnginx-mod-http-lua fio iproute2 attr e2fsprogs xfsprogs \
+nfs-ganesha nfs-ganesha-vfs libnfs-dev"
 packages_azurite="nodejs npm"
 azurite_version="3.35.0"
 torch_requirement="torch==2.13.0"
@@ -52,6 +53,8 @@ have() {
         attr) runs getfattr ;;
         nodejs) runs node ;;
         npm) runs npm ;;
+        nfs-ganesha) runs ganesha.nfsd ;;
+        libnfs-dev) runs pkg-config && pkg-config --exists libnfs ;;
         e2fsprogs) PATH=$PATH:/usr/sbin runs mkfs.ext4 ;;
         xfsprogs) PATH=$PATH:/usr/sbin runs mkfs.xfs ;;
         python3*-venv) runs uv || "$python" -c 'import ensurepip, venv' 2>/dev/null ;;
@@ -78,16 +81,19 @@ apt_install() {
         fail "not root and no sudo; please run: sudo apt-get update && sudo $line"
     fi
     say "$line"
-    case $1 in *nginx-light*) nginx_is_new=yes ;; *) nginx_is_new=no ;; esac
+    services=""
+    case $1 in *nginx-light*) services="nginx" ;; esac
+    case $1 in *nfs-ganesha*) services="$services nfs-ganesha rpcbind" ;; esac
     # On stderr, and quiet: the last line of standard output belongs to pytest.
     as_root="$as_root DEBIAN_FRONTEND=noninteractive"
     # shellcheck disable=SC2086 - lists of words
     if ! { $as_root apt-get update --quiet && $as_root $line --quiet; } >&2; then
         fail "apt-get failed; please run: sudo apt-get update && sudo $line"
     fi
-    if test $nginx_is_new = yes && test -d /run/systemd/system; then
-        # The tests start servers of their own; the package's service would listen on port 80.
-        $as_root systemctl disable --now nginx >&2 || say "could not disable the nginx service"
+    if test -n "$services" && test -d /run/systemd/system; then
+        # The tests start servers of their own; those of the packages would listen on ports 80,
+        # 2049 and 111.
+        $as_root systemctl disable --now $services >&2 || say "could not disable$services"
     fi
 }
 
@@ -118,7 +124,11 @@ fi
 
 # Interpreters and packages: `python` is what the virtual environment is made with.
 python=$(find_python)
-if test "$kind" = dev; then packages="$packages_runtime $packages_test"; else packages=$packages_runtime; fi
+if test "$kind" = dev; then
+    packages="$packages_runtime $packages_test"
+else
+    packages=$packages_runtime
+fi
 if test -z "$python"; then
     runs apt-get || fail "Python $python_oldest or newer is needed"
     # Ubuntu 22.04 has it beside its older default.

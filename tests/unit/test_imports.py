@@ -116,6 +116,22 @@ def test_the_training_script_imports_nothing_of_cloudfs() -> None:
     assert not _imports("cloudfs_benchmarks.training.train")
 
 
+_BENCH = "cloudfs_benchmarks.bench"
+_REPORTING = (f"{_BENCH}.report", f"{_BENCH}.compare", f"{_BENCH}.schema", f"{_BENCH}.statistics")
+_RECORDS = {f"{_BENCH}.{name}" for name in ("results", "errors", "matching", "conditions")}
+_RECORDS |= {"cloudfs_benchmarks.readpath.figures"}
+
+
+def test_reports_of_the_benchmark_know_records_and_nothing_that_measures() -> None:
+    for module in (name for name in MODULES if name.startswith(_REPORTING)):
+        wrong = {
+            name
+            for name in _imports(module)
+            if name not in _RECORDS and not name.startswith(_REPORTING)
+        }
+        assert not wrong, f"{module} must not import {wrong}"
+
+
 @pytest.mark.parametrize(
     ("module", "imported", "allowed"),
     [

@@ -1,0 +1,1 @@
+"""What reads and writes during a measurement: fio on mounted targets, our own reader elsewhere."""

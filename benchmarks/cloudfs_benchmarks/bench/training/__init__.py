@@ -1,0 +1,1 @@
+"""The training suite: an ordinary loader, its epochs, and what the accelerator waited for."""
