@@ -30,7 +30,7 @@ lint:
 	@$(python) -m mypy --strict
 
 clean:  ## remove what was built, drawn and cached
-	rm -rf build dist demo-out bench-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist demo-out bench-out cloudfs-bench-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean  ## clean, and remove the virtual environment and the stamps

@@ -25,6 +25,7 @@ class ExitCode(enum.IntEnum):
     NOT_MOUNTED = 9
     TIMEOUT = 10
     INCOMPLETE = 11
+    REGRESSION = 12
 
 
 class UserError(Exception):

@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from cloudfs import __version__
-from cloudfs.cli import cache, doctor, errors, mount, status, umount, warmup
+from cloudfs.cli import bench, cache, doctor, errors, mount, status, umount, warmup
 from cloudfs.cli.groups import Commands
 
 
@@ -21,7 +21,7 @@ from cloudfs.cli.groups import Commands
     cls=Commands,
     commands=[
         *(mount.command, umount.command, status.command, warmup.command, cache.command),
-        doctor.command,
+        *(doctor.command, bench.command),
     ],
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -66,9 +66,12 @@ print(sorted({{"trio", "boto3", "botocore", "obstore", "pyfuse3", "rich"}} & set
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "no command given: use mount, umount, status, warmup, cache or doctor; 'cloudfs"),
+        (
+            [],
+            "no command given: use mount, umount, status, warmup, cache, doctor or bench; 'cloudfs",
+        ),
         (["mout"], "no such command 'mout': did you mean mount?"),
-        (["xyzzy"], "no such command 'xyzzy': use mount, umount, status, warmup, cache or"),
+        (["xyzzy"], "no such command 'xyzzy': use mount, umount, status, warmup, cache, doctor"),
         (["cache"], "no command given: use info, pin, unpin, evict, invalidate or verify"),
         (["cache", "verfy"], "no such command 'verfy': did you mean verify?"),
         (["cache", "pin"], "missing argument 'PATH...': see 'cloudfs cache pin --help'"),
