@@ -72,68 +72,61 @@ def command(context: click.Context) -> None:
     context.command.require_verb(context)
 
 
+_SHARED: Final = (
+    click.option(
+        "--suite",
+        "suites",
+        multiple=True,
+        type=click.Choice(["quick", "standard", "training"]),
+        help="What to measure; may be repeated.",
+    ),
+    click.option("--size", metavar="SIZE", callback=_size, help="Bytes of data: 10GiB."),
+    click.option("--out", type=_FOLDER, help="Folder for report.html, results.json, PNGs."),
+    click.option("--trials", type=click.IntRange(1, 100), help="Repetitions of everything [3]."),
+    click.option("--readers", type=click.IntRange(2, 256), default=4, help="'Many readers' [4]."),
+    click.option("--workers", type=click.IntRange(1, 256), default=4, help="Loader workers [4]."),
+    click.option("--batch", type=click.IntRange(1, 4096), default=4, help="Samples per step [4]."),
+    click.option(
+        "--compute-time",
+        metavar="TIME",
+        callback=_duration,
+        default="50ms",
+        help="The accelerator's time per step [50ms].",
+    ),
+    click.option(
+        "--model",
+        type=click.Choice(["none", "torch"]),
+        default="none",
+        help="Instead of waiting --compute-time, train a small PyTorch model.",
+    ),
+    click.option(
+        "--loader",
+        type=click.Choice(["auto", "torch", "pool"]),
+        default="auto",
+        help="PyTorch's DataLoader, or a pool of processes [auto].",
+    ),
+    click.option(
+        "--epochs",
+        type=click.IntRange(1, 1000),
+        help="Epochs [quick 2, training 3].",
+    ),
+    click.option("--seed", type=int, default=1, help="Decides data and random orders [1]."),
+    click.option(
+        "--warmup",
+        is_flag=True,
+        help="Start 'cloudfs warmup' of the data as epoch 1 begins.",
+    ),
+    click.option(
+        "--keep-pages",
+        is_flag=True,
+        help="Leave the page cache alone between epochs: memory holds the data set.",
+    ),
+)
+"""The options that `run` and `demo` have in common, in the order of their help."""
+
+
 def _measuring(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that `run` and `demo` share."""
-    for option in reversed(
-        (
-            click.option(
-                "--suite",
-                "suites",
-                multiple=True,
-                type=click.Choice(["quick", "standard", "training"]),
-                help="What to measure; may be repeated.",
-            ),
-            click.option("--size", metavar="SIZE", callback=_size, help="Bytes of data: 10GiB."),
-            click.option("--out", type=_FOLDER, help="Folder for report.html, results.json, PNGs."),
-            click.option(
-                "--trials", type=click.IntRange(1, 100), help="Repetitions of everything [3]."
-            ),
-            click.option(
-                "--readers", type=click.IntRange(2, 256), default=4, help="'Many readers' [4]."
-            ),
-            click.option(
-                "--workers", type=click.IntRange(1, 256), default=4, help="Loader workers [4]."
-            ),
-            click.option(
-                "--batch", type=click.IntRange(1, 4096), default=4, help="Samples per step [4]."
-            ),
-            click.option(
-                "--compute-time",
-                metavar="TIME",
-                callback=_duration,
-                default="50ms",
-                help="The accelerator's time per step [50ms].",
-            ),
-            click.option(
-                "--model",
-                type=click.Choice(["none", "torch"]),
-                default="none",
-                help="Instead of waiting --compute-time, train a small PyTorch model.",
-            ),
-            click.option(
-                "--loader",
-                type=click.Choice(["auto", "torch", "pool"]),
-                default="auto",
-                help="PyTorch's DataLoader, or a pool of processes [auto].",
-            ),
-            click.option(
-                "--epochs",
-                type=click.IntRange(1, 1000),
-                help="Epochs [quick 2, training 3].",
-            ),
-            click.option("--seed", type=int, default=1, help="Decides data and random orders [1]."),
-            click.option(
-                "--warmup",
-                is_flag=True,
-                help="Start 'cloudfs warmup' of the data as epoch 1 begins.",
-            ),
-            click.option(
-                "--keep-pages",
-                is_flag=True,
-                help="Leave the page cache alone between epochs: memory holds the data set.",
-            ),
-        )
-    ):
+    for option in reversed(_SHARED):
         function = option(function)
     return function
 

@@ -46,6 +46,16 @@ class Proof:
     text: str
 
 
+def of_names(proof: Proof, kind: Kind, *, dropped: bool) -> Proof:
+    """What a proof about pages says about names: only root can have them `dropped` by the kernel.
+
+    A cloudfs mount takes its own back, and libnfs keeps none.
+    """
+    if dropped or kind in (Kind.CLOUDFS, Kind.LIBNFS):
+        return proof
+    return Proof(_UNPROVEN, f"{proof.text}; names may be in caches that only root can drop")
+
+
 class Caches:
     """The caches before one target. Paths are the tree's.
 

@@ -10,7 +10,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,11 +138,19 @@ def _children(out: Path) -> Iterator[Children]:
     except OSError as error:
         raise BenchError(f"--out {out}: {error.strerror}") from error
     with ExitStack() as stack:
+        stack.callback(_remove_empty, out)
         stack.callback(sweep, mark)
         try:
             yield Children({**os.environ, MARK_NAME: mark}, out / "logs", stack, gate)
         finally:
             gate.close()
+
+
+def _remove_empty(out: Path) -> None:
+    """Take the folder away again when nothing came into it."""
+    with suppress(OSError):
+        (out / "logs").rmdir()
+        out.rmdir()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cloudfs_benchmarks.bench.caches import Proof
+from cloudfs_benchmarks.bench.caches import Proof, of_names
 from cloudfs_benchmarks.bench.contestants import Bench, Contestant
 from cloudfs_benchmarks.bench.data.files import DataSet
 from cloudfs_benchmarks.bench.data.shares import portion
@@ -21,6 +21,7 @@ from cloudfs_benchmarks.bench.results import (
 )
 from cloudfs_benchmarks.bench.statistics import is_unstable, merge_latencies
 from cloudfs_benchmarks.bench.targets.serving import Usage
+from cloudfs_benchmarks.readpath import pages
 
 READ_ONLY = "the target is read-only"
 _GB = 1e9
@@ -138,6 +139,8 @@ def _trial(step: Step, contestant: Contestant, row: _Row, bench: Bench, trial: i
         data = _share(contestant, row.state, trial, bench.options.trials)
         job = make_job(step, data, bench.options, trial, write_folder)
         proof = _prepare(contestant, row.state, job, job_paths(job, data))
+        if data is not contestant.data:
+            proof = Proof(proof.state, f"{proof.text}; files that no trial has read before")
         before = contestant.serving.usage()
         outcome = run_job(bench.children, contestant.target.location, job)
         used = _since(contestant.serving.usage(), before)
@@ -151,9 +154,11 @@ def _trial(step: Step, contestant: Contestant, row: _Row, bench: Bench, trial: i
 
 def _share(contestant: Contestant, state: CacheState, trial: int, trials: int) -> DataSet:
     """The files of a trial: where caches cannot be emptied, some that no trial has read yet."""
-    if state is CacheState.COLD and not contestant.caches.can_prove_cold():
-        return portion(contestant.data, trial, trials)
-    return contestant.data
+    if state is not CacheState.COLD or contestant.caches.can_prove_cold():
+        return contestant.data
+    share = portion(contestant.data, trial, trials)
+    # Of few files some share has nothing to measure with.
+    return share if share.large and share.files else contestant.data
 
 
 def _prepare(contestant: Contestant, state: CacheState, job: Job, paths: list[str]) -> Proof:
@@ -161,7 +166,10 @@ def _prepare(contestant: Contestant, state: CacheState, job: Job, paths: list[st
         return Proof(CacheState.RAM_WARM, "what is written goes through the page cache to fsync")
     match state:
         case CacheState.COLD:
-            return contestant.caches.make_cold(paths, contestant.data.root)
+            proof = contestant.caches.make_cold(paths, contestant.data.root)
+            if job.shape not in (Shape.WALK, Shape.OPEN):
+                return proof
+            return of_names(proof, contestant.target.kind, dropped=pages.may_drop_all())
         case CacheState.SSD_WARM:
             return contestant.caches.make_ssd_warm(paths)
         case _:

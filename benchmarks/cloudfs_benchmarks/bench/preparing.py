@@ -21,7 +21,7 @@ from cloudfs_benchmarks.bench.data.own import copy_own, write_own
 from cloudfs_benchmarks.bench.data.scan import read_data_set, same_everywhere
 from cloudfs_benchmarks.bench.errors import BenchError
 from cloudfs_benchmarks.bench.options import Options
-from cloudfs_benchmarks.bench.progress import Progress, Say, Show
+from cloudfs_benchmarks.bench.progress import Progress, Show
 from cloudfs_benchmarks.bench.results import Kind, Target
 from cloudfs_benchmarks.bench.targets.inspection import inspect
 from cloudfs_benchmarks.bench.targets.opening import open_tree
@@ -61,7 +61,7 @@ def check_writable(targets: Sequence[Target], options: Options) -> None:
 
 
 def open_contestants(
-    children: Children, specs: Sequence[TargetSpec], targets: Sequence[Target], options: Options
+    children: Children, specs: Sequence[TargetSpec], targets: Sequence[Target]
 ) -> list[Contestant]:
     """Open every target; one that can be written gets a folder of this run's.
 
@@ -82,16 +82,11 @@ def open_contestants(
     return opened
 
 
-def provide_data(
-    children: Children,
-    contestants: Sequence[Contestant],
-    options: Options,
-    say: Say,
-    show: Show,
-) -> None:
-    """Give every contestant its data set: the user's, or one that is written now."""
-    if options.dataset is None:
-        _write_everywhere(children, contestants, options, say, show)
+def find_data(contestants: Sequence[Contestant], options: Options) -> None:
+    """Give every contestant its data set: the user's, or what `write_data` wrote.
+
+    `BenchError` when it is not there, or not alike everywhere.
+    """
     for contestant in contestants:
         root = options.dataset
         if root is None:
@@ -139,14 +134,13 @@ def _remove_folder(folder: RunFolder) -> None:
         print(f"cannot remove {folder.tree.location}/{folder.path}: {error}")
 
 
-def _write_everywhere(
-    children: Children,
-    contestants: Sequence[Contestant],
-    options: Options,
-    say: Say,
-    show: Show,
+def write_data(
+    children: Children, contestants: Sequence[Contestant], options: Options, show: Show
 ) -> None:
-    """Write the data once, into the first mounted target, and copy it to the others."""
+    """Write the run's own data, once into the first mounted target, and copy it to the others.
+
+    Every contestant can be written: see `check_writable`. `BenchError` when that fails.
+    """
     total = options.size_bytes * len(contestants)
     first = next((one for one in contestants if one.target.kind is not Kind.LIBNFS), None)
     if first is None:
@@ -155,7 +149,6 @@ def _write_everywhere(
     else:
         assert first.folder is not None
         source = Path(first.target.location) / first.folder.path / _DATA
-    say(f"writing {options.size_bytes / 1e6:.0f} MB to each target")
 
     def counting(name: str, before: int) -> Callable[[int], None]:
         return lambda count: show(Progress(before + count, total, f"writing to {name}"))

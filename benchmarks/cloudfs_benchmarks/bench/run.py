@@ -26,10 +26,11 @@ from cloudfs_benchmarks.bench.plan import (
 )
 from cloudfs_benchmarks.bench.preparing import (
     check_writable,
+    find_data,
     leftover_notes,
     look_at,
     open_contestants,
-    provide_data,
+    write_data,
 )
 from cloudfs_benchmarks.bench.progress import Say, Show, Tracker
 from cloudfs_benchmarks.bench.results import Plan, Target
@@ -67,9 +68,13 @@ def begin(
     specs = parse_targets(options.targets)
     targets = look_at(specs)
     check_writable(targets, options)
-    contestants = open_contestants(children, specs, targets, options)
-    provide_data(children, contestants, options, output.say, output.show)
-    output.say(describe(estimate(options, targets, contestants[0].data), options))
+    contestants = open_contestants(children, specs, targets)
+    if options.dataset is None:
+        output.say(describe(estimate(options, targets, None), options))
+        write_data(children, contestants, options, output.show)
+    find_data(contestants, options)
+    if options.dataset is not None:
+        output.say(describe(estimate(options, targets, contestants[0].data), options))
     collector = Collector(
         out=options.out,
         tool=f"cloudfs bench {metadata.version('cloudfs')}",

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from cloudfs_benchmarks.bench import residency
-from cloudfs_benchmarks.bench.caches import Caches, Proof
+from cloudfs_benchmarks.bench.caches import Caches, Proof, of_names
 from cloudfs_benchmarks.bench.errors import TargetError
-from cloudfs_benchmarks.bench.results import CacheState
+from cloudfs_benchmarks.bench.results import CacheState, Kind
 from cloudfs_benchmarks.bench.targets.inspection import inspect
 from cloudfs_benchmarks.bench.targets.opening import open_tree
 from cloudfs_benchmarks.bench.targets.spec import TargetSpec
@@ -178,3 +178,22 @@ def test_pinned_data_are_not_cold(cloudfs_mount: Mounted) -> None:
         assert "1 pinned" in proof.text
     finally:
         cloudfs("cache", "unpin", pinned)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dropped", "state"),
+    [
+        (Kind.LOCAL, False, CacheState.UNPROVEN),
+        (Kind.NFS, False, CacheState.UNPROVEN),
+        (Kind.LOCAL, True, CacheState.COLD),
+        (Kind.CLOUDFS, False, CacheState.COLD),
+        (Kind.LIBNFS, False, CacheState.COLD),
+    ],
+)
+def test_names_are_cold_only_where_somebody_has_dropped_them(
+    kind: Kind, dropped: bool, state: CacheState
+) -> None:
+    proof = of_names(Proof(CacheState.COLD, "0 pages"), kind, dropped=dropped)
+    assert proof.state is state
+    assert proof.text.startswith("0 pages")
+    assert ("only root can drop" in proof.text) == (state is CacheState.UNPROVEN)

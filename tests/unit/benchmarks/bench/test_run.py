@@ -28,6 +28,7 @@ from cloudfs_benchmarks.bench.run import Output
 from cloudfs_benchmarks.bench.targets.nfs import NfsTree
 from cloudfs_benchmarks.demo.processes import Children
 from cloudfs_benchmarks.demo.signals import SignalGate
+from tests.support.disks import stalling_disk, why_no_stalling_disk
 from tests.support.mounting import Mounted, can_mount, cloudfs, mounted, wait_until
 from tests.unit.benchmarks.bench import sample_results
 from tests.unit.benchmarks.bench.test_plan import options
@@ -158,6 +159,7 @@ def test_a_missing_target_is_refused_by_name_before_anything_is_made(tmp_path: P
     line = refusal("--target", f"nfs={tmp_path / 'nowhere'}", "--out", tmp_path / "out", *QUICKLY)
     assert "nfs" in line
     assert str(tmp_path / "nowhere") in line
+    assert left_in(tmp_path) == []
 
 
 @needs_mount
@@ -275,6 +277,61 @@ def mount_to_kill(data: Path, tmp_path: Path) -> Iterator[Mounted]:
     except AssertionError:
         # It is left behind, as a killed daemon leaves it.
         subprocess.run(["fusermount3", "-uz", str(path)], check=True)
+
+
+needs_fuse = pytest.mark.skipif(
+    why_no_stalling_disk() is not None, reason=str(why_no_stalling_disk())
+)
+
+
+@needs_fuse
+def test_where_caches_cannot_be_emptied_every_trial_reads_files_of_its_own_and_says_so(
+    data: Path, tmp_path: Path
+) -> None:
+    with stalling_disk(tmp_path / "other", data) as disk:
+        asked = options(
+            targets=(f"other={disk.path}",),
+            suites=("quick",),
+            dataset="data",
+            size=8 * MIB,
+            trials=2,
+            epochs=1,
+            out=tmp_path / "out",
+        )
+        with begun(asked, tmp_path) as (collector, contestants, children):
+            running.measure_all(asked, children, collector, contestants, OUTPUT)
+            results = collector.save(finished=True)
+    cold = next(row for row in results.measurements if row.name == "sequential-1")
+    assert (cold.error, cold.proven) == (None, False)
+    assert "what this FUSE filesystem itself keeps cannot be seen" in cold.proof
+    assert "files that no trial has read before" in cold.proof
+
+
+@needs_fuse
+def test_a_target_that_cannot_be_read_is_reported_and_the_run_goes_on(
+    data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(data, tmp_path / "local")
+    with stalling_disk(tmp_path / "bad", data) as disk:
+        asked = options(
+            targets=(f"bad={disk.path}", f"local={tmp_path / 'local'}"),
+            suites=("quick",),
+            dataset="data",
+            size=8 * MIB,
+            trials=1,
+            epochs=1,
+            out=tmp_path / "out",
+        )
+        with begun(asked, tmp_path) as (collector, contestants, children):
+            disk.break_reads()
+            running.measure_all(asked, children, collector, contestants, OUTPUT)
+            results = collector.save(finished=True)
+    rows = {(row.target, row.name): row for row in results.measurements}
+    assert rows["local", "sequential-1"].error is None
+    assert "Input/output error" in str(rows["bad", "sequential-1"].error)
+    errors = {run.target: run.error for run in results.training}
+    assert errors["local"] is None
+    assert "Input/output error" in str(errors["bad"])
 
 
 CONTESTANTS = ("cloudfs", "local")
