@@ -142,18 +142,20 @@ def check_contents(contestants: Sequence[Contestant], seed: int) -> list[str]:
 def describe(cost: Estimate, options: Options) -> str:
     """One line: what the run will take, before it begins."""
     low, high = (_minutes(seconds) for seconds in cost.seconds)
-    parts = [
-        f"{options.trials} trials: {low} to {high}",
-        f"{cost.read_bytes / 1e9:.1f} GB read",
-    ]
+    trials = "1 trial" if options.trials == 1 else f"{options.trials} trials"
+    parts = [f"{trials}: {low} to {high}", f"{_bytes(cost.read_bytes)} read"]
     if cost.written_bytes:
-        parts.append(f"{cost.written_bytes / 1e9:.1f} GB written")
+        parts.append(f"{_bytes(cost.written_bytes)} written")
     if cost.store_bytes:
         parts.append(
-            f"at most {cost.store_bytes / 1e9:.1f} GB and about {cost.store_requests:,} requests "
+            f"at most {_bytes(cost.store_bytes)} and about {cost.store_requests:,} requests "
             "of the bucket"
         )
     return ", ".join(parts)
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def _minutes(seconds: float) -> str:
