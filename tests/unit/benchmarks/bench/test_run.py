@@ -197,13 +197,8 @@ def test_a_target_that_fills_up_during_the_run_is_reported_and_the_others_go_on(
 ) -> None:
     shutil.copytree(data / "data", small_disk / "data")
     shutil.copytree(data / "data", tmp_path / "roomy" / "data")
-    asked = options(
-        targets=(f"full={small_disk}", f"roomy={tmp_path / 'roomy'}"),
-        suites=("standard",),
-        dataset="data",
-        size=8 * MIB,
-        trials=1,
-        out=tmp_path / "out",
+    asked = asking(
+        tmp_path, f"full={small_disk}", f"roomy={tmp_path / 'roomy'}", suites=("standard",)
     )
     with begun(asked, tmp_path) as (collector, contestants, children):
         filler = small_disk / "filler"
@@ -222,15 +217,7 @@ def test_a_mount_that_goes_in_the_middle_is_reported_in_every_row_and_the_others
     data: Path, mount: Mounted, tmp_path: Path
 ) -> None:
     shutil.copytree(data, tmp_path / "local")
-    asked = options(
-        targets=(f"cloudfs={mount.path}", f"local={tmp_path / 'local'}"),
-        suites=("quick",),
-        dataset="data",
-        size=8 * MIB,
-        trials=1,
-        epochs=1,
-        out=tmp_path / "out",
-    )
+    asked = asking(tmp_path, f"cloudfs={mount.path}", f"local={tmp_path / 'local'}")
     with begun(asked, tmp_path) as (collector, contestants, children):
         assert cloudfs("umount", str(mount.path)).returncode == 0
         running.measure_all(asked, children, collector, contestants, OUTPUT)
@@ -248,15 +235,7 @@ def test_a_mount_that_goes_in_the_middle_is_reported_in_every_row_and_the_others
 def test_a_daemon_that_is_killed_in_the_middle_is_named(
     data: Path, mount_to_kill: Mounted, tmp_path: Path
 ) -> None:
-    asked = options(
-        targets=(f"cloudfs={mount_to_kill.path}",),
-        suites=("quick",),
-        dataset="data",
-        size=8 * MIB,
-        trials=1,
-        epochs=1,
-        out=tmp_path / "out",
-    )
+    asked = asking(tmp_path, f"cloudfs={mount_to_kill.path}")
     with begun(asked, tmp_path) as (collector, contestants, children):
         mount_to_kill.process.kill()
         mount_to_kill.process.wait()
@@ -289,15 +268,7 @@ def test_where_caches_cannot_be_emptied_every_trial_reads_files_of_its_own_and_s
     data: Path, tmp_path: Path
 ) -> None:
     with stalling_disk(tmp_path / "other", data) as disk:
-        asked = options(
-            targets=(f"other={disk.path}",),
-            suites=("quick",),
-            dataset="data",
-            size=8 * MIB,
-            trials=2,
-            epochs=1,
-            out=tmp_path / "out",
-        )
+        asked = asking(tmp_path, f"other={disk.path}", trials=2)
         with begun(asked, tmp_path) as (collector, contestants, children):
             running.measure_all(asked, children, collector, contestants, OUTPUT)
             results = collector.save(finished=True)
@@ -313,15 +284,7 @@ def test_a_target_that_cannot_be_read_is_reported_and_the_run_goes_on(
 ) -> None:
     shutil.copytree(data, tmp_path / "local")
     with stalling_disk(tmp_path / "bad", data) as disk:
-        asked = options(
-            targets=(f"bad={disk.path}", f"local={tmp_path / 'local'}"),
-            suites=("quick",),
-            dataset="data",
-            size=8 * MIB,
-            trials=1,
-            epochs=1,
-            out=tmp_path / "out",
-        )
+        asked = asking(tmp_path, f"bad={disk.path}", f"local={tmp_path / 'local'}")
         with begun(asked, tmp_path) as (collector, contestants, children):
             disk.break_reads()
             running.measure_all(asked, children, collector, contestants, OUTPUT)
@@ -332,6 +295,12 @@ def test_a_target_that_cannot_be_read_is_reported_and_the_run_goes_on(
     errors = {run.target: run.error for run in results.training}
     assert errors["local"] is None
     assert "Input/output error" in str(errors["bad"])
+
+
+def asking(folder: Path, *targets: str, **changes: object) -> Options:
+    """The quick suite, once, over the data set of these targets."""
+    values: dict[str, object] = {"suites": ("quick",), "trials": 1, "epochs": 1, **changes}
+    return options(targets=targets, dataset="data", size=8 * MIB, out=folder / "out", **values)
 
 
 CONTESTANTS = ("cloudfs", "local")
@@ -399,12 +368,7 @@ def test_bytes_that_differ_between_targets_make_the_run_fail(data: Path, tmp_pat
     [*_, last] = sorted((tmp_path / "b" / "data" / "large").iterdir())
     with last.open("r+b") as file:
         file.write(b"other")
-    asked = options(
-        targets=(f"a={tmp_path / 'a'}", f"b={tmp_path / 'b'}"),
-        dataset="data",
-        size=8 * MIB,
-        out=tmp_path / "out",
-    )
+    asked = asking(tmp_path, f"a={tmp_path / 'a'}", f"b={tmp_path / 'b'}")
     wrong = f"b holds other bytes than were written: large/{last.name}"
     with begun(asked, tmp_path) as (_, contestants, _), pytest.raises(BenchError, match=wrong):
         running.check_contents(contestants, seed=1)
