@@ -92,11 +92,16 @@ def find_data(contestants: Sequence[Contestant], options: Options) -> None:
         if root is None:
             assert contestant.folder is not None  # see check_writable
             root = f"{contestant.folder.path}/{_DATA}"
-        try:
-            contestant.data = read_data_set(contestant.tree, root)
-        except OSError as error:
-            raise BenchError(f"target {contestant.name}: {error.strerror}: {root}") from error
+        contestant.data = find_in(contestant.tree, root, contestant.name)
     same_everywhere({contestant.name: contestant.data for contestant in contestants})
+
+
+def find_in(tree: Tree, root: str, name: str) -> DataSet:
+    """The data set in a folder of the target `name`; `BenchError` when there is none."""
+    try:
+        return read_data_set(tree, root)
+    except OSError as error:
+        raise BenchError(f"target {name}: {error.strerror}: {root}") from error
 
 
 def leftover_notes(contestants: Sequence[Contestant]) -> list[str]:

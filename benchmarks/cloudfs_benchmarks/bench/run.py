@@ -6,12 +6,13 @@ Errors of targets end up in the records; only what makes the whole run pointless
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
 
 from cloudfs_benchmarks.bench.collecting import Collector
 from cloudfs_benchmarks.bench.contestants import Bench, Contestant
-from cloudfs_benchmarks.bench.data.verify import differing, digest_sample, verify
+from cloudfs_benchmarks.bench.data.verify import altered, differing, digest_sample
 from cloudfs_benchmarks.bench.engines.choose import describe_job
 from cloudfs_benchmarks.bench.environment import gather
 from cloudfs_benchmarks.bench.errors import BenchError
@@ -27,6 +28,7 @@ from cloudfs_benchmarks.bench.plan import (
 from cloudfs_benchmarks.bench.preparing import (
     check_writable,
     find_data,
+    find_in,
     leftover_notes,
     look_at,
     open_contestants,
@@ -34,6 +36,7 @@ from cloudfs_benchmarks.bench.preparing import (
 )
 from cloudfs_benchmarks.bench.progress import Say, Show, Tracker
 from cloudfs_benchmarks.bench.results import Plan, Target
+from cloudfs_benchmarks.bench.targets.opening import open_tree
 from cloudfs_benchmarks.bench.targets.spec import parse_targets
 from cloudfs_benchmarks.bench.trainings import train_all
 from cloudfs_benchmarks.demo.processes import Children
@@ -55,7 +58,11 @@ def dry_run(options: Options, say: Say) -> None:
     """Look at the targets and print the estimate; nothing is written or measured."""
     targets = look_at(parse_targets(options.targets))
     check_writable(targets, options)
-    say(describe(estimate(options, targets, None), options))
+    data = None
+    if options.dataset is not None:
+        with closing(open_tree(targets[0].location)) as tree:
+            data = find_in(tree, options.dataset, targets[0].name)
+    say(describe(estimate(options, targets, data), options))
 
 
 def begin(
@@ -120,12 +127,11 @@ def check_contents(contestants: Sequence[Contestant], seed: int) -> list[str]:
         if one.lost is not None:
             continue
         try:
-            wrong = verify(one.tree, one.data, _CHECKED_BYTES, seed) if one.data.own else []
             digests[one.name] = digest_sample(one.tree, one.data, _CHECKED_BYTES, seed)
         except OSError as error:
             lines.append(f"{one.name}: contents could not be checked: {error}")
             continue
-        if wrong:
+        if one.data.own and (wrong := altered(one.data, digests[one.name])):
             raise BenchError(f"{one.name} holds other bytes than were written: {', '.join(wrong)}")
     if different := differing(digests):
         raise BenchError(f"the targets hold different bytes: {', '.join(different)}")

@@ -25,16 +25,15 @@ def digest_sample(tree: Tree, data_set: DataSet, limit_bytes: int, seed: int) ->
     return digests
 
 
-def verify(tree: Tree, data_set: DataSet, limit_bytes: int, seed: int) -> list[str]:
-    """The paths, of a choice as in `digest_sample`, that do not hold what was written.
+def altered(data_set: DataSet, digests: Mapping[str, str]) -> list[str]:
+    """The paths that do not hold what was written; `digests` as of `digest_sample`.
 
     For data of the benchmark's own: `ValueError` for others, whose digests nobody has.
     """
     if not data_set.own:
         raise ValueError("only the benchmark's own data have digests to compare with")
     written = {relative(data_set, file.path): file.digest for file in data_set.files}
-    found = digest_sample(tree, data_set, limit_bytes, seed)
-    return sorted(path for path, digest in found.items() if digest != written[path])
+    return sorted(path for path, digest in digests.items() if digest != written[path])
 
 
 def differing(digests: Mapping[str, Mapping[str, str]]) -> list[str]:

@@ -351,6 +351,17 @@ def test_a_dry_run_says_what_it_would_cost_and_touches_nothing(tmp_path: Path) -
     assert left_in(tmp_path / "target") == []
 
 
+def test_a_dry_run_over_the_users_data_writes_nothing_and_knows_their_size(
+    data: Path, tmp_path: Path
+) -> None:
+    target = ("--target", f"a={data}", "--dataset", "data")
+    done = bench("run", *target, "--dry-run", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "MB read" in done.stderr
+    assert "written" not in done.stderr
+    assert left_in(tmp_path) == []
+
+
 def test_data_that_differ_between_targets_are_refused(data: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         shutil.copytree(data / "data", tmp_path / name / "data")

@@ -15,7 +15,7 @@ from cloudfs_benchmarks.bench.data.files import DataSet, File, Format, Sample
 from cloudfs_benchmarks.bench.data.manifest import MANIFEST_NAME
 from cloudfs_benchmarks.bench.data.scan import read_data_set, relative_sizes
 from cloudfs_benchmarks.bench.data.shares import portion
-from cloudfs_benchmarks.bench.data.verify import differing, digest_sample, verify
+from cloudfs_benchmarks.bench.data.verify import altered, differing, digest_sample
 from tests.unit.benchmarks.bench.data_support import MIB, mounted, set_of, write_small
 
 
@@ -75,14 +75,14 @@ def test_a_flipped_bit_is_found(own: Path, tmp_path: Path) -> None:
     shutil.copytree(own, copy)
     tree = mounted(tmp_path)
     found = read_data_set(tree, "copy")
-    assert verify(tree, found, 100 * MIB, seed=1) == []
+    assert altered(found, digest_sample(tree, found, 100 * MIB, seed=1)) == []
     damaged = copy / "large" / "large_2.bin"
     content = bytearray(damaged.read_bytes())
     content[-1] ^= 1
     damaged.write_bytes(content)
-    assert verify(tree, found, 100 * MIB, seed=1) == ["large/large_2.bin"]
+    assert altered(found, digest_sample(tree, found, 100 * MIB, seed=1)) == ["large/large_2.bin"]
     with pytest.raises(ValueError, match="own data"):
-        verify(tree, replace(found, own=False), 100 * MIB, seed=1)
+        altered(replace(found, own=False), {})
 
 
 def test_the_digests_are_of_a_bounded_choice_that_the_seed_makes(own: Path) -> None:
