@@ -1,37 +1,30 @@
 """From flags, `-o` words, `CLOUDFS_*` variables, a TOML file and defaults to `MountSettings`.
 
-Every source is brought to text first and goes through the same parsers, so a value means the same
-wherever it was written. This module knows the table of options but not what the mount does with
-them, and it does not look at the store, the mountpoint or the cache directory.
+This module knows which source wins, but not how each is written, nor what the mount does with the
+settings. It does not look at the store, the mountpoint or the cache directory.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
-import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cloudfs import derive, mountpoints, options, policy
+from cloudfs import config_files, derive, mountpoints, options, sources
 from cloudfs.errors import ExitCode, UserError
-from cloudfs.kinds import CacheDirectory, Value
-from cloudfs.options import Option
+from cloudfs.kinds import CacheDirectory, ListenAddress, Value
+from cloudfs.option import Option
 from cloudfs.policy import PolicyTable
+from cloudfs.sources import Given, Layer
 from cloudfs_backends import url as urls
 
-IGNORED_WORDS: Final = re.compile(
-    r"rw|user|nouser|users|auto|noauto|_netdev|nofail|nodev|nosuid|dev|suid|defaults|exec|noexec"
-    r"|noatime|x-.*"
-)
 DEFAULT_ORIGIN: Final = "default"
 NO_MOUNTPOINT: Final = Path(os.devnull)
-"""Stands for the mountpoint in the settings of a command that makes no mount."""
-
-_SECRET: Final = re.compile(r"access.?key|secret|token|passw|credential|account.?key|sas", re.I)
+"""Stands for the mountpoint where a command does not need one and none was given."""
+NO_URL: Final = ""
+"""Stands for the URL where a command does not need one and none was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,280 +69,178 @@ class MountSettings:
     retry_budget: float
     debug: bool
     log_file: Path | None
+    log_format: str
+    metrics_address: ListenAddress | None
+    egress_price: float
     record_visits: Path | None
     policies: tuple[PolicyTable, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The settings, and where each came from: a flag, `CLOUDFS_REGION`, `default`, ..."""
+    """The settings, and where each came from: a flag, `CLOUDFS_REGION`, `default`, ...
+
+    `origins` has the names of options, and is `DEFAULT_ORIGIN` for what was given nowhere.
+    `config_file` is the file that was read, None without one.
+    """
 
     settings: MountSettings
     origins: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """The texts of an option's values (several only for a repeated one), and how its source
-    spells the option."""
-
-    texts: tuple[str, ...]
-    origin: str
-    is_flag: bool = False
-
-
-_Layer = dict[str, _Given]
+    config_file: Path | None
 
 
 def resolve(
-    url: str,
+    url: str | None,
     mountpoint: str | os.PathLike[str] | None,
     *,
     flags: Mapping[str, str | tuple[str, ...]] | None = None,
     words: Iterable[str] = (),
     environ: Mapping[str, str] | None = None,
+    required: Collection[str] = ("url", "mountpoint"),
 ) -> Resolution:
     """Return the settings that these sources stand for, or raise `UserError`.
 
-    `flags` maps option names to the text on the command line ("true" for a switch, all of them
-    for a repeated option), `words` are the values of `-o`, and `environ` is looked at for
-    `CLOUDFS_*` only. A repeated option is taken from one source: lists are not joined.
-    `mountpoint` None is for commands that make no mount: the settings have `NO_MOUNTPOINT`.
+    `url` and `mountpoint` are the arguments that were typed, None for one that was not. `flags`
+    maps option names to the text on the command line ("true" for a switch, all of them for a
+    repeated option), `words` are the values of `-o`, and `environ` is looked at for `CLOUDFS_*`
+    and for where configuration files are. A repeated option is taken from one source: lists are
+    not joined. An argument that is `required` must be given somewhere; for others `NO_URL` and
+    `NO_MOUNTPOINT` stand.
     """
+    environ = environ or {}
+    arguments = {"url": url, "mountpoint": None if mountpoint is None else os.fspath(mountpoint)}
+    typed = {name: text for name, text in arguments.items() if text is not None}
     layers = [
-        {
-            name: _Given(_texts(given), _flag(name), is_flag=True)
-            for name, given in (flags or {}).items()
-        },
-        _words_layer(words),
-        _environment_layer(environ or {}),
+        sources.typed_layer({**(flags or {}), **typed}),
+        sources.words_layer(words),
+        sources.environment_layer(environ),
     ]
     config = next((layer["config"] for layer in layers if "config" in layer), None)
-    tables: tuple[PolicyTable, ...] = ()
+    policies: tuple[PolicyTable, ...] = ()
+    config_file = None
     if config is not None:
-        layer, tables = _file_layer(_parsed_path(options.BY_NAME["config"], config))
-        layers.append(layer)
+        config_file = sources.configuration(config, environ)
+        document = config_files.read(config_file)
+        policies = sources.file_policies(document)
+        layers.append(sources.file_layer(document))
+    given = sources.merged(layers)
+    for name in (name for name in arguments if name in required and name not in given):
+        raise _not_given(options.BY_NAME[name], config_file)
+    resolution = settled(given, policies, config_file)
+    for _, problem in place_problems(resolution.settings):
+        raise UserError(ExitCode.USAGE, problem)
+    return resolution
+
+
+def settled(
+    given: Layer, policies: tuple[PolicyTable, ...] = (), config_file: Path | None = None
+) -> Resolution:
+    """Return the settings of one layer, defaults for what it lacks; `UserError` for a bad value."""
     values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    merged = _merge([_without_negations(layer) for layer in layers])
+    origins = {option.name: DEFAULT_ORIGIN for option in options.OPTIONS}
+    origins.update((name, texts.origin) for name, texts in given.items())
     for option in options.settings_options():
-        given = merged.get(option.name)
-        values[option.field] = _default(option) if given is None else _parsed(option, given)
-        origins[option.name] = DEFAULT_ORIGIN if given is None else given.origin
+        texts = given.get(option.name)
+        values[option.field] = _default(option) if texts is None else texts.parsed(option)
     settings = MountSettings(
-        url=_canonical_url(url),
-        mountpoint=NO_MOUNTPOINT if mountpoint is None else mountpoints.canonical(mountpoint),
-        policies=tables,
+        url=canonical_url(given.get("url")),
+        mountpoint=canonical_mountpoint(given.get("mountpoint")),
+        policies=policies,
         **values,
     )
-    directories = _cache_directories(settings)
-    if mountpoint is not None:
-        _check_places(settings, directories)
-    return Resolution(settings, origins)
+    return Resolution(settings, origins, config_file)
 
 
-def _flag(name: str) -> str:
-    return options.BY_NAME[name].flag
+def mountpoint_of(name: str, environ: Mapping[str, str]) -> Path:
+    """Return the mountpoint that the configuration file of a name or path has.
+
+    Nothing else of the file is looked at: no mistake in it may keep a mount from being ended.
+    """
+    typed = Given((name,), options.BY_NAME["config"].flag, is_flag=True)
+    document = config_files.read(sources.configuration(typed, environ))
+    layer: Layer = {}
+    if "mountpoint" in document.values:
+        sources.add_key(layer, document, "mountpoint")
+    if not layer:
+        message = (
+            f"{document.path} has no mountpoint: write mountpoint = ... there, or name it here"
+        )
+        raise UserError(ExitCode.USAGE, message)
+    return canonical_mountpoint(layer["mountpoint"])
 
 
-def _texts(given: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else given
+def canonical_url(given: Given | None) -> str:
+    """Return the canonical spelling of a URL, `NO_URL` for None; `UserError` for a bad one."""
+    if given is None:
+        return NO_URL
+    try:
+        return str(urls.parse_url(given.texts[-1]))
+    except urls.UrlError as error:
+        is_plain = given.is_flag or given.place
+        raise given.error(str(error) if is_plain else f"{given.spelling}: {error}") from None
 
 
-def _merge(layers: Iterable[_Layer]) -> _Layer:
-    """Return one layer in which the earlier ones win."""
-    merged: _Layer = {}
-    for layer in layers:
-        merged = layer | merged
-    return merged
+def canonical_mountpoint(given: Given | None) -> Path:
+    """Return the canonical path of a mountpoint, `NO_MOUNTPOINT` for None."""
+    if given is None:
+        return NO_MOUNTPOINT
+    return mountpoints.canonical(given.path(options.BY_NAME["mountpoint"]))
 
 
-def _without_negations(layer: _Layer) -> _Layer:
-    """Replace switches that only turn another one off, such as `--foreground`."""
-    result = dict(layer)
-    for option in options.OPTIONS:
-        given = result.pop(option.name, None) if option.negates else None
-        if given is None:
-            continue
-        other = result.get(option.negates)
-        if other is not None:
-            message = f"{given.origin} and {other.origin} contradict each other: give one of them"
-            raise UserError(ExitCode.USAGE, message)
-        text = "false" if _parsed(option, given) else "true"
-        result[option.negates] = replace(given, texts=(text,))
-    return result
+def place_problems(settings: MountSettings) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with places that are the same or lie in each other, by option name.
+
+    The daemon would wait for itself if it kept a file in its own mount.
+    """
+    directories = [directory.path for directory in settings.cache_dirs]
+    yield from (("cache_dir", problem) for problem in _twice(directories))
+    mountpoint = settings.mountpoint
+    if mountpoint == NO_MOUNTPOINT:
+        return
+    cache = directories or [derive.cache_directory()]
+    for name, path in _own_places(settings, cache):
+        if mountpoints.canonical(path).is_relative_to(mountpoint):
+            flag = options.BY_NAME[name].flag
+            yield name, f"{flag} {path} lies inside the mountpoint: choose a place outside of it"
+    shown = [("the cache directory", path) for path in cache]
+    if settings.url.startswith(f"{urls.FILE}:"):
+        shown.append(("the folder it shows", Path(urls.parse_url(settings.url).bucket)))
+    for what, path in shown:
+        if mountpoint.is_relative_to(mountpoints.canonical(path)):
+            problem = f"the mountpoint {mountpoint} lies inside {what} {path}: choose another one"
+            yield "mountpoint", problem
+
+
+def _own_places(settings: MountSettings, cache: Iterable[Path]) -> Iterator[tuple[str, Path]]:
+    """Yield where the daemon writes, by the name of the option that says so."""
+    yield from (("cache_dir", path) for path in cache)
+    address = settings.metrics_address
+    files = {
+        "log_file": settings.log_file,
+        "record_visits": settings.record_visits,
+        "metrics_address": None if address is None else address.path,
+    }
+    yield from ((name, path) for name, path in files.items() if path is not None)
+
+
+def _twice(directories: Iterable[Path]) -> Iterator[str]:
+    """Yield the cache directories that were given before, in whatever spelling."""
+    found: dict[Path, Path] = {}
+    for directory in directories:
+        path = mountpoints.canonical(directory)
+        if path in found:
+            also = "" if found[path] == directory else f" (also written {found[path]})"
+            yield f"--cache-dir {directory} is given twice{also}: remove one"
+        found.setdefault(path, directory)
+
+
+def _not_given(option: Option, config_file: Path | None) -> UserError:
+    where = "a file that --config names" if config_file is None else config_file
+    fix = f"write it behind the command, or {option.key} = ... in {where}"
+    return UserError(ExitCode.USAGE, f"no {option.flag} given: {fix}")
 
 
 def _default(option: Option) -> Value | tuple[Value, ...] | None:
     if option.repeated:
         return ()
     return derive.memory_limit() if option.name == "memory_limit" else option.default
-
-
-def _parsed(option: Option, given: _Given) -> Value | tuple[Value, ...]:
-    """Return the value of `given`, or raise the one line that names it and what is accepted."""
-    if option.repeated:
-        return tuple(_parsed_text(option, given, text) for text in given.texts)
-    return _parsed_text(option, given, given.texts[-1])
-
-
-def _parsed_path(option: Option, given: _Given) -> Path:
-    path = _parsed_text(option, given, given.texts[-1])
-    assert isinstance(path, Path)
-    return path
-
-
-def _parsed_text(option: Option, given: _Given, text: str) -> Value:
-    """Return what one text stands for, with paths made absolute."""
-    try:
-        value = option.parse(text)
-        if isinstance(value, Path):
-            return _absolute(value, given)
-        if isinstance(value, CacheDirectory):
-            return replace(value, path=_absolute(value.path, given))
-    except ValueError as error:
-        message = f"bad value {text!r} for {given.origin}: {error}"
-        raise UserError(ExitCode.USAGE, message) from None
-    return value
-
-
-def _absolute(path: Path, given: _Given) -> Path:
-    """Return an absolute path. Only a person typing a flag has a working folder in mind."""
-    if not given.is_flag and not path.is_absolute():
-        raise ValueError("write an absolute path, beginning with /")
-    return Path(os.path.abspath(path))
-
-
-def _environment_layer(environ: Mapping[str, str]) -> _Layer:
-    """Return what `CLOUDFS_*` says. Empty counts as unset: units and pods set such variables."""
-    return {
-        option.name: _Given(_split(option, environ[option.variable]), option.variable)
-        for option in options.OPTIONS
-        if environ.get(option.variable)
-    }
-
-
-def _split(option: Option, text: str) -> tuple[str, ...]:
-    return tuple(split_words(text)) if option.repeated else (text,)
-
-
-def _words_layer(words: Iterable[str]) -> _Layer:
-    layer: _Layer = {}
-    for word in (word for text in words for word in split_words(text)):
-        key, separator, value = word.partition("=")
-        if IGNORED_WORDS.fullmatch(key):
-            continue
-        option = _option_of_word(key)
-        if not separator and not option.is_switch:
-            message = f"-o {key} lacks a value: write {key}={option.kind.metavar}"
-            raise UserError(ExitCode.USAGE, message)
-        texts: tuple[str, ...] = (value if separator else "true",)
-        before = layer.get(option.name)
-        if before is not None and option.repeated:
-            texts = before.texts + texts
-        layer[option.name] = _Given(texts, f"-o {key}")
-    return layer
-
-
-def split_words(text: str) -> list[str]:
-    r"""Split a list at its commas; `\,` stands for a comma that belongs to a word."""
-    parts = re.split(r"(?<!\\),", text)
-    return [part.replace("\\,", ",") for part in parts if part]
-
-
-def _option_of_word(key: str) -> Option:
-    """Return the option of a word of `-o`. Never shows a value: it might be a secret."""
-    aliases = {option.extra_word: option for option in options.OPTIONS if option.extra_word}
-    option = aliases.get(key) or options.find(key)
-    if option is not None:
-        return option
-    if _SECRET.search(key):
-        fix = "use a profile, the environment or an instance role"
-        message = f"credentials in -o ({key}) can be read by every user of the machine: {fix}"
-        raise UserError(ExitCode.USAGE, message)
-    raise UserError(ExitCode.USAGE, f"unknown option -o {key}: {nearest(key)}")
-
-
-def nearest(key: str) -> str:
-    """Return the hint that names the option closest to `key`."""
-    close = difflib.get_close_matches(key.replace("_", "-"), [o.key for o in options.OPTIONS], n=1)
-    return f"did you mean {close[0]}?" if close else "see 'cloudfs mount --help'"
-
-
-def _file_layer(path: Path) -> tuple[_Layer, tuple[PolicyTable, ...]]:
-    """Return the options of the TOML file, and its tables of path policies."""
-    layer: _Layer = {}
-    document = _read_toml(path)
-    tables = policy.parse_tables(str(path), document.pop(policy.TABLE, []))
-    for key, value in document.items():
-        option = options.find(key)
-        if option is None or option.name == "config":
-            raise UserError(ExitCode.USAGE, f"{path}: unknown key {key!r}: {nearest(key)}")
-        if option.name in layer:
-            message = f"{path}: {option.key} is written twice: remove one"
-            raise UserError(ExitCode.USAGE, message)
-        layer[option.name] = _Given(_texts_of_toml(option, path, value), f"{path}: {key}")
-    return layer, tables
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        fix = "give a readable TOML file with --config"
-        raise UserError(ExitCode.USAGE, f"{path}: {error.strerror}: {fix}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        fix = "write key = value lines"
-        raise UserError(ExitCode.USAGE, f"{path} is not valid TOML: {error}: {fix}") from None
-
-
-def _texts_of_toml(option: Option, path: Path, value: object) -> tuple[str, ...]:
-    """Return a TOML value, or the array of a repeated option, as the texts of flags."""
-    values = value if option.repeated and isinstance(value, list) and value else [value]
-    if any(type(item) not in option.kind.toml_types for item in values):
-        wanted = "true or false" if option.is_switch else f'a string, {option.key} = "..."'
-        if option.repeated:
-            wanted += ", or an array of them"
-        raise UserError(ExitCode.USAGE, f"{path}: {option.key} has the wrong type: write {wanted}")
-    return tuple(str(item).lower() if isinstance(item, bool) else str(item) for item in values)
-
-
-def _canonical_url(url: str) -> str:
-    try:
-        return str(urls.parse_url(url))
-    except urls.UrlError as error:
-        raise UserError(ExitCode.USAGE, str(error)) from None
-
-
-def _check_places(settings: MountSettings, directories: Iterable[Path]) -> None:
-    """Refuse places that lie in each other: the daemon would wait for itself."""
-    mountpoint = settings.mountpoint
-    files = {"--log-file": settings.log_file, "--record-visits": settings.record_visits}
-    places = [("--cache-dir", path) for path in directories]
-    places += [(flag, path) for flag, path in files.items() if path is not None]
-    for flag, path in places:
-        if mountpoints.canonical(path).is_relative_to(mountpoint):
-            message = f"{flag} {path} lies inside the mountpoint: choose a place outside of it"
-            raise UserError(ExitCode.USAGE, message)
-    url = urls.parse_url(settings.url)
-    shown = [("the cache directory", path) for path in directories]
-    if url.scheme == urls.FILE:
-        shown.append(("the folder it shows", Path(url.bucket)))
-    for name, path in shown:
-        if mountpoint.is_relative_to(mountpoints.canonical(path)):
-            message = f"the mountpoint {mountpoint} lies inside {name} {path}: choose another one"
-            raise UserError(ExitCode.USAGE, message)
-
-
-def _cache_directories(settings: MountSettings) -> list[Path]:
-    """Return the directories of the SSD tier, or raise `UserError` when one is given twice."""
-    found: dict[Path, Path] = {}
-    for directory in settings.cache_dirs:
-        path = mountpoints.canonical(directory.path)
-        if path in found:
-            also = "" if found[path] == directory.path else f" (also written {found[path]})"
-            message = f"--cache-dir {directory.path} is given twice{also}: remove one"
-            raise UserError(ExitCode.USAGE, message)
-        found[path] = directory.path
-    return list(found.values()) or [derive.cache_directory()]

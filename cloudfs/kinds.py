@@ -6,6 +6,7 @@ which options there are.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +29,21 @@ class CacheDirectory:
         return f"{self.path}{size}"
 
 
-Value: TypeAlias = bool | int | float | str | Path | CacheDirectory
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where a server listens: a TCP address, or the unix socket `path` when that is not None."""
+
+    host: str = ""
+    port: int = 0
+    path: Path | None = None
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+Value: TypeAlias = bool | int | float | str | Path | CacheDirectory | ListenAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +54,8 @@ class Kind:
     parse: Callable[[str], Value]
     show: Callable[[Value], str] = str
     toml_types: tuple[type, ...] = (str,)
+    words: tuple[str, ...] = ()
+    """All there are to choose from; empty where any text may be a value."""
 
 
 def _parse_text(text: str) -> str:
@@ -71,6 +88,38 @@ def _parse_cache_directory(text: str) -> CacheDirectory:
     return CacheDirectory(Path(name), size)
 
 
+_LOOPBACK: Final = "127.0.0.1"
+_PORT_LARGEST: Final = 65535
+
+
+def _parse_listen(text: str) -> ListenAddress:
+    """Return `PORT`, `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`. Without a host: loopback."""
+    problem = "write a port, HOST:PORT or unix:/PATH, such as 9467 or unix:/run/cloudfs/metrics"
+    scheme, _, path = text.partition(":")
+    if scheme == "unix":
+        if not path.startswith("/"):
+            raise ValueError(problem)
+        return ListenAddress(path=Path(path))
+    host, _, port = text.strip().rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if (":" in host and not bracketed) or not port.isascii() or not port.isdigit():
+        raise ValueError(problem)
+    if int(port) > _PORT_LARGEST:
+        raise ValueError(problem)
+    return ListenAddress(host.strip("[]") or _LOOPBACK, int(port))
+
+
+def _parse_price(text: str) -> float:
+    problem = "write US dollars, such as 0.09"
+    try:
+        price = float(text.strip().removeprefix("$"))
+    except ValueError:
+        raise ValueError(problem) from None
+    if not math.isfinite(price):
+        raise ValueError(problem)
+    return price
+
+
 def _parse_endpoint(text: str) -> str:
     problem = "write an address such as https://s3.example.com or http://127.0.0.1:9000"
     try:
@@ -83,12 +132,34 @@ def _parse_endpoint(text: str) -> str:
     return text
 
 
+_PASSWORD: Final = re.compile(r"(://).*@")
+
+
+def without_password(text: str) -> str:
+    """Return `text` without what stands before the host of an address: it may be a password."""
+    return _PASSWORD.sub(r"\1***@", text)
+
+
+def _show_endpoint(value: Value) -> str:
+    return without_password(str(value))
+
+
 def _show_size(value: Value) -> str:
-    return units.format_size(int(str(value))).replace(" ", "")
+    """Return a size as it may be written: bytes where three digits would not be all of it."""
+    size = int(str(value))
+    shown = units.format_size(size).replace(" ", "")
+    return shown if units.parse_size(shown) == size else str(size)
 
 
 def _show_duration(value: Value) -> str:
-    return units.format_duration(float(str(value)))
+    """Return a duration as it may be written: seconds where one unit would not be all of it."""
+    seconds = float(str(value))
+    shown = units.format_duration(seconds)
+    try:
+        is_whole = units.parse_duration(shown) == seconds
+    except ValueError:
+        is_whole = False
+    return shown if is_whole else f"{seconds:.15g}s"
 
 
 def _show_mode(value: Value) -> str:
@@ -106,8 +177,13 @@ COUNT: Final = Kind("N", units.parse_count, str, (str, int))
 # A TOML integer cannot say whether 644 was meant octal, so modes are strings there.
 MODE: Final = Kind("MODE", units.parse_mode, _show_mode)
 TEXT: Final = Kind("TEXT", _parse_text)
-ENDPOINT: Final = Kind("URL", _parse_endpoint)
+ENDPOINT: Final = Kind("URL", _parse_endpoint, _show_endpoint)
 FILE: Final = Kind("FILE", _parse_path)
+URL: Final = Kind("URL", _parse_text)
+MOUNTPOINT: Final = Kind("MOUNTPOINT", _parse_path)
+CONFIG: Final = Kind("NAME|FILE", _parse_path)
+LISTEN: Final = Kind("ADDRESS", _parse_listen, toml_types=(str, int))
+PRICE: Final = Kind("USD", _parse_price, "{:g}".format, (str, int, float))
 CACHE_DIRECTORY: Final = Kind("DIR[:SIZE]", _parse_cache_directory)
 
 
@@ -120,8 +196,9 @@ def _choice(*words: str) -> Kind:
             raise ValueError(f"write {' or '.join(words)}")
         return word
 
-    return Kind("|".join(words), parse)
+    return Kind("|".join(words), parse, words=words)
 
 
 COMPRESS: Final = _choice("auto", "off")
 EVICTION: Final = _choice("epoch", "lru")
+LOG_FORMAT: Final = _choice("text", "json")

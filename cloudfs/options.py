@@ -1,131 +1,48 @@
 """The one table of mount options.
 
-Flags, `CLOUDFS_*` variables, TOML keys, `-o` words, the help and docs/options.md all come from
-`OPTIONS`. This module does not know where a value came from, nor what the mount does with it.
+Flags, `CLOUDFS_*` variables, TOML keys, `-o` words, the help, the manual page and docs/options.md
+all come from `OPTIONS`. This module does not know where a value came from, nor what the mount does
+with it.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from cloudfs.kinds import (
     CACHE_DIRECTORY,
     COMPRESS,
+    CONFIG,
     COUNT,
     DURATION,
     ENDPOINT,
     EVICTION,
     FILE,
+    LISTEN,
+    LOG_FORMAT,
     MODE,
+    MOUNTPOINT,
+    PRICE,
     SIZE,
     SWITCH,
     TEXT,
-    Kind,
-    Value,
+    URL,
 )
+from cloudfs.option import Heading, Option
 from cloudfs.units import GIB, MIB
 
 ID_LARGEST: Final = 2**32 - 2
-ENVIRONMENT_PREFIX: Final = "CLOUDFS_"
-
-
-class Heading(enum.StrEnum):
-    """The groups of the help, in its order."""
-
-    BUCKET = "Bucket"
-    ENDPOINT = "Credentials and endpoint"
-    MOUNT = "Mount"
-    CACHING = "Caching"
-    CLIENT = "Client"
-    LOGGING = "Logging"
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option of `cloudfs mount`.
-
-    `default` None means unset, or derived from the machine as `default_text` says. `least` and
-    `most` are accepted values. `negates` names the switch that this one turns off: it has no
-    setting of its own. `setting` is False for what only steers the resolution (`--config`).
-    A `repeated` option may be given several times and has a tuple of values, empty when unset.
-    """
-
-    name: str
-    kind: Kind
-    heading: Heading
-    help: str
-    default: Value | None = None
-    default_text: str = ""
-    least: float | None = None
-    most: float | None = None
-    short: str = ""
-    extra_word: str = ""
-    negates: str = ""
-    setting: bool = True
-    repeated: bool = False
-
-    @property
-    def field(self) -> str:
-        """The field of `MountSettings`: the plural for a repeated option."""
-        return f"{self.name}s" if self.repeated else self.name
-
-    @property
-    def flag(self) -> str:
-        """The long flag."""
-        return "--" + self.key
-
-    @property
-    def key(self) -> str:
-        """The TOML key."""
-        return self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """The environment variable."""
-        return ENVIRONMENT_PREFIX + self.name.upper()
-
-    @property
-    def is_switch(self) -> bool:
-        """Whether the flag stands alone, without a value."""
-        return self.kind is SWITCH
-
-    def default_shown(self) -> str:
-        """The default for the help: "" when the option is simply off or unset."""
-        if self.default_text or self.default is None or self.is_switch:
-            return self.default_text
-        return self.kind.show(self.default)
-
-    def parse(self, text: str) -> Value:
-        """Return the value that `text` stands for; `ValueError` says what is accepted."""
-        value = self.kind.parse(text)
-        if isinstance(value, int | float):
-            self._check_range(value)
-        return value
-
-    def range_shown(self) -> str:
-        """The accepted range in words, "" when there is none."""
-        least, most = (
-            "" if bound is None else self.kind.show(self._as_kind(bound))
-            for bound in (self.least, self.most)
-        )
-        if least and most:
-            return f"between {least} and {most}"
-        return f"at least {least}" if least else (f"at most {most}" if most else "")
-
-    def _as_kind(self, bound: float) -> Value:
-        return bound if self.kind is DURATION else int(bound)
-
-    def _check_range(self, value: float) -> None:
-        too_small = self.least is not None and value < self.least
-        too_large = self.most is not None and value > self.most
-        if too_small or too_large:
-            raise ValueError(f"use a value {self.range_shown()}")
-
 
 OPTIONS: Final[tuple[Option, ...]] = (
+    Option(
+        "url",
+        URL,
+        Heading.BUCKET,
+        "Bucket or prefix to mount: s3://bucket/prefix, gs://, az://, file:///folder.",
+        setting=False,
+        argument=True,
+    ),
     Option(
         "region",
         TEXT,
@@ -186,6 +103,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
         Heading.ENDPOINT,
         "Azure storage account of the container.",
         default_text="from AZURE_STORAGE_ACCOUNT or the connection string",
+    ),
+    Option(
+        "mountpoint",
+        MOUNTPOINT,
+        Heading.MOUNT,
+        "Empty directory to mount on, or /dev/fd/N for a FUSE device that the caller has mounted.",
+        setting=False,
+        argument=True,
     ),
     Option(
         "read_only",
@@ -261,9 +186,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option(
         "config",
-        FILE,
+        CONFIG,
         Heading.MOUNT,
-        "TOML file with options: the long flags without the dashes, one `key = value` each.",
+        "TOML file with options, or the NAME of one in ~/.config/cloudfs or /etc/cloudfs.",
         setting=False,
     ),
     Option(
@@ -377,6 +302,30 @@ OPTIONS: Final[tuple[Option, ...]] = (
         default_text="stderr; in the background a file that `cloudfs status` names",
     ),
     Option(
+        "log_format",
+        LOG_FORMAT,
+        Heading.LOGGING,
+        "Log lines for people, or one JSON object a line.",
+        default="text",
+    ),
+    Option(
+        "metrics_address",
+        LISTEN,
+        Heading.LOGGING,
+        "Serve Prometheus metrics there: a port of this machine, HOST:PORT, or unix:PATH.",
+        default_text="not served",
+    ),
+    Option(
+        "egress_price",
+        PRICE,
+        Heading.LOGGING,
+        "US dollars per GB (10^9 bytes) read from the bucket, for the estimate of cost."
+        " 0 suits a machine in the bucket's own region.",
+        default=0.0,
+        least=0,
+        most=10,
+    ),
+    Option(
         "record_visits",
         FILE,
         Heading.LOGGING,
@@ -386,6 +335,11 @@ OPTIONS: Final[tuple[Option, ...]] = (
 
 BY_NAME: Final = {option.name: option for option in OPTIONS}
 BY_FIELD: Final = {option.field: option for option in OPTIONS if option.setting}
+
+
+def flag_options() -> Iterator[Option]:
+    """Yield the options that have a flag: all but the arguments."""
+    return (option for option in OPTIONS if not option.argument)
 
 
 def settings_options() -> Iterator[Option]:

@@ -95,13 +95,13 @@ def parse_tables(source: str, value: object) -> tuple[PolicyTable, ...]:
         message = f"{source}: {TABLE} is not a list of tables: write [[{TABLE}]] above each"
         raise UserError(ExitCode.USAGE, message)
     return tuple(
-        _parse_table(f"{source}: [[{TABLE}]] {number}", table)
+        parse_table(f"{source}: [[{TABLE}]] {number}", table)
         for number, table in enumerate(value, start=1)
     )
 
 
-def _parse_table(where: str, table: Mapping[str, object]) -> PolicyTable:
-    """Return one table; `where` begins its error messages."""
+def parse_table(where: str, table: Mapping[str, object]) -> PolicyTable:
+    """Return one table, or raise `UserError`; `where` begins its message."""
     values: dict[str, Any] = {}
     for key, value in table.items():
         row = _KEYS.get(key.replace("_", "-"))

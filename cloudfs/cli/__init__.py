@@ -6,6 +6,7 @@ a verb needs it, so `--help` and `--version` answer at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -13,7 +14,18 @@ from typing import NoReturn
 import click
 
 from cloudfs import __version__
-from cloudfs.cli import bench, cache, doctor, errors, mount, status, umount, warmup
+from cloudfs.cli import (
+    bench,
+    cache,
+    completion,
+    config,
+    doctor,
+    errors,
+    mount,
+    status,
+    umount,
+    warmup,
+)
 from cloudfs.cli.groups import Commands
 
 
@@ -21,7 +33,7 @@ from cloudfs.cli.groups import Commands
     cls=Commands,
     commands=[
         *(mount.command, umount.command, status.command, warmup.command, cache.command),
-        *(doctor.command, bench.command),
+        *(config.command, doctor.command, bench.command, completion.command),
     ],
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -42,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _invoke(arguments: list[str]) -> object:
     """Do what `click.Group.main` does, less its own words for interrupts and broken pipes."""
+    if instruction := os.environ.get(completion.VARIABLE):
+        return completion.answer(cloudfs, instruction)
     try:
         with cloudfs.make_context("cloudfs", arguments) as context:
             return cloudfs.invoke(context)

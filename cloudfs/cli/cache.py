@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from cloudfs.cli import jobs
+from cloudfs.cli import completion, jobs
 from cloudfs.cli.daemons import Daemon
 from cloudfs.cli.errors import printable, say
 from cloudfs.cli.groups import Commands
@@ -24,7 +24,9 @@ from cloudfs.cli.progress import Row
 from cloudfs.errors import ExitCode
 from cloudfs.units import format_count, format_duration, format_size
 
-_PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+_PATHS = click.argument(
+    "paths", nargs=-1, required=True, metavar="PATH...", shell_complete=completion.paths
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as a document.")
 
 

@@ -5,12 +5,19 @@ It does not know which command takes which options.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from cloudfs import options
-from cloudfs.options import Heading, Option
+from cloudfs import kinds, options, sources
+from cloudfs.cli import completion
+from cloudfs.cli.errors import say
+from cloudfs.option import Heading, Option
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _HELP: Final = "Help"
 
@@ -41,6 +48,29 @@ class GroupedCommand(click.Command):
                     formatter.write_dl(records)
 
 
+def parameter(option: Option) -> click.Parameter:
+    """Return the click parameter of a row: an argument that may be left out, or a flag."""
+    if option.argument:
+        return click.Argument(
+            [option.name],
+            metavar=f"[{option.kind.metavar}]",
+            required=False,
+            shell_complete=partial(_complete, option),
+        )
+    return flag(option)
+
+
+def words() -> GroupedOption:
+    """Return `-o`, with which mount(8) and fstab give options."""
+    return GroupedOption(
+        ["-o", "words"],
+        heading=Heading.MOUNT,
+        multiple=True,
+        metavar="OPT[,OPT...]",
+        help="Options as mount(8) and fstab spell them, such as ro,max_downloads=16.",
+    )
+
+
 def flag(option: Option) -> GroupedOption:
     """Return the click option of a row. Values stay text: `cloudfs.config` parses every source."""
     default = option.default_shown()
@@ -51,7 +81,16 @@ def flag(option: Option) -> GroupedOption:
         multiple=option.repeated,
         metavar=option.kind.metavar or None,
         help=f"{option.help} [default: {default}]" if default else option.help,
+        shell_complete=partial(_complete, option),
     )
+
+
+def _complete(
+    option: Option, context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    if option.kind is kinds.CONFIG:
+        return completion.configurations(context, parameter, incomplete)
+    return completion.values(option, incomplete)
 
 
 def given(context: click.Context) -> dict[str, str | tuple[str, ...]]:
@@ -60,7 +99,9 @@ def given(context: click.Context) -> dict[str, str | tuple[str, ...]]:
     return {
         name: _text(options.BY_NAME[name], value)
         for name, value in context.params.items()
-        if name in options.BY_NAME and context.get_parameter_source(name) is typed
+        if name in options.BY_NAME
+        and not options.BY_NAME[name].argument
+        and context.get_parameter_source(name) is typed
     }
 
 
@@ -68,3 +109,10 @@ def _text(option: Option, value: Any) -> str | tuple[str, ...]:
     if option.repeated:
         return tuple(value)
     return "true" if option.is_switch else str(value)
+
+
+def warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
+    """Say which `CLOUDFS_*` variables no option has: it may be a misspelt one, or not meant at all,
+    so it is no reason to refuse the command."""
+    for name, fix in sources.unknown_variables(environ):
+        say(f"unknown variable {name} is ignored: {fix}")

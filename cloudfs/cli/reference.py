@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from cloudfs import options
+from cloudfs.option import Heading, Option
 
 _PREFACE: Final = """\
 # Options of `cloudfs mount`
@@ -18,10 +19,15 @@ Generated from `cloudfs/options.py` by
 `python -m cloudfs.cli.reference > docs/options.md`.
 
 A value is taken from the first of: the flag, `-o`, the `CLOUDFS_*` variable (an empty one counts as
-unset), the TOML file given with `--config`, the default. The TOML key is the flag without its
-dashes. In `-o` the same word is used, with `-` or `_`; `ro` is `read-only`, a comma inside a value
-is written `\\,`, and the words that mount(8) handles itself are ignored. Credentials are refused in
-`-o`, because every user of the machine can read them there.
+unset), the TOML file given with `--config`, the default. [configuration.md](configuration.md) says
+more about these sources, and how to see which one a value comes from.
+
+The table names each option by its flag; `URL` and `MOUNTPOINT` have none, their place on the
+command line says what they are. The key is that of the TOML file, where `-` may also be written
+`_`, and the word of `-o`, where the two arguments have none. `ro` is short for `read-only`, a comma
+inside a value is written `\\,`, and the words that mount(8) handles itself are ignored. Credentials
+are refused in `-o`, because every user of the machine can read them there; the file has no keys for
+them either.
 
 An option marked "repeatable" takes several values: give the flag or the word several times, put
 commas between the values of the variable (`\\,` for one inside a value), or write an array in the
@@ -36,27 +42,28 @@ ends so is written with a `/` at its end.
 The TOML file may also have `[[policy]]` tables, which say how the files that match a pattern are
 cached: see [cache.md](cache.md).
 """
+_HEAD: Final = "| flag | variable | key | default | meaning |\n|---|---|---|---|---|"
 
 
 def render_markdown() -> str:
     """Return docs/options.md."""
     parts = [_PREFACE]
-    for heading in options.Heading:
+    for heading in Heading:
         rows = [_markdown_row(option) for option in options.OPTIONS if option.heading is heading]
-        head = "| flag | variable | default | meaning |\n|---|---|---|---|"
-        parts.append("\n".join([f"## {heading}\n", head, *rows]) + "\n")
+        parts.append("\n".join([f"## {heading}\n", _HEAD, *rows]) + "\n")
     return "\n".join(parts)
 
 
-def _markdown_row(option: options.Option) -> str:
-    flag = " ".join(part for part in (option.flag, option.kind.metavar) if part)
+def _markdown_row(option: Option) -> str:
+    flag = " ".join(dict.fromkeys(part for part in (option.flag, option.kind.metavar) if part))
     flags = f"`{option.short}`, `{flag}`" if option.short else f"`{flag}`"
     meaning = option.help
     if accepted := option.range_shown():
         meaning += f" Accepted: {accepted}."
     if option.repeated:
         meaning += " Repeatable."
-    cells = (flags, f"`{option.variable}`", option.default_shown(), meaning)
+    key = "" if option.name == "config" else f"`{option.key}`"
+    cells = (flags, f"`{option.variable}`", key, option.default_shown(), meaning)
     return f"| {' | '.join(map(_cell, cells))} |"
 
 

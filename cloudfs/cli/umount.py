@@ -13,7 +13,8 @@ from typing import Final
 
 import click
 
-from cloudfs import control, mountpoints
+from cloudfs import config, control, mountpoints
+from cloudfs.cli import completion
 from cloudfs.cli.daemons import is_stopped
 from cloudfs.cli.errors import say
 from cloudfs.errors import ExitCode, UserError
@@ -24,13 +25,28 @@ END_S_MOST: Final = 15.0
 
 
 @click.command("umount", short_help="End a mount.")
-@click.argument("mountpoint", metavar="MOUNTPOINT")
+@click.argument(
+    "mountpoint",
+    metavar="[MOUNTPOINT]",
+    required=False,
+    shell_complete=completion.mountpoints,
+)
+@click.option(
+    "--config",
+    "name",
+    metavar="NAME|FILE",
+    help="Take the mountpoint from this TOML file when none is given.",
+    shell_complete=completion.configurations,
+)
 @click.option(
     "-z", "--lazy", is_flag=True, help="Detach it even while it is used, and do not wait."
 )
-def command(mountpoint: str, *, lazy: bool) -> None:
-    """End the mount at MOUNTPOINT and wait until its process has ended."""
-    path = mountpoints.canonical(mountpoint)
+def command(mountpoint: str | None, *, name: str | None, lazy: bool) -> None:
+    """End the mount at MOUNTPOINT and wait until its process has ended.
+
+    Of the file of --config nothing but its mountpoint is looked at.
+    """
+    path = _path(mountpoint, name)
     _require_cloudfs(path)
     # A command typed inside the mount must not be what keeps it busy.
     os.chdir("/")
@@ -42,6 +58,15 @@ def command(mountpoint: str, *, lazy: bool) -> None:
     finally:
         if process is not None:
             os.close(process)
+
+
+def _path(mountpoint: str | None, name: str | None) -> Path:
+    if mountpoint is not None:
+        return mountpoints.canonical(mountpoint)
+    if name is None:
+        fix = "write it behind the command, or name its configuration with --config"
+        raise UserError(ExitCode.USAGE, f"no MOUNTPOINT given: {fix}")
+    return config.mountpoint_of(name, os.environ)
 
 
 def _require_cloudfs(path: Path) -> None:

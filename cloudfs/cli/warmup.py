@@ -17,7 +17,7 @@ from typing import Any, Final, TextIO
 import click
 
 from cloudfs import units
-from cloudfs.cli import jobs, progress
+from cloudfs.cli import completion, jobs, progress
 from cloudfs.cli.daemons import Daemon
 from cloudfs.cli.errors import printable, say
 from cloudfs.cli.jobs import RemoteJob
@@ -34,7 +34,7 @@ _Chunk = tuple[Path, list[str]]
 
 
 @click.command("warmup", short_help="Bring files into the cache before they are read.")
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=completion.paths)
 @click.option(
     "-f",
     "list_file",

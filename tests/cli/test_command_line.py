@@ -11,6 +11,7 @@ import pytest
 from cloudfs import __version__, options
 from cloudfs.cli import errors
 from cloudfs.errors import ExitCode, UserError
+from cloudfs.option import Heading
 from tests.cli.conftest import Run
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -26,25 +27,25 @@ def test_help_groups_every_option_by_its_heading(run: Run) -> None:
     assert done.code == 0
     sections = re.split(r"^([A-Z].*):$", done.out, flags=re.MULTILINE)
     texts = dict(zip(sections[1::2], sections[2::2], strict=True))
-    assert list(texts)[: len(options.Heading)] == [str(heading) for heading in options.Heading]
-    for option in options.OPTIONS:
+    assert list(texts)[: len(Heading)] == [str(heading) for heading in Heading]
+    for option in options.flag_options():
         assert f"{option.flag} " in texts[option.heading]
     assert "-o OPT[,OPT...]" in texts["Mount"]
 
 
-def test_help_has_no_heading_without_options(run: Run) -> None:
-    done = run("doctor", "--help")
-    headings = re.findall(r"^([A-Z].*):$", done.out, flags=re.MULTILINE)
-    assert headings == [
-        *("Bucket", "Credentials and endpoint", "Mount", "Logging", "Output", "Help")
-    ]
+@pytest.mark.parametrize("command", [("doctor",), ("config", "show")])
+def test_help_has_no_heading_without_options(run: Run, command: tuple[str, ...]) -> None:
+    done = run(*command, "--help")
+    sections = re.split(r"^([A-Z].*):$", done.out, flags=re.MULTILINE)
+    assert {"Bucket", "Credentials and endpoint", "Help"} <= {*sections[1::2]}
+    assert all("  -" in text for text in sections[2::2])
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
         *(["--version"], ["--help"], ["mount", "--help"], ["status", "--help"]),
-        *(["warmup", "--help"], ["doctor", "--help"]),
+        *(["warmup", "--help"], ["doctor", "--help"], ["config", "show", "--help"]),
     ],
 )
 def test_nothing_heavy_is_imported_for_help(arguments: list[str]) -> None:
@@ -68,17 +69,20 @@ print(sorted({{"trio", "boto3", "botocore", "obstore", "pyfuse3", "rich"}} & set
     [
         (
             [],
-            "no command given: use mount, umount, status, warmup, cache, doctor or bench; 'cloudfs",
+            "no command given: use mount, umount, status, warmup, cache, config, doctor, bench or"
+            " completion; 'cloudfs",
         ),
         (["mout"], "no such command 'mout': did you mean mount?"),
-        (["xyzzy"], "no such command 'xyzzy': use mount, umount, status, warmup, cache, doctor"),
+        (["xyzzy"], "no such command 'xyzzy': use mount, umount, status, warmup, cache, config"),
         (["cache"], "no command given: use info, pin, unpin, evict, invalidate or verify"),
         (["cache", "verfy"], "no such command 'verfy': did you mean verify?"),
         (["cache", "pin"], "missing argument 'PATH...': see 'cloudfs cache pin --help'"),
-        (["mount"], "missing argument 'URL': see 'cloudfs mount --help'"),
-        (["mount", "s3://b"], "missing argument 'MOUNTPOINT': see 'cloudfs mount --help'"),
+        (["mount"], "no URL given: write it behind the command, or url = ... in a file that"),
+        (["mount", "s3://bucket"], "no MOUNTPOINT given: write it behind the command, or mount"),
         (["dcotor"], "no such command 'dcotor': did you mean doctor?"),
-        (["umount"], "missing argument 'MOUNTPOINT': see 'cloudfs umount --help'"),
+        (["umount"], "no MOUNTPOINT given: write it behind the command, or name its conf"),
+        (["config"], "no command given: use show or check; 'cloudfs config --help' says more"),
+        (["completion"], "missing argument 'bash|zsh|fish'. Choose from: bash, zsh, fish: see"),
         (["--verison"], "no such option --verison: did you mean --version?"),
         (["mount", "--cahce-dir", "/x"], "no such option --cahce-dir: did you mean --cache-dir?"),
         (["mount", "--xyzzy"], "no such option --xyzzy: see 'cloudfs mount --help'"),
@@ -131,6 +135,13 @@ def test_a_bug_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert said[0].startswith("Traceback")
     assert "KeyError: 'the bug'" in said
     assert said[-1] == f"cloudfs: {errors.REPORT}"
+
+
+def test_the_traceback_of_a_bug_shows_no_signed_address(capsys: pytest.CaptureFixture[str]) -> None:
+    ends_with(KeyError("GET http://127.0.0.1/b?X-Amz-Signature=0123456789abcdef"))
+    said = capsys.readouterr().err
+    assert "X-Amz-Signature=***" in said
+    assert "0123456789abcdef" not in said
 
 
 def test_every_exit_code_is_documented() -> None:

@@ -53,7 +53,7 @@ def test_an_unknown_key_names_file_key_and_the_nearest(
     path.write_text("cache-dri = '/x'\n")
     done = run("mount", "--config", path, URL, mountpoint)
     assert done.code == ExitCode.USAGE
-    said = f"{path}: unknown key 'cache-dri': did you mean cache-dir?"
+    said = f"{path}:1: unknown key 'cache-dri': did you mean cache-dir?"
     assert done.only_error_line() == said
 
 

@@ -49,7 +49,7 @@ def test_a_process_that_does_not_end_is_an_error(
     monkeypatch.chdir(mountpoint.parent)  # put back afterwards: the command leaves for /
     assert umount.command.callback is not None
     with daemon("deaf"), pytest.raises(UserError, match=r"not ended in 0\.05 s") as caught:
-        umount.command.callback(str(mountpoint), lazy=False)
+        umount.command.callback(str(mountpoint), name=None, lazy=False)
     assert caught.value.exit_code is ExitCode.TIMEOUT
     assert mountpoints.mount_at(mountpoint) is None
 
@@ -75,3 +75,30 @@ def test_a_dead_mount_is_cleared(run: Run, daemon: Daemon, mountpoint: Path) -> 
     done = run("umount", mountpoint)
     assert (done.code, done.err) == (0, "")
     assert mountpoints.mount_at(mountpoint) is None
+
+
+def test_the_mountpoint_may_come_from_a_file(
+    run: Run, daemon: Daemon, mountpoint: Path, tmp_path: Path
+) -> None:
+    """Whatever else is wrong in it, or missing around it, the mount is ended."""
+    (tmp_path / "cloudfs").mkdir()
+    file = tmp_path / "cloudfs" / "data.toml"
+    file.write_text(f"mountpoint = '{mountpoint}'\nxyzzy = 1\nurl = 's3://'\nuid = []\n")
+    with daemon("serving"):
+        done = run("umount", "--config", "data", XDG_CONFIG_HOME=str(tmp_path), CLOUDFS_UID="x")
+        assert (done.code, done.out, done.err) == (0, "", "")
+        assert mountpoints.mount_at(mountpoint) is None
+    done = run("umount", "--config", file)
+    assert done.code == ExitCode.NOT_MOUNTED
+
+
+def test_a_typed_mountpoint_needs_no_file(run: Run, daemon: Daemon, mountpoint: Path) -> None:
+    with daemon("serving"):
+        done = run("umount", mountpoint, "--config", "/absent.toml")
+        assert (done.code, done.err) == (0, "")
+
+
+def test_the_variable_of_the_mount_names_nothing_to_end(run: Run, mountpoint: Path) -> None:
+    done = run("umount", CLOUDFS_MOUNTPOINT=str(mountpoint))
+    assert done.code == ExitCode.USAGE
+    assert done.only_error_line().startswith("no MOUNTPOINT given: ")

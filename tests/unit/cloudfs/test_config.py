@@ -74,6 +74,9 @@ def test_every_value_has_the_type_that_its_field_declares(tmp_path: Path) -> Non
         kinds.FILE: str(tmp_path / "log"),
         kinds.COMPRESS: "off",
         kinds.EVICTION: "lru",
+        kinds.LOG_FORMAT: "json",
+        kinds.LISTEN: "unix:/run/metrics",
+        kinds.PRICE: "0.09",
     }
     words = [f"{o.name}={texts[o.kind]}" for o in options.settings_options()]
     words[words.index("kernel_read_ahead=64MiB")] = "kernel_read_ahead=1MiB"
@@ -248,7 +251,8 @@ def test_words_of_mount_are_ignored_and_ro_is_read_only() -> None:
     )
     resolution = resolve(words)
     assert resolution.settings.read_only
-    assert {o for o in resolution.origins.values() if o != "default"} == {"-o ro"}
+    given = {origin for origin in resolution.origins.values() if origin != "default"}
+    assert given == {"-o ro", "URL", "MOUNTPOINT"}
 
 
 def test_words_take_both_spellings_escaped_commas_and_the_last_of_several() -> None:
@@ -326,10 +330,11 @@ def test_the_mountpoint_is_canonical(tmp_path: Path) -> None:
 def test_without_a_mountpoint_nothing_can_lie_in_it(tmp_path: Path) -> None:
     """Not even in the device that stands for it."""
     flags = {"cache_dir": ("/dev/cache",)}
-    settings = config.resolve("file:///dev", None, flags=flags).settings
+    settings = config.resolve("file:///dev", None, flags=flags, required=("url",)).settings
     assert settings.mountpoint == config.NO_MOUNTPOINT
+    twice = {"cache_dir": (str(tmp_path), str(tmp_path))}
     with pytest.raises(UserError, match="given twice"):
-        config.resolve(URL, None, flags={"cache_dir": (str(tmp_path), str(tmp_path))})
+        config.resolve(URL, None, flags=twice, required=())
 
 
 def test_the_url_is_canonical() -> None:
@@ -392,3 +397,71 @@ def test_folders_given_by_systemd_win() -> None:
     log_file = derive.background_log_file(Path("/mnt/my data"), environ)
     assert log_file.parent == Path("/l")
     assert log_file.name.startswith("my_data-")
+
+
+def test_url_and_mountpoint_may_come_from_variables_and_the_file(tmp_path: Path) -> None:
+    file = toml(tmp_path, "url = 's3://file/x'\nmountpoint = '/mnt/file'")
+    resolution = config.resolve(None, None, flags=file)
+    assert resolution.settings.url == "s3://file/x/"
+    assert resolution.settings.mountpoint == Path("/mnt/file")
+    assert resolution.origins["url"] == f"{tmp_path}/data.toml: url"
+    assert resolution.config_file == tmp_path / "data.toml"
+    environ = {"CLOUDFS_URL": "s3://variable", "CLOUDFS_MOUNTPOINT": "/mnt/variable"}
+    resolution = config.resolve(None, "/mnt/typed", flags=file, environ=environ)
+    assert resolution.settings.url == "s3://variable"
+    assert resolution.settings.mountpoint == Path("/mnt/typed")
+    assert resolution.origins["mountpoint"] == "MOUNTPOINT"
+
+
+def test_an_argument_that_is_given_nowhere_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no URL given: write it behind the command, or url = "):
+        config.resolve(None, "/mnt/data")
+    file = toml(tmp_path, "url = 's3://bucket'")
+    with pytest.raises(UserError, match=f"or mountpoint = ... in {tmp_path}/data.toml"):
+        config.resolve(None, None, flags=file)
+    with pytest.raises(UserError, match="absolute path"):
+        config.resolve(None, None, flags=toml(tmp_path, "url = 's3://bucket'\nmountpoint = 'x'"))
+
+
+def test_arguments_are_no_words_of_mount() -> None:
+    assert error_of("url=x") == "unknown option -o url: see 'cloudfs mount --help'"
+
+
+def test_a_name_finds_the_file(tmp_path: Path) -> None:
+    (tmp_path / "cloudfs").mkdir()
+    toml(tmp_path / "cloudfs", "max-downloads = 7")
+    environ = {"XDG_CONFIG_HOME": str(tmp_path), "CLOUDFS_CONFIG": "data"}
+    assert resolve(environ=environ).settings.max_downloads == 7
+
+
+def test_only_the_mountpoint_of_a_file_is_looked_at(tmp_path: Path) -> None:
+    path = toml(tmp_path, "mountpoint = '/mnt/data'\nxyzzy = 1\nmax-downloads = []")["config"]
+    assert config.mountpoint_of(path, {}) == Path("/mnt/data")
+    path = toml(tmp_path, "url = 's3://bucket'")["config"]
+    with pytest.raises(UserError, match=f"{path} has no mountpoint: write mountpoint = ..."):
+        config.mountpoint_of(path, {})
+
+
+def test_a_password_in_an_address_is_never_shown() -> None:
+    message = error_of(flags={"endpoint_url": "htps://me:hunter2@host"})
+    assert message.startswith("bad value 'htps://***@host' for --endpoint-url: ")
+    assert kinds.ENDPOINT.show("https://me:hunter2@host:9000/x") == "https://***@host:9000/x"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("max_cache_size", "10GiB"),
+        ("max_cache_size", "1500000001"),
+        ("metadata_ttl", "61.5s"),
+        ("metadata_ttl", "90s"),
+        ("metadata_ttl", "5m"),
+        ("metadata_ttl", "indefinite"),
+        ("cache_dir", "/ssd:1500000001"),
+    ],
+)
+def test_a_value_is_shown_as_it_may_be_written(name: str, text: str) -> None:
+    option = options.BY_NAME[name]
+    value = option.parse(text)
+    assert option.parse(option.kind.show(value)) == value
+    assert option.kind.show(value) == text

@@ -9,6 +9,7 @@ from cloudfs import options
 from cloudfs.cli.reference import render_markdown
 from cloudfs.config import MountSettings
 from cloudfs.kinds import CacheDirectory
+from cloudfs.option import Option
 from cloudfs.options import OPTIONS
 from cloudfs.units import GIB
 
@@ -48,7 +49,7 @@ def test_a_repeated_option_has_a_field_in_the_plural() -> None:
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
-def test_every_default_is_accepted_by_its_own_parser(option: options.Option) -> None:
+def test_every_default_is_accepted_by_its_own_parser(option: Option) -> None:
     if option.default is not None:
         assert option.parse(option.kind.show(option.default)) == option.default
 
