@@ -39,6 +39,7 @@ _CREDENTIALS: Final = struct.Struct("iII")
 _PROBE_S: Final = 1.0
 _CHUNK_BYTES: Final = 65536
 _COMMAND_SHOWN_MOST: Final = 64
+_OWN_FOLDER: Final = "set RUNTIME_DIRECTORY to a folder of your own"
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def find_socket(mountpoint: Path) -> Path | None:
 
 def _is_served(path: Path) -> bool:
     try:
-        with _connected(path, _PROBE_S):
+        with connected(path, _PROBE_S):
             return True
     except NoDaemonError:
         return False
@@ -117,9 +118,16 @@ def request(
     `timeout_s` bounds each step: connecting, sending, and each wait for more of the answer.
     """
     line = json.dumps({"command": command, "arguments": dict(arguments or {})}) + "\n"
-    with _connected(path, timeout_s) as connection:
+    with connected(path, timeout_s) as connection:
         connection.sendall(line.encode())
-        reply = _decoded(_received_line(connection))
+        received = bytearray()
+        receive_line(connection, received)
+    return result_of(bytes(received))
+
+
+def result_of(line: bytes) -> dict[str, Any]:
+    """Return the result in a reply, or raise the `ControlError` that it is."""
+    reply = _decoded(line)
     result = reply.get("result")
     if reply.get("ok") is True and isinstance(result, dict):
         return result
@@ -143,14 +151,14 @@ def daemon_pid(mountpoint: Path) -> int | None:
     if path is None:
         return None
     try:
-        with _connected(path, _PROBE_S) as connection:
+        with connected(path, _PROBE_S) as connection:
             return _peer(connection)[0] or None
     except ControlError:
         return None
 
 
 @contextmanager
-def _connected(path: Path, timeout_s: float) -> Iterator[socket.socket]:
+def connected(path: Path, timeout_s: float) -> Iterator[socket.socket]:
     """Yield a connection to `path`; failures of it and of its use become `ControlError`s."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -167,8 +175,8 @@ def _connected(path: Path, timeout_s: float) -> Iterator[socket.socket]:
         raise NotAnsweringError(f"{path}: {error.strerror or error}") from None
 
 
-def _received_line(connection: socket.socket) -> bytes:
-    received = bytearray()
+def receive_line(connection: socket.socket, received: bytearray) -> None:
+    """Add to `received` until it has a whole line."""
     while b"\n" not in received:
         chunk = connection.recv(_CHUNK_BYTES)
         if not chunk:
@@ -176,7 +184,6 @@ def _received_line(connection: socket.socket) -> bytes:
         received += chunk
         if len(received) > LINE_BYTES_MOST:
             raise NotAnsweringError("the daemon's answer is too long")
-    return bytes(received)
 
 
 def _decoded(line: bytes) -> dict[str, Any]:
@@ -255,19 +262,17 @@ def _prepare_folder(folder: Path) -> None:
     except OSError as error:
         raise _unusable(folder, error) from None
     if owner != os.geteuid():
-        fix = "set RUNTIME_DIRECTORY to a folder of your own"
-        raise UserError(ExitCode.USAGE, f"{folder} belongs to user {owner}: {fix}")
+        raise UserError(ExitCode.USAGE, f"{folder} belongs to user {owner}: {_OWN_FOLDER}")
 
 
 def _unusable(path: Path, error: OSError) -> UserError:
-    fix = "set RUNTIME_DIRECTORY to a folder of your own"
-    return UserError(ExitCode.USAGE, f"cannot create {path}: {error.strerror}: {fix}")
+    return UserError(ExitCode.USAGE, f"cannot create {path}: {error.strerror}: {_OWN_FOLDER}")
 
 
 def _remove_stale(path: Path) -> None:
     """Remove the socket of a daemon that is gone; refuse to take a live one's place."""
     try:
-        with _connected(path, _PROBE_S) as connection:
+        with connected(path, _PROBE_S) as connection:
             pid = _peer(connection)[0]
     except NoDaemonError:
         _remove(path)

@@ -7,8 +7,9 @@ travels as a surrogate escape (PEP 383), so `os.fsencode(key)` always gives the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -104,7 +105,11 @@ class StoreOptions:
 
 @dataclass(frozen=True, slots=True)
 class OperationStatistics:
-    """Counts and times of one kind of request since the store was opened."""
+    """Counts and times of one kind of request since the store was opened.
+
+    `errors_by_kind` is by `StoreError.kind`. `durations` and `first_byte` (the time until the first
+    bytes of a body) are histograms over `durations.BOUNDS_S`.
+    """
 
     requests: int
     errors: int
@@ -112,6 +117,9 @@ class OperationStatistics:
     received_bytes: int
     seconds: float
     first_byte_seconds: float
+    errors_by_kind: Mapping[str, int] = field(default_factory=dict)
+    durations: tuple[int, ...] = ()
+    first_byte: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +128,9 @@ class StoreStatistics:
 
     operations: dict[str, OperationStatistics]
     last_error: str | None
+
+
+_WORD_BEGIN = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class StoreError(Exception):
@@ -150,17 +161,28 @@ class StoreError(Exception):
         self.retry_after_s = retry_after_s
         self.attempts = 1
 
-    def describe(self) -> str:
-        """One line: operation, key, cause, HTTP code, request id and advice."""
-        parts = [f"{self.operation or 'request'} {self.key!r} failed: {self}"]
+    @property
+    def kind(self) -> str:
+        """The class in words for statistics: `throttled` for a `ThrottledError`."""
+        documented = next(one for one in type(self).__mro__ if one.__module__ == __name__)
+        words: str = _WORD_BEGIN.sub("_", documented.__name__.removesuffix("Error"))
+        return words.lower()
+
+    def cause(self) -> str:
+        """One line: what went wrong, HTTP code, request id, attempts."""
+        parts = [str(self)]
         if self.http_code is not None:
             parts.append(f"HTTP {self.http_code}")
         if self.request_id:
             parts.append(f"request id {self.request_id}")
         if self.attempts > 1:
             parts.append(f"{self.attempts} attempts")
-        parts.append(f"advice: {self.advice}")
         return "; ".join(parts)
+
+    def describe(self) -> str:
+        """One line: operation, key, cause and advice."""
+        what = f"{self.operation or 'request'} {self.key!r} failed"
+        return f"{what}: {self.cause()}; advice: {self.advice}"
 
 
 class ObjectNotFoundError(StoreError):

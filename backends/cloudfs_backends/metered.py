@@ -6,9 +6,10 @@ a bill counts. It does not know why a request was made or whether it will be mad
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
@@ -24,6 +25,7 @@ from cloudfs_backends.api import (
     StoreError,
     StoreStatistics,
 )
+from cloudfs_backends.durations import no_counts, place
 
 OPERATIONS = ("head", "list", "get")
 
@@ -37,6 +39,17 @@ class _Meter:
     received_bytes: int = 0
     seconds: float = 0.0
     first_byte_seconds: float = 0.0
+    errors_by_kind: Counter[str] = field(default_factory=Counter)
+    durations: list[int] = field(default_factory=no_counts)
+    first_byte: list[int] = field(default_factory=no_counts)
+
+    def note(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.durations[place(seconds)] += 1
+
+    def note_first_byte(self, seconds: float) -> None:
+        self.first_byte_seconds += seconds
+        self.first_byte[place(seconds)] += 1
 
     def snapshot(self) -> OperationStatistics:
         return OperationStatistics(
@@ -46,6 +59,9 @@ class _Meter:
             received_bytes=self.received_bytes,
             seconds=self.seconds,
             first_byte_seconds=self.first_byte_seconds,
+            errors_by_kind=dict(self.errors_by_kind),
+            durations=tuple(self.durations),
+            first_byte=tuple(self.first_byte),
         )
 
 
@@ -128,7 +144,7 @@ class MeteredStore:
         finally:
             meter.received_bytes += counting.received_bytes
             if counting.first_byte_time is not None:
-                meter.first_byte_seconds += counting.first_byte_time - started
+                meter.note_first_byte(counting.first_byte_time - started)
 
     def statistics(self) -> StoreStatistics:
         """Return a snapshot; `retries` is 0 here: only the layer above knows them."""
@@ -150,7 +166,8 @@ class MeteredStore:
             raise
         except StoreError as error:
             meter.errors += 1
+            meter.errors_by_kind[error.kind] += 1
             self._last_error = error.describe()
             raise
         finally:
-            meter.seconds += trio.current_time() - started
+            meter.note(trio.current_time() - started)

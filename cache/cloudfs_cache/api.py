@@ -94,6 +94,15 @@ class Origin(Enum):
     DISK = "disk"
 
 
+class WaitsFor(Enum):
+    """What a reader waits for: an answer of the store or of a disk, or a free buffer."""
+
+    STORE = "store"
+    DISK = "disk"
+    MEMORY = "memory"
+    OTHER = "other"
+
+
 class CacheClosedError(Exception):
     """The cache is shutting down: what was waited for will not come."""
 
@@ -209,6 +218,14 @@ class SourceStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteBackStatistics:
+    """What memory holds now that is on its way to the SSD tier."""
+
+    waiting_blocks: int = 0
+    waiting_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CacheStatistics:
     """A snapshot of all tiers."""
 
@@ -216,3 +233,4 @@ class CacheStatistics:
     disks: tuple[DiskStatistics, ...]
     prefetch: PrefetchStatistics
     sources: SourceStatistics
+    writeback: WriteBackStatistics = WriteBackStatistics()

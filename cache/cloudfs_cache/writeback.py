@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from cloudfs_cache.api import WriteBackStatistics
 from cloudfs_cache.blocks import Block, CachedObject
 from cloudfs_cache.disk_object import DiskObject
 from cloudfs_cache.memory import MemoryTier
@@ -32,6 +33,7 @@ class WriteBack:
         self._disk = disk
         self._queue: deque[tuple[CachedObject, list[Block]]] = deque()
         self._pending = 0
+        self._pending_bytes = 0
         self._wanted = trio.Event()
         self._written = trio.Event()
         self._pause_at = memory.capacity_blocks // 2
@@ -41,6 +43,10 @@ class WriteBack:
     def may_prefetch(self) -> bool:
         """The disk keeps up with what is fetched."""
         return self._pending < self._pause_at
+
+    def statistics(self) -> WriteBackStatistics:
+        """Return a snapshot: what is queued and what is being written."""
+        return WriteBackStatistics(self._pending, self._pending_bytes)
 
     def add(self, block: Block) -> None:
         """Queue a full block; it stays pinned until it is written or dropped."""
@@ -55,6 +61,7 @@ class WriteBack:
             return
         self._memory.pin(block)
         self._pending += 1
+        self._pending_bytes += block.length
         batch = self._queue[-1][1] if self._queue else None
         if (
             batch is not None
@@ -111,6 +118,7 @@ class WriteBack:
     def _let_go(self, blocks: Sequence[Block]) -> None:
         self._pending -= len(blocks)
         for block in blocks:
+            self._pending_bytes -= block.length
             self._memory.unpin(block)
         self._written.set()
         self._written = trio.Event()

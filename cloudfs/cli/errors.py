@@ -19,6 +19,7 @@ from cloudfs.errors import ExitCode, UserError
 
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
+TERMINATED: Final = 143
 
 REPORT: Final = "this is a bug: report the lines above with the output of 'cloudfs --version'"
 
@@ -43,10 +44,17 @@ def run(call: Callable[[], object]) -> int:
         _forget_stdout()
         return BROKEN_PIPE
     except Exception:
-        traceback.print_exc()
+        show_traceback()
         say(REPORT)
         return ExitCode.BUG
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def show_traceback() -> None:
+    """Print the traceback of the exception at hand on stderr, without the secrets it may hold."""
+    from cloudfs.secrecy import Censor  # noqa: PLC0415 - its patterns are for bugs only
+
+    click.echo(Censor(os.environ).clean(traceback.format_exc()), err=True, nl=False)
 
 
 def say(message: str) -> None:

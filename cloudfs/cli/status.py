@@ -6,200 +6,140 @@ by its figures, and shows whatever document it gets.
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterator, Mapping
+import os
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from cloudfs import control, mountpoints, options, units
-from cloudfs.cli import local
-from cloudfs.cli.daemons import AS_OWNER, fix_of_silence
-from cloudfs.cli.errors import printable, say
+from cloudfs import mountpoints, units
+from cloudfs.cli import asking, completion, local
+from cloudfs.cli.display import figures, json_text, options, page, table
+from cloudfs.cli.display.figures import Paint
+from cloudfs.cli.errors import say
 from cloudfs.cli.places import MountTable, Place, require_path
-from cloudfs.control import ControlError, NoDaemonError, NotPermittedError
-from cloudfs.errors import ExitCode
+from cloudfs.errors import ExitCode, UserError
 
-SCHEMA: Final = 2
-ANSWER_S_MOST: Final = 5.0
-
-DEAD: Final = "dead"
-SILENT: Final = "not answering"
-_EXIT_CODES: Final = {DEAD: ExitCode.FUSE, SILENT: ExitCode.TIMEOUT}
+EVERY_S_LEAST: Final = 0.1
+EVERY_S_MOST: Final = 3600.0
 
 
 @click.command("status", short_help="Show what the mounts do.")
-@click.argument("path", metavar="[PATH]", required=False)
+@click.argument("path", metavar="[PATH]", required=False, shell_complete=completion.paths)
 @click.option("--json", "as_json", is_flag=True, help="Print the document, or a list of them.")
-def command(path: str | None, *, as_json: bool) -> int:
+@click.option("--options", "with_options", is_flag=True, help="Show the options of the mount, too.")
+@click.option(
+    "--watch",
+    is_flag=False,
+    flag_value="",
+    metavar="[T]",
+    help="Show it again every T (1s), on a terminal until q is pressed; else a line each time.",
+)
+def command(path: str | None, watch: str | None, *, as_json: bool, with_options: bool) -> int:
     """Show the mount at PATH, or every cloudfs mount of this machine.
 
-    For a PATH below a mountpoint: how much of that file or tree is local.
+    For a PATH below a mountpoint: how much of that file or tree is local. With --watch and no PATH
+    there must be one mount.
     """
+    if watch is not None:
+        return _watch(*_watched(watch, path), as_json=as_json)
     if path is None:
-        documents = _all_documents()
-        click.echo(_as_json(documents) if as_json else _as_text(documents))
+        documents = asking.all_documents()
+        click.echo(json_text.text(documents) if as_json else _list_text(documents, with_options))
         return ExitCode.OK
     require_path(path)
     place = MountTable().find(path)
     if place is not None and place.key:
         document = local.document_of(place)
-        click.echo(_as_json(document) if as_json else local.as_text(document))
+        click.echo(json_text.text(document) if as_json else local.as_text(document))
         return ExitCode.OK
-    return _show_mount(path, place, as_json=as_json)
+    return _show_mount(path, place, as_json=as_json, with_options=with_options)
 
 
-def _show_mount(path: str, place: Place | None, *, as_json: bool) -> int:
+def paint() -> Paint:
+    """Return colours for a terminal whose user has not refused them."""
+    wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return figures.coloured if wanted and os.environ.get("TERM") != "dumb" else figures.plain
+
+
+def _show_mount(path: str, place: Place | None, *, as_json: bool, with_options: bool) -> int:
     # A path that no mount of the table has may be one of another mount namespace.
-    document = _document_at(mountpoints.canonical(path) if place is None else place.mountpoint)
-    click.echo(_as_json(document) if as_json else _as_text([document]))
-    code = _EXIT_CODES.get(str(document.get("health")), ExitCode.OK)
+    document = asking.document_at(_mountpoint(path, place))
+    click.echo(json_text.text(document) if as_json else _page_text(document, with_options))
+    code = asking.EXIT_CODES.get(str(document.get("health")), ExitCode.OK)
     if code is not ExitCode.OK:
         say(f"{document['mountpoint']} is {document['health']}: {document['fix']}")
     return code
 
 
-def _document_at(path: Path) -> dict[str, Any]:
-    mount = mountpoints.mount_at(path)
-    if mount is not None and mount.is_cloudfs:
-        return _document(path, mount.source)
-    socket_path = control.find_socket(path)
-    if socket_path is None:
-        raise mountpoints.not_mounted(path)
-    try:
-        return control.request(socket_path, "status", timeout_s=ANSWER_S_MOST)
-    except ControlError:
-        raise mountpoints.not_mounted(path) from None
+def _mountpoint(path: str, place: Place | None) -> Path:
+    return mountpoints.canonical(path) if place is None else place.mountpoint
 
 
-def _all_documents() -> list[dict[str, Any]]:
-    """Return a document for each mount in the table, then for daemons of other namespaces."""
-    sources = {mount.path: mount.source for mount in mountpoints.cloudfs_mounts()}
-    documents = [_document(path, source) for path, source in sources.items()]
-    seen = {control.find_socket(path) for path in sources}
-    for socket_path in control.sockets():
-        if socket_path not in seen:
-            try:
-                documents.append(control.request(socket_path, "status", timeout_s=ANSWER_S_MOST))
-            except ControlError:
-                continue
-    return documents
-
-
-def _document(path: Path, source: str) -> dict[str, Any]:
-    """Return what the daemon says of a mount in the table, or what is known without it."""
-    socket_path = control.find_socket(path)
-    try:
-        if socket_path is None:
-            # Handled below like that of another user.
-            raise NotPermittedError("no control socket that this user may see")  # noqa: TRY301
-        return control.request(socket_path, "status", timeout_s=ANSWER_S_MOST)
-    except NoDaemonError as error:
-        health, reason = DEAD, str(error)
-        fix = f"clear it with 'cloudfs umount {path}' and mount it again"
-    except NotPermittedError as error:
-        health, reason = SILENT, str(error)
-        fix = AS_OWNER
-    except ControlError as error:
-        health, reason = SILENT, str(error)
-        fix = fix_of_silence(path)
-    return {
-        "schema": SCHEMA,
-        "url": source,
-        "mountpoint": str(path),
-        "health": health,
-        "reason": reason,
-        "fix": fix,
-    }
-
-
-def _as_json(document: object) -> str:
-    return json.dumps(_finite(document), indent=2)
-
-
-def _finite(value: object) -> object:
-    """Return `value` with infinity as `indefinite`: JSON has no number for it."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "indefinite" if value > 0 else None
-    return value
-
-
-def _as_text(documents: list[dict[str, Any]]) -> str:
+def _list_text(documents: Sequence[dict[str, Any]], with_options: bool) -> str:
     if not documents:
         return "no cloudfs mounts"
-    return "\n\n".join("\n".join(_lines("", document)) for document in documents)
+    if len(documents) > 1 and not with_options:
+        return "\n".join(table.lines(documents, paint()))
+    return "\n\n".join(_page_text(document, with_options) for document in documents)
 
 
-def _lines(name: str, value: Mapping[str, Any]) -> Iterator[str]:
-    """Yield `key: value` lines; of a nested document, one with its figures and one per part."""
-    flat = {key: item for key, item in value.items() if not isinstance(item, Mapping)}
-    if not name:
-        yield from (f"{_words(key)}: {_shown(key, item)}" for key, item in flat.items())
-    elif name == "options":
-        yield from (f"option {_option_key(k)}: {_option(k, item)}" for k, item in flat.items())
-    elif flat:
-        yield f"{name}: {', '.join(_figures(name, flat))}"
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            yield from _lines(f"{name} {_words(key)}".strip(), item)
+def _page_text(document: dict[str, Any], with_options: bool) -> str:
+    return "\n".join(_page_lines(document, with_options))
 
 
-def _figures(name: str, flat: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the figures of one part; what is wrong with it stands behind its state.
+def _page_lines(document: dict[str, Any], with_options: bool) -> Iterator[str]:
+    yield from page.lines(document, paint())
+    if with_options:
+        yield from options.lines(document.get("options", {}))
 
-    Left out is what says nothing: an empty text, and the directory that the line is about.
+
+def _watched(value: str, path: str | None) -> tuple[Path, float]:
+    """Return the mountpoint and the seconds between two looks.
+
+    A word behind `--watch` that is no duration is the path.
     """
-    for key, item in flat.items():
-        if key == "reason" or item == "" or (key == "directory" and name == f"disks {item}"):
-            continue
-        reason = flat.get("reason") if key == "state" else None
-        yield f"{_words(key)} {_shown(key, item)}" + (f" ({printable(reason)})" if reason else "")
+    try:
+        every_s = units.parse_duration(value) if value else 1.0
+    except ValueError:
+        if path is not None:
+            message = f"bad value {value!r} for --watch: write seconds or a duration such as 500ms"
+            raise UserError(ExitCode.USAGE, message) from None
+        every_s, path = 1.0, value
+    if not EVERY_S_LEAST <= every_s <= EVERY_S_MOST:
+        message = f"bad value {value!r} for --watch: use a value between 100ms and 1h"
+        raise UserError(ExitCode.USAGE, message)
+    return _mount_to_watch(path), every_s
 
 
-def _option_key(field: str) -> str:
-    """Return how an option is written in the TOML file."""
-    option = options.BY_FIELD.get(field)
-    return printable(field.replace("_", "-")) if option is None else option.key
+def _mount_to_watch(path: str | None) -> Path:
+    if path is None:
+        return _only_mount()
+    require_path(path)
+    mountpoint = _mountpoint(path, MountTable().find(path))
+    asking.require_mounted(mountpoint)
+    return mountpoint
 
 
-def _words(key: str) -> str:
-    """Return the name of a figure without the unit that its value shows; a path as it is."""
-    if not key.isidentifier():
-        return printable(key)
-    for unit in ("_bytes", "_s"):
-        key = key.removesuffix(unit)
-    return printable(key.replace("_", " "))
+def _only_mount() -> Path:
+    found = MountTable().mountpoints
+    if len(found) != 1:
+        count = units.format_count(len(found), "cloudfs mount") if found else "no cloudfs mounts"
+        raise UserError(ExitCode.USAGE, f"there are {count}: name the one to watch")
+    return found[0]
 
 
-def _shown(key: str, value: object) -> str:
-    """Return a value with the unit that its key names."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int) and key.endswith("_bytes"):
-        return units.format_size(value)
-    if isinstance(value, int | float) and (key.endswith("_s") or key == "seconds"):
-        return units.format_duration(value)
-    if isinstance(value, list):
-        return printable("; ".join(map(str, value))) or "none"
-    return "-" if value is None else printable(str(value))
+def _watch(mountpoint: Path, every_s: float, *, as_json: bool) -> int:
+    from cloudfs.cli import watching  # noqa: PLC0415 - for watching only
+    from cloudfs.cli.display import live, stream  # noqa: PLC0415 - for watching only
 
-
-def _option(name: str, value: object) -> str:
-    """Return the value of an option as it would be written."""
-    option = options.BY_FIELD.get(name)
-    if value is None:
-        return (option.default_text if option else "") or "unset"
-    if isinstance(value, list):
-        return _shown(name, value) if value else _option(name, None)
-    if option is not None and isinstance(value, bool | int | float | str):
-        try:
-            return printable(option.kind.show(value))
-        except ValueError:
-            return printable(str(value))
-    return printable(str(value))
+    with watching.Watched(mountpoint) as watched:
+        if as_json:
+            stream.documents(watched, every_s)
+        elif sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+            live.show(watched, every_s)
+        else:
+            stream.rows(watched, every_s)
+    return ExitCode.OK

@@ -20,16 +20,18 @@ from functools import partial
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import pyfuse3
+import trio
 
 from cloudfs.fuse.errnos import errno_of
 from cloudfs.fuse.interrupts import dying_reader_of, is_dying
 from cloudfs.fuse.watch import RequestWatch
 from cloudfs.metrics import RequestMetrics
 from cloudfs.vfs.filesystem import FileSystem
+from cloudfs.vfs.handles import FileHandle
 from cloudfs.vfs.inodes import Inode
 from cloudfs.vfs.names import NAME_BYTES_MAX
 from cloudfs_backends.api import StoreError
-from cloudfs_cache.api import Buffer
+from cloudfs_cache.api import Buffer, WaitsFor
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ _STATFS_BLOCKS = (1 << 50) // _STATFS_BLOCK_BYTES
 _FOREVER_S = 10 * 365 * 86400.0
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_APPEND | os.O_CREAT
 _QUIET = {errno.ENOENT, errno.ESTALE}
+_BUG_ADVICE = "report it with the lines of the daemon's log"
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -72,19 +75,21 @@ def request(
             started = time.perf_counter()
             metrics = self.metrics
             metrics.inflight += 1
-            failed = True
+            number = errno.ECANCELED
             try:
                 result = await handler(self, *args, **kwargs)
-                failed = False
-            except pyfuse3.FUSEError:
+                number = 0
+            except pyfuse3.FUSEError as error:
+                number = error.errno
                 raise
             except Exception as error:
-                raise pyfuse3.FUSEError(self.translate(operation, error)) from None
+                number = self.translate(operation, error)
+                raise pyfuse3.FUSEError(number) from None
             else:
                 return result
             finally:
                 metrics.inflight -= 1
-                metrics.note(operation, time.perf_counter() - started, failed=failed)
+                metrics.note(operation, time.perf_counter() - started, number)
 
         return answered
 
@@ -108,32 +113,53 @@ class Operations(pyfuse3.Operations):
         super().__init__()
         self.metrics = metrics
         self.mount_device: tuple[int, int] | None = None
+        self.initialised = trio.Event()
         self._fs = filesystem
         self._ownership = ownership
         self._watch = watch
         self._reported: weakref.WeakSet[StoreError] = weakref.WeakSet()
+
+    def init(self) -> None:
+        """The kernel and libfuse have agreed: the mount answers as soon as this returns."""
+        self.initialised.set()
 
     def translate(self, operation: str, error: Exception) -> int:
         """Return the errno of an exception and log what an operator must know, once each."""
         number = errno_of(error)
         if number is None:
             log.error("bug in %s: please report it", operation, exc_info=error)
-            self.metrics.last_errors.append(f"bug in {operation}: {error!r}")
+            self.metrics.last_errors.note(operation, "", errno.EIO, f"bug: {error!r}", _BUG_ADVICE)
             return errno.EIO
         # One error is raised in every reader that waited for it.
         if isinstance(error, StoreError) and error not in self._reported:
             self._reported.add(error)
             line = f"{error.describe()} (answered {errno.errorcode[number]})"
             log.log(logging.INFO if number in _QUIET else logging.WARNING, "%s", line)
-            self.metrics.last_errors.append(line)
+            cause, advice = error.cause(), error.advice
+            self.metrics.last_errors.note(operation, error.key, number, cause, advice)
         return number
+
+    def _about(self, ino: int) -> tuple[str, WaitsFor]:
+        """What a waiting metadata request is about, for people who ask what it waits for."""
+        return self._fs.path_of(ino), WaitsFor.STORE
+
+    def _about_name(self, parent: int, name: bytes) -> tuple[str, WaitsFor]:
+        return f"{self._fs.path_of(parent)}/{os.fsdecode(name)}".removeprefix("./"), WaitsFor.STORE
+
+    def _about_open(self, ino: int) -> tuple[str, WaitsFor]:
+        return self._fs.path_of(ino), self._fs.open_waits_for(ino)
+
+    def _about_read(self, handle: FileHandle, offset: int, size: int) -> tuple[str, WaitsFor]:
+        path = self._fs.path_of(handle.inode.ino)
+        return path, self._fs.read_waits_for(handle, offset, size)
 
     @request("lookup")
     async def lookup(
         self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Find a name; a missing one is answered with an inode of 0 so the kernel remembers it."""
-        with self._watch.waiting("lookup", partial(is_dying, ctx.pid)):
+        about = partial(self._about_name, parent_inode, name)
+        with self._watch.waiting("lookup", about, partial(is_dying, ctx.pid)):
             try:
                 inode = await self._fs.lookup(parent_inode, name)
             except Exception as error:
@@ -148,7 +174,7 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Attributes of an inode the kernel holds."""
         dying = partial(is_dying, ctx.pid) if ctx is not None else None
-        with self._watch.waiting("getattr", dying):
+        with self._watch.waiting("getattr", partial(self._about, inode), dying):
             found = await self._fs.attributes(inode)
         return self._attributes(found)
 
@@ -162,7 +188,8 @@ class Operations(pyfuse3.Operations):
         """Open a file. Its pages stay valid across opens: an inode is one version for ever."""
         if flags & _WRITE_FLAGS:
             raise pyfuse3.FUSEError(errno.EROFS)
-        with self._watch.waiting("open", partial(is_dying, ctx.pid)):
+        about = partial(self._about_open, inode)
+        with self._watch.waiting("open", about, partial(is_dying, ctx.pid)):
             handle = await self._fs.open(inode, flags)
         return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(handle), keep_cache=True)
 
@@ -176,7 +203,8 @@ class Operations(pyfuse3.Operations):
             dying = None
             if handle.direct and self.mount_device is not None:
                 dying = partial(dying_reader_of, handle.inode.ino, self.mount_device)
-            with self._watch.waiting("read", dying):
+            about = partial(self._about_read, handle, off, size)
+            with self._watch.waiting("read", about, dying):
                 data = await self._fs.read(handle, off, size)
         self.metrics.read_bytes += len(data)
         return data
@@ -193,7 +221,8 @@ class Operations(pyfuse3.Operations):
     @request("opendir")
     async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
         """List a directory; the handle keeps the entries of this moment."""
-        with self._watch.waiting("opendir", partial(is_dying, ctx.pid)):
+        about = partial(self._about, inode)
+        with self._watch.waiting("opendir", about, partial(is_dying, ctx.pid)):
             return await self._fs.open_directory(inode)
 
     @request("readdir")
@@ -231,7 +260,8 @@ class Operations(pyfuse3.Operations):
     @request("getxattr")
     async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
         """`user.cloudfs.etag` and `user.cloudfs.cached`; nothing else exists."""
-        with self._watch.waiting("getxattr", partial(is_dying, ctx.pid)):
+        about = partial(self._about, inode)
+        with self._watch.waiting("getxattr", about, partial(is_dying, ctx.pid)):
             value = await self._fs.xattr(inode, name)
         if value is None:
             raise pyfuse3.FUSEError(pyfuse3.ENOATTR)
@@ -283,7 +313,7 @@ def _refuse_writes(operation: str) -> Callable[..., Coroutine[Any, Any, NoReturn
     """A handler for an operation that changes something: the mount takes no writes."""
 
     async def refuse(self: Operations, *_args: object) -> NoReturn:
-        self.metrics.note(operation, 0.0, failed=True)
+        self.metrics.note(operation, 0.0, errno.EROFS)
         raise pyfuse3.FUSEError(errno.EROFS)
 
     refuse.__name__ = operation

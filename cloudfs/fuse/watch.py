@@ -11,18 +11,36 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from heapq import nsmallest
+from typing import TypeAlias
 
 import pyfuse3
 import trio
+
+from cloudfs_cache.api import WaitsFor
 
 log = logging.getLogger(__name__)
 
 _INTERVAL_S = 1.0
 
+About: TypeAlias = Callable[[], tuple[str, WaitsFor]]
+"""Tells the path that a request is about, and what it waits for now. Called on the loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A request that waits now, for `waited_s` seconds; `name` is the path in the mount."""
+
+    operation: str
+    name: str
+    waited_s: float
+    waits_for: WaitsFor
+
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
     operation: str
+    about: About
     since: float
     scope: trio.CancelScope
     caller_dying: Callable[[], bool] | None
@@ -44,9 +62,23 @@ class RequestWatch:
             self._idle = trio.Event()
             await self._idle.wait()
 
+    def __len__(self) -> int:
+        """How many requests wait."""
+        return len(self._waiting)
+
+    def longest(self, most: int) -> list[Wait]:
+        """Return up to `most` of the requests that wait, the longest first."""
+        now = trio.current_time()
+        entries = nsmallest(most, self._waiting, key=lambda entry: entry.since)
+        found = []
+        for entry in entries:
+            name, waits_for = entry.about()
+            found.append(Wait(entry.operation, name, now - entry.since, waits_for))
+        return found
+
     @contextmanager
     def waiting(
-        self, operation: str, caller_dying: Callable[[], bool] | None = None
+        self, operation: str, about: About, caller_dying: Callable[[], bool] | None = None
     ) -> Iterator[None]:
         """Run the body under the bounds; raises FUSEError EINTR or EIO when one is hit.
 
@@ -54,7 +86,7 @@ class RequestWatch:
         """
         if self._closed_with:
             raise pyfuse3.FUSEError(self._closed_with)
-        entry = _Waiting(operation, trio.current_time(), trio.CancelScope(), caller_dying)
+        entry = _Waiting(operation, about, trio.current_time(), trio.CancelScope(), caller_dying)
         self._waiting.add(entry)
         try:
             with entry.scope:

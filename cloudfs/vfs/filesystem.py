@@ -22,7 +22,8 @@ from cloudfs.vfs.listing import Entry
 from cloudfs.vfs.reader import Reader
 from cloudfs.vfs.tree import Tree
 from cloudfs_backends.api import ObjectChangedError, ObjectNotFoundError, ObjectStore
-from cloudfs_cache.api import Buffer, KeyRange, ObjectVersion, Placement
+from cloudfs_cache.api import Buffer, KeyRange, ObjectVersion, Placement, WaitsFor
+from cloudfs_cache.blocks import CachedObject
 from cloudfs_cache.tiered import TieredCache
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ class FileSystem:
         self._count_local = count_local
         self._files: HandleTable[FileHandle] = HandleTable()
         self._directories: HandleTable[DirectoryHandle] = HandleTable()
+        # Of each that waits for the index of a disk: the inode, as often as it is being opened.
+        self._asking_disks: list[Inode] = []
 
     async def lookup(self, parent_ino: int, name: bytes) -> Inode:
         """Return the inode of a name and count a reference of the kernel to it."""
@@ -92,13 +95,31 @@ class FileSystem:
             version = self._version(inode)
             cached = None
             if version.size:
-                cached = await self._cache.open(version, self._placement_of(version.key))
+                cached = await self._open_cached(inode, version)
         except BaseException:
             self.tree.inodes.closed(inode)
             raise
         log.debug("open %r, etag %s, %d bytes", inode.key, version.etag, version.size)
         window = ReadAheadWindow(version.size, self._read_ahead_bytes)
         return self._files.add(FileHandle(inode, cached, window, bool(flags & os.O_DIRECT)))
+
+    def path_of(self, ino: int) -> str:
+        """The path of an inode in the mount, "." for the root, for people; "" when it is gone."""
+        if ino not in self.tree.inodes:
+            return ""
+        return self.tree.inodes.get(ino).key.rstrip("/") or "."
+
+    def open_waits_for(self, ino: int) -> WaitsFor:
+        """Tell what an `open` of an inode, which has not returned, waits for."""
+        is_asking = any(inode.ino == ino for inode in self._asking_disks)
+        return WaitsFor.DISK if is_asking else WaitsFor.STORE
+
+    def read_waits_for(self, handle: FileHandle, offset: int, size: int) -> WaitsFor:
+        """Tell what a `read`, which has not returned, waits for."""
+        size = min(size, handle.inode_size - offset)
+        if handle.cached is None or size <= 0:
+            return WaitsFor.OTHER
+        return self._cache.waits_for(handle.cached, offset, size)
 
     def file(self, handle: int) -> FileHandle:
         """The open file of a handle number."""
@@ -167,6 +188,13 @@ class FileSystem:
         """
         is_file = self.tree.inodes.get(ino).info is not None
         return (ETAG_XATTR, CACHED_XATTR) if is_file else ()
+
+    async def _open_cached(self, inode: Inode, version: ObjectVersion) -> CachedObject:
+        self._asking_disks.append(inode)
+        try:
+            return await self._cache.open(version, self._placement_of(version.key))
+        finally:
+            self._asking_disks.remove(inode)
 
     async def _cached_xattr(self, inode: Inode) -> bytes:
         if inode.is_directory:

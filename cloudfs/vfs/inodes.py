@@ -65,6 +65,9 @@ class InodeTable:
     def __len__(self) -> int:
         return len(self._inodes)
 
+    def __contains__(self, ino: object) -> bool:
+        return ino in self._inodes
+
     def __iter__(self) -> Iterator[Inode]:
         return iter(self._inodes.values())
 

@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from cloudfs import derive, mountpoints
-from cloudfs.cli import local, status
+from cloudfs.cli import asking, local, status
+from cloudfs.cli.display import figures, page
 from cloudfs.errors import ExitCode
 from tests.cli.conftest import Daemon, Run
 
@@ -44,26 +45,95 @@ def test_an_empty_path_is_not_the_working_folder(run: Run) -> None:
 
 
 def test_a_hung_mount_answers_for_people(run: Run, daemon: Daemon, mountpoint: Path) -> None:
-    with daemon("serving"):
-        done = run("status", mountpoint)
+    with daemon("serving") as pid:
+        done = run("status", mountpoint, TZ="UTC")
     assert (done.code, done.err) == (0, "")
-    assert done.out.splitlines() == [
-        "schema: 2",
-        "url: s3://bucket/pre fix",
-        f"mountpoint: {mountpoint}",
-        "health: ok",
-        "uptime: 5m 3s",
-        "last errors: get 'a\\x1b[31m' failed",
+    assert done.out == PAGE.format(mountpoint=mountpoint, pid=pid)
+
+
+PAGE = """\
+{mountpoint} s3://bucket/pre fix  degraded
+mounted      for 5m 3s, since 2023-11-14 22:13:20; process {pid}, cloudfs 1.2.3
+health       cache directory /my_ssd is bypassed: no answer within 3 s
+             the catalog of names is late: names are asked of the store
+             1 key that no path can name: hidden
+now          3 MiB/s read, 66.6% of it without the store; 1 MiB/s received
+             1,234 requests a second of programs, 0.2 to the store
+read from    memory  1 MiB  25.0%  [#####---------------]
+             SSD     2 MiB  50.0%  [##########----------]
+             store   1 MiB  25.0%  [#####---------------]
+             4 MiB since the mount began, 75.0% of it without the store
+memory       [##########----------] 512 MiB of 1 GiB
+SSD          /my_ssd: bypassed (no answer within 3 s)
+               [##########----------] 5 MiB of 10 MiB, 1 GiB free, 3 evictions
+             1 MiB not yet on the SSD; to the bucket nothing is written: read-only
+store        s3            requests  errors  retries    p50    p95    p99
+             get                100       2        1   18ms   > 1m   > 1m
+               first byte                             1.8ms  2.4ms  2.5ms
+             8 MiB received; failed: 2 throttled
+cost         about $1.50: requests $0.5000, egress $1.00
+             list prices of 2025-06, these prices
+requests     10 of programs, 1 under way, answered with an error: 2 EIO
+             10 reads: p50 1.8ms, p95 2.4ms, p99 2.5ms
+read-ahead   4 MiB fetched ahead: 75.0% read, 0.0% dropped unread; 2 blocks queued
+waiting      1 request
+             read a\\x1b[31m.h5: 12s for the store
+jobs         warmup 1a2b: 1 MiB of 2 MiB, for 5s
+last errors  2023-11-14 22:18:20 read a\\x1b[31m.h5: EIO, 2 times: SlowDown; HTTP 503
+               fix: lower --max-downloads
+metrics      127.0.0.1:9467
+log          /var/log/my.log
+"""
+
+
+def test_the_options_are_shown_when_asked_for(run: Run, daemon: Daemon, mountpoint: Path) -> None:
+    with daemon("serving"):
+        done = run("status", "--options", mountpoint)
+    assert done.out.splitlines()[-6:] == [
         "option metadata-ttl: indefinite",
         "option umask: 0022",
         "option region: from the environment or the profile",
         "option cache-dir: /ssd:10GiB; /ssd2",
         "option policies: unset",
-        "memory: capacity 1 GiB, used 3 MiB, hits 7",
-        "fuse operations read: requests 2, errors 0, seconds 500ms",
-        "disks /my_ssd: state bypassed (no answer within 3 s), used 5 MiB, errors 0",
-        "catalog: state ok, hits 1",
+        "option log-file: /var/log/my.log",
     ]
+
+
+def test_several_mounts_are_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = {"mountpoint": "/mnt/a", "url": "s3://a/", "health": "ok", "hit_ratio": 0.5}
+    full = {
+        **one,
+        "now": {"read_bytes_per_s": 1024.0},
+        "disks": {"/x": {"used_bytes": 1024, "capacity_bytes": 2048}, "/y": {"state": "left out"}},
+        "waiting_count": 3,
+    }
+    dead = {"mountpoint": "/mnt/long name", "url": "s3://b/", "health": "dead"}
+    monkeypatch.setattr(asking, "all_documents", lambda: [one, full, dead])
+    assert CliRunner().invoke(status.command, []).output.splitlines() == [
+        "MOUNTPOINT      HEALTH  HITS   READ NOW  ON SSD          WAITING  URL",
+        "/mnt/a          ok      50.0%  -         -               -        s3://a/",
+        "/mnt/a          ok      50.0%  1 KiB/s   1 KiB of 2 KiB  3        s3://a/",
+        "/mnt/long name  dead    -      -         -               -        s3://b/",
+    ]
+
+
+def test_a_document_of_another_schema_is_shown_as_far_as_it_is_known() -> None:
+    old = {"schema": 2, "url": "s3://b/", "health": "ok", "last_errors": ["text"], "store": {}}
+    shown = "\n".join(page.lines(old))
+    assert "schema 2, and this command is made for 3: mount again with one version" in shown
+
+
+def test_colours_are_for_terminals_that_want_them() -> None:
+    lines = page.lines({"schema": 3, "health": "dead"}, figures.coloured)
+    assert lines[0].endswith("\x1b[31m\x1b[1mdead\x1b[0m")
+
+
+def test_percentiles_are_interpolated() -> None:
+    bounds = [1.0, 2.0, 4.0]
+    assert figures.percentile([0, 0, 0, 0], bounds, 0.5) is None
+    assert figures.percentile([2, 0, 2, 0], bounds, 0.5) == 1.0
+    assert figures.percentile([2, 0, 2, 0], bounds, 0.75) == 3.0
+    assert figures.percentile([1, 0, 0, 1], bounds, 0.99) == float("inf")
 
 
 def test_a_hung_mount_answers_for_programs(run: Run, daemon: Daemon, mountpoint: Path) -> None:
@@ -72,7 +142,7 @@ def test_a_hung_mount_answers_for_programs(run: Run, daemon: Daemon, mountpoint:
         every = run("status", "--json")
     document = json.loads(one.out, parse_constant=pytest.fail)
     assert document["options"]["metadata_ttl"] == "indefinite"
-    assert document in json.loads(every.out)
+    assert document["pid"] in [one["pid"] for one in json.loads(every.out)]
 
 
 @pytest.mark.parametrize("mode", ["mute", "silent"])
@@ -84,7 +154,7 @@ def test_a_mount_that_does_not_answer_is_shown_with_its_fix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", environment["RUNTIME_DIRECTORY"])
-    monkeypatch.setattr(status, "ANSWER_S_MOST", 0.05)
+    monkeypatch.setattr(asking, "ANSWER_S_MOST", 0.05)
     with daemon(mode):
         done = CliRunner().invoke(
             status.command, ["--json", str(mountpoint)], standalone_mode=False
@@ -92,7 +162,7 @@ def test_a_mount_that_does_not_answer_is_shown_with_its_fix(
     assert done.return_value == ExitCode.TIMEOUT
     assert done.stderr.startswith(f"cloudfs: {mountpoint} is not answering: ")
     document = json.loads(done.stdout)
-    assert (document["schema"], document["health"]) == (2, "not answering")
+    assert (document["schema"], document["health"]) == (3, "not answering")
     assert document["url"] == "s3://bucket/pre fix"
     assert document["mountpoint"] == str(mountpoint)
     assert document["fix"]
@@ -104,7 +174,7 @@ def test_a_mount_whose_process_is_gone_is_dead(run: Run, daemon: Daemon, mountpo
     done = run("status", mountpoint)
     assert done.code == ExitCode.FUSE
     assert f"cloudfs umount {mountpoint}" in done.only_error_line()
-    assert "health: dead" in done.out.splitlines()
+    assert done.out.splitlines()[0] == f"{mountpoint} s3://bucket/pre fix  dead"
 
 
 def test_a_path_in_a_mount_shows_how_much_is_local(

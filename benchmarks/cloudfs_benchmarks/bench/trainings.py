@@ -12,6 +12,7 @@ from cloudfs_benchmarks.bench.options import Options
 from cloudfs_benchmarks.bench.plan import bounded, turns
 from cloudfs_benchmarks.bench.results import CacheState, Kind, TrainingRun
 from cloudfs_benchmarks.bench.targets import commandline
+from cloudfs_benchmarks.bench.targets.serving import Usage
 from cloudfs_benchmarks.bench.training.job import TrainingSettings
 from cloudfs_benchmarks.bench.training.session import train
 
@@ -50,18 +51,20 @@ def _train_one(contestant: Contestant, bench: Bench, trial: int) -> TrainingRun:
         tracker.advance(f"{what}, epoch {epoch}", int(epoch > 1))
         return _prepare(contestant, options, epoch, _paths(contestant, options))
 
-    run = train(
-        bench.children,
-        contestant.target,
-        contestant.target.location,
-        data,
-        settings,
-        between=between,
-        counters=_counters(contestant),
-        progress=lambda epoch, step, steps: tracker.begin(
-            f"{what}, epoch {epoch}, step {step} of {steps}"
-        ),
-    )
+    with contestant.serving.watched(bench.children, settings.sample_s) as running:
+        run = train(
+            bench.children,
+            contestant.target,
+            contestant.target.location,
+            data,
+            settings,
+            between=between,
+            counters=_counters(contestant.serving.usage),
+            running=_counters(running),
+            progress=lambda epoch, step, steps: tracker.begin(
+                f"{what}, epoch {epoch}, step {step} of {steps}"
+            ),
+        )
     if run.error is not None:
         contestant.note_failure(TargetError(run.error))
     return run
@@ -104,12 +107,12 @@ def _paths(contestant: Contestant, options: Options) -> list[str]:
     ]
 
 
-def _counters(contestant: Contestant) -> Callable[[], tuple[int, int, int] | None]:
+def _counters(usage_of: Callable[[], Usage | None]) -> Callable[[], tuple[int, int, int] | None]:
     """What a cloudfs mount has handed out, had from the store, and asked it, all since it began."""
 
     def read() -> tuple[int, int, int] | None:
-        usage = contestant.serving.usage()
-        if usage is None or contestant.target.kind is not Kind.CLOUDFS:
+        usage = usage_of()
+        if usage is None:
             return None
         served = usage.memory_bytes + usage.disk_bytes + usage.store_bytes
         return served, usage.store_bytes, usage.store_requests

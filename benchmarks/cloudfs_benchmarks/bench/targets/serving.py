@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from cloudfs_benchmarks.bench.errors import TargetError
 from cloudfs_benchmarks.bench.results import Kind, Target
 from cloudfs_benchmarks.bench.targets import commandline
 from cloudfs_benchmarks.bench.targets.mounts import mount_of
+from cloudfs_benchmarks.demo.processes import Children
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -62,10 +66,34 @@ class Serving:
         """
         if self._target.kind is not Kind.CLOUDFS:
             return None
+        return self._checked(commandline.status)
+
+    @contextmanager
+    def watched(self, children: Children, every_s: float) -> Iterator[Callable[[], Usage | None]]:
+        """Yield what gives the usage of at most about `every_s` ago, and starts no process.
+
+        It gives None where `usage` does, and before the first reading; it raises as `usage` does.
+        """
+        if self._target.kind is not Kind.CLOUDFS:
+            yield lambda: None
+            return
+        with ExitStack() as stack:
+            theirs = dataclasses.replace(children, stack=stack)
+            name = f"status-{self._target.name}"
+            stream = commandline.StatusStream(theirs, name, self._mount(), every_s)
+            yield lambda: self._checked(lambda _: stream.latest())
+
+    def _mount(self) -> str:
         if self._mountpoint is None:
             self._mountpoint = mount_of(os.path.realpath(self._target.location)).path
+        return self._mountpoint
+
+    def _checked(self, document_of: Callable[[str], dict[str, Any] | None]) -> Usage | None:
+        """Return the usage in a document of the daemon that it always was."""
         try:
-            document = commandline.status(self._mountpoint)
+            document = document_of(self._mount())
+            if document is None:
+                return None
             pid = int(document["pid"])
             if self._pid not in (None, pid):
                 raise self._gone("was replaced by another")

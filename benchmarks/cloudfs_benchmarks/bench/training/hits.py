@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ Counters = Callable[[], tuple[int, int, int] | None]
 mount began. None for targets without counters."""
 
 _CLOCK = time.monotonic
-# Reading the counters starts a process: it must not take the CPU away from what is measured.
+# Reading the counters may start a process: it must not take the CPU away from what is measured.
 _REST_PER_COST = 20
 
 
@@ -38,11 +39,17 @@ class Served:
 class HitRatio:
     """Samples a mount's counters from the begin of a run on.
 
+    Epochs begin and end with `counters`; `running`, which may be a little behind and costs less, is
+    asked in between.
+
     `epoch_started_s`: when the last epoch began, in seconds since the first did.
     """
 
-    def __init__(self, counters: Counters, settings: TrainingSettings) -> None:
+    def __init__(
+        self, counters: Counters, settings: TrainingSettings, running: Counters | None = None
+    ) -> None:
         self._counters = counters
+        self._running = running or counters
         self._every_s = settings.sample_s
         self._began_s = 0.0
         self.epoch_started_s = 0.0
@@ -56,26 +63,18 @@ class HitRatio:
 
         What happened since the last sample was none of its doing.
         """
-        self._last = self._epoch_began = self._read()
+        self._last = self._epoch_began = self._read(self._counters)
         now_s = _CLOCK()
         self._began_s = self._began_s or now_s
         self.epoch_started_s = now_s - self._began_s
 
     def sample(self) -> None:
         """Take one sample; nothing is recorded when nothing was handed out since the last."""
-        if self._last is None:
-            return
-        now, last = self._read(), self._last
-        if now is None:
-            return
-        if now[0] > last[0]:
-            ratio = Served(now[0] - last[0], now[1] - last[1], now[2] - last[2]).hit_ratio
-            self._over_time.append((_CLOCK() - self._began_s, ratio))
-        self._last = now
+        self._sample(self._running)
 
     def end_epoch(self) -> Served | None:
         """Take a sample; what the mount did since the epoch began, None without counters."""
-        self.sample()
+        self._sample(self._counters)
         if self._last is None or self._epoch_began is None:
             return None
         served, stored, requests = (
@@ -92,9 +91,21 @@ class HitRatio:
         """(seconds since the run began, hit ratio since the sample before)."""
         return tuple(self._over_time)
 
-    def _read(self) -> tuple[int, int, int] | None:
+    def _sample(self, counters: Counters) -> None:
+        if self._last is None:
+            return
+        now, last = self._read(counters), self._last
+        if now is None or any(map(operator.lt, now, last)):
+            # There is no reading yet, or it is from before the epoch.
+            return
+        if now[0] > last[0]:
+            ratio = Served(now[0] - last[0], now[1] - last[1], now[2] - last[2]).hit_ratio
+            self._over_time.append((_CLOCK() - self._began_s, ratio))
+        self._last = now
+
+    def _read(self, counters: Counters) -> tuple[int, int, int] | None:
         began_s = _CLOCK()
-        found = self._counters()
+        found = counters()
         cost_s = _CLOCK() - began_s
         self._due_s = _CLOCK() + max(self._every_s, _REST_PER_COST * cost_s)
         return found

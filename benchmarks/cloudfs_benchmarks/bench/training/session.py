@@ -53,14 +53,18 @@ def train(
     between: Callable[[int], Proof],
     counters: Counters,
     progress: Progress,
+    running: Counters | None = None,
 ) -> TrainingRun:
     """Train on the data set's samples at `tree_location`; `between` is called before each epoch.
+
+    `counters` is asked when epochs begin and end; `running`, where given, in between.
 
     Whatever fails, of the loader, of `between` or of `counters` (`OSError`, `BenchError`, a loader
     that dies or is silent for `stall_s`), ends up in `error`, with the epochs that were completed.
     On return, and on any exception such as a signal's, the loader is gone.
     """
-    session = _Session(target, data_set, settings, between, HitRatio(counters, settings), progress)
+    hits = HitRatio(counters, settings, running)
+    session = _Session(target, data_set, settings, between, hits, progress)
     error = None
     with ExitStack() as stack:
         try:

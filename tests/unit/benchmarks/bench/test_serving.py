@@ -12,7 +12,8 @@ from cloudfs_benchmarks.bench.errors import TargetError
 from cloudfs_benchmarks.bench.targets.inspection import inspect
 from cloudfs_benchmarks.bench.targets.serving import Serving
 from cloudfs_benchmarks.bench.targets.spec import TargetSpec
-from tests.support.mounting import Mounted, cloudfs, mounted
+from tests.support.mounting import Mounted, cloudfs, mounted, wait_until
+from tests.unit.benchmarks.bench.data_support import children_in
 
 
 def _serving(location: object) -> Serving:
@@ -56,3 +57,24 @@ def test_a_daemon_that_died_is_named(tmp_path: Path) -> None:
                 serving.usage()
         finally:
             cloudfs("umount", str(mount.path))
+
+
+def test_a_watched_mount_is_asked_by_one_process(cloudfs_mount: Mounted, tmp_path: Path) -> None:
+    serving = _serving(cloudfs_mount.path / "data")
+    file = cloudfs_mount.path / "data" / "a"
+    with children_in(tmp_path) as children, serving.watched(children, 0.1) as latest:
+        wait_until(lambda: latest() is not None, 20, "the first document")
+        before = latest()
+        assert before is not None
+        descriptor = os.open(file, os.O_RDONLY)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.pread(descriptor, 1 << 20, 0)
+        os.close(descriptor)
+
+        def delivered() -> int:
+            now = latest()
+            assert now is not None
+            used = now.since(before)
+            return used.memory_bytes + used.disk_bytes + used.store_bytes
+
+        wait_until(lambda: delivered() == 700_000, 20, "the bytes in a later document")

@@ -171,6 +171,18 @@ def test_targets_without_counters_are_never_due() -> None:
     assert 999 < busy.due_in_s() <= 1000
 
 
+def test_what_is_asked_in_between_may_be_behind() -> None:
+    exact, behind = [(100, 0, 0)], [(90, 0, 0)]
+    hits = HitRatio(lambda: exact[0], SETTINGS, lambda: behind[0])
+    hits.begin_epoch()
+    hits.sample()
+    behind[0] = (200, 50, 1)
+    hits.sample()
+    exact[0] = (300, 50, 1)
+    assert hits.end_epoch() == Served(200, 50, 1)
+    assert [ratio for _, ratio in hits.over_time] == [0.5, 1.0]
+
+
 def test_a_failure_keeps_the_epochs_before_it(tmp_path: Path) -> None:
     def between(epoch: int) -> Proven:
         if epoch == 2:

@@ -1,0 +1,23 @@
+"""Status documents as programs read them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+
+
+def text(document: object, indent: int | None = 2) -> str:
+    """Return what `--json` prints; without `indent` on one line."""
+    return json.dumps(_finite(document), indent=indent)
+
+
+def _finite(value: object) -> object:
+    """Return `value` with infinity as `indefinite`: JSON has no number for it."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "indefinite" if value > 0 else None
+    return value
