@@ -23,9 +23,10 @@ class Block:
     """A slot in the block table. `ready` counts the valid bytes from the block's start.
 
     `pins` counts the users that need the buffer to stay (disk writes); `ahead` is true from a
-    prefetch until the first read; `wanted` says that a reader has asked for it; `for_disk` that a
-    warm-up wants it on the tier below; `delivered` is the high-water mark of bytes handed to
-    readers. `run` is the fetch that will fill the block, until it is full or failed.
+    prefetch until the first read; `wanted` says that a reader has asked for it before it was
+    full; `for_disk` that a warm-up wants it on the tier below; `delivered` is the high-water mark
+    of bytes handed to readers. `run` is the fetch that will fill the block, until it is full or
+    failed.
     """
 
     __slots__ = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from cloudfs_cache.api import Origin
+from cloudfs_cache.api import Origin, WaitsFor
 from cloudfs_cache.blocks import Block, CachedObject, Run
 from cloudfs_cache.memory import MemoryTier
 
@@ -69,6 +69,16 @@ class FetchScheduler:
         """How many runs are being fetched."""
         return sum(lane.active for lane in self._lanes.values())
 
+    def waits_for(self, block: Block) -> WaitsFor:
+        """Tell what the run of a block that is not full waits for; a queue counts as its origin."""
+        run = block.run
+        if run is None:
+            return WaitsFor.OTHER
+        lane = self._lanes[run.origin]
+        if block.buffer is None and lane.active < lane.slots:
+            return WaitsFor.MEMORY
+        return WaitsFor(run.origin.value)
+
     def submit(self, run: Run) -> None:
         """Queue a run whose blocks are planned. Call `pump` afterwards."""
         self._lanes[run.origin].queue_of(run).append(run)
@@ -78,6 +88,8 @@ class FetchScheduler:
 
         Blocks in front of it stay where they are, as a run of their own.
         """
+        if block.full:
+            return
         block.wanted = True
         run = block.run
         if run is None or run.demand:

@@ -24,6 +24,8 @@ from cloudfs_cache.api import (
     Placement,
     PrefetchStatistics,
     SourceStatistics,
+    WaitsFor,
+    WriteBackStatistics,
 )
 from cloudfs_cache.blocks import Block, CachedObject, Run
 from cloudfs_cache.disk_object import EXTENT_BLOCKS
@@ -198,6 +200,17 @@ class TieredCache:
         data = self.read_nowait(cached, offset, size)
         return data if data is not None else await self._read_piecewise(cached, offset, size)
 
+    def waits_for(self, cached: CachedObject, offset: int, size: int) -> WaitsFor:
+        """Tell what a reader of these bytes waits for, by the first block that is not there."""
+        last = (offset + size - 1) // BLOCK_BYTES
+        for index in range(offset // BLOCK_BYTES, last + 1):
+            block = cached.blocks.get(index)
+            if block is None:
+                return WaitsFor.DISK if cached.on_disk(index) else WaitsFor.OTHER
+            if block.ready < min(BLOCK_BYTES, offset + size - index * BLOCK_BYTES):
+                return self._scheduler.waits_for(block)
+        return WaitsFor.OTHER
+
     async def drain(self) -> None:
         """Return once the SSD tier has everything that is being fetched. For an orderly end.
 
@@ -217,6 +230,7 @@ class TieredCache:
 
     def statistics(self) -> CacheStatistics:
         """Return a snapshot."""
+        writeback = self._writeback
         return CacheStatistics(
             memory=self._memory.statistics(),
             disks=self._disk.statistics() if self._disk is not None else (),
@@ -231,6 +245,7 @@ class TieredCache:
                 disk_bytes=self._delivered[Origin.DISK],
                 store_bytes=self._delivered[Origin.STORE],
             ),
+            writeback=writeback.statistics() if writeback is not None else WriteBackStatistics(),
         )
 
     async def _open(self, version: ObjectVersion, placement: Placement) -> CachedObject:
@@ -296,7 +311,9 @@ class TieredCache:
 
     def _deliver(self, block: Block, start: int, stop: int) -> memoryview:
         fresh = max(0, stop - max(start, block.delivered))
-        self._delivered[block.origin] += fresh
+        # What a warm-up fetched was there when the reader came: no request was made for it.
+        was_warmed_up = block.for_disk and not block.wanted
+        self._delivered["memory" if was_warmed_up else block.origin] += fresh
         self._delivered["memory"] += stop - start - fresh
         if block.delivered:
             self._memory.hits += 1

@@ -133,6 +133,9 @@ def test_warming_puts_what_is_missing_on_the_disk_once(tmp_path: Path) -> None:
             await read_all(cache, wanted)
             assert (source.fetched_bytes(), sum(noted)) == (before, wanted.size)
             assert before == wanted.size
+            sources = cache.statistics().sources
+            local_bytes = sources.memory_bytes + sources.disk_bytes
+            assert (sources.store_bytes, local_bytes) == (0, wanted.size)
             memory = cache.statistics().memory
             assert memory.used_bytes == memory.blocks * BLOCK_BYTES
         assert audit(tmp_path).blocks == 70
