@@ -3,28 +3,28 @@
 Everything that can be wrong with the user's input or surroundings is found before the mount is
 made, so a failed start leaves nothing mounted. An orderly end (umount, SIGTERM, SIGINT) leaves an
 empty mountpoint; a crash leaves the mountpoint with an error (ENOTCONN), because an empty directory
-would look like an empty dataset.
+would look like an empty dataset. SIGHUP makes it ask the bucket again about everything it knows.
 """
 
 from __future__ import annotations
 
 import errno
+import faulthandler
 import logging
 import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import pyfuse3
 import trio
 
-from cloudfs import control, mountpoints, opening
+from cloudfs import control, exposition, opening, session
 from cloudfs.config import MountSettings
-from cloudfs.errors import ExitCode, UserError
+from cloudfs.errors import UserError
 from cloudfs.fuse import kernel
 from cloudfs.fuse.notify import EntryInvalidator
 from cloudfs.fuse.operations import Operations, Ownership
@@ -32,6 +32,7 @@ from cloudfs.fuse.watch import RequestWatch
 from cloudfs.malloc import keep_freed_memory
 from cloudfs.metrics import RequestMetrics
 from cloudfs.policy import PathPolicies
+from cloudfs.service import ServiceManager, status_line
 from cloudfs.status import MountState
 from cloudfs.steering.commands import handlers as steering_handlers
 from cloudfs.steering.jobs import Jobs
@@ -40,7 +41,7 @@ from cloudfs.vfs.filesystem import FileSystem
 from cloudfs.vfs.freshness import FreshnessPolicy
 from cloudfs.vfs.tree import Tree
 from cloudfs_backends import api as backends
-from cloudfs_cache.api import ChunkSink, ObjectVersion
+from cloudfs_cache.api import ChunkSink, KeyRange, ObjectVersion
 from cloudfs_cache.memory import MemoryTier
 from cloudfs_cache.tiered import TieredCache
 
@@ -53,6 +54,11 @@ _DEADLINE_MARGIN_S = 60.0
 _STOP_GRACE_S = 2.0
 _STOP_REPLY_S = 0.5
 _DRAIN_S = 3.0
+_CLOSE_S = 20.0
+_STOP_S_MOST = _STOP_GRACE_S + _STOP_REPLY_S + _DRAIN_S + _CLOSE_S
+"""What an orderly end may take; a disk that hangs is let go of within its own limits."""
+
+_TERMINAL = "/dev/tty"
 
 
 @dataclass(slots=True)
@@ -60,9 +66,20 @@ class _Mount:
     """The parts of one mount while it is served."""
 
     state: MountState
+    filesystem: FileSystem
+    cache: TieredCache
     operations: Operations
     watch: RequestWatch
-    metrics: RequestMetrics
+    manager: ServiceManager
+    is_drained: bool = False
+
+    async def drain(self) -> None:
+        """Let the SSD have what memory holds, within a bound. Only the first call does anything."""
+        if self.is_drained:
+            return
+        self.is_drained = True
+        with trio.move_on_after(_DRAIN_S):
+            await self.cache.drain()
 
 
 def run(settings: MountSettings, *, on_ready: Callable[[], None]) -> None:
@@ -74,8 +91,12 @@ def run(settings: MountSettings, *, on_ready: Callable[[], None]) -> None:
     # Threads that copy chunks hold the interpreter for microseconds at a time; the loop, which
     # answers every reader, should not have to wait for the default 5 ms to get it back.
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    manager = ServiceManager.taken_from(os.environ)
+    if manager.watchdog_s is not None:
+        # The watchdog's SIGABRT then leaves in the journal what the loop was stuck in.
+        faulthandler.enable()
     try:
-        trio.run(_serve, settings, on_ready)
+        trio.run(_serve, settings, on_ready, manager)
     except BaseExceptionGroup as group:
         only = _only_error(group)
         if isinstance(only, UserError):
@@ -83,7 +104,9 @@ def run(settings: MountSettings, *, on_ready: Callable[[], None]) -> None:
         raise
 
 
-async def _serve(settings: MountSettings, on_ready: Callable[[], None]) -> None:
+async def _serve(
+    settings: MountSettings, on_ready: Callable[[], None], manager: ServiceManager
+) -> None:
     started_at = time.monotonic()
     store = await opening.open_store(settings)
     disks = await opening.open_disks(settings, store.identity)
@@ -115,50 +138,41 @@ async def _serve(settings: MountSettings, on_ready: Callable[[], None]) -> None:
         )
         operations = Operations(filesystem, _ownership(settings), metrics, watch)
         untuned = kernel.KernelSettings(None, None)
+        jobs = Jobs(services)
         state = MountState(
-            settings, store, tree, cache, metrics, untuned, started_at, disks.left_out
+            settings,
+            store,
+            tree,
+            cache,
+            metrics,
+            watch,
+            jobs,
+            untuned,
+            started_at,
+            disks.left_out,
         )
-        mount = _Mount(state, operations, watch, metrics)
+        mount = _Mount(state, filesystem, cache, operations, watch, manager)
         await services.start(cache.serve)
         services.start_soon(watch.watch_forever)
         services.start_soon(invalidator.send_forever)
         services.start_soon(remembered.serve)
-        commands = steering_handlers(store, cache.steering, policies, filesystem, Jobs(services))
+        commands = steering_handlers(store, cache.steering, policies, filesystem, jobs)
         await services.start(_serve_control, mount, commands)
-        async with _mounted(settings, operations):
+        state.metrics_address = await services.start(
+            exposition.serve, settings.metrics_address, state.document
+        )
+        services.start_soon(state.sample_forever)
+        async with session.mounted(settings, operations):
             services.start_soon(_announce, mount, on_ready)
-            services.start_soon(_stop_on_signal, mount)
+            services.start_soon(_obey_signals, mount)
             await pyfuse3.main(_REQUEST_TASKS_MIN, _REQUEST_TASKS_MAX)
         log.info("unmounted %s", settings.mountpoint)
-        with trio.move_on_after(_DRAIN_S):
-            await cache.drain()
+        manager.stopping(_STOP_S_MOST, f"unmounted {settings.mountpoint}, ending")
+        await mount.drain()
         await remembered.aclose()
         services.cancel_scope.cancel()
     await cache.aclose()
     await store.aclose()
-
-
-@asynccontextmanager
-async def _mounted(settings: MountSettings, operations: Operations) -> AsyncIterator[None]:
-    """Mount; unmount after an orderly end only (see the module's docstring)."""
-    try:
-        pyfuse3.init(operations, str(settings.mountpoint), _mount_options(settings))
-    except RuntimeError as error:
-        raise UserError(
-            ExitCode.FUSE,
-            f"cannot mount on {settings.mountpoint} ({error}): see the line above; check that "
-            "/dev/fuse is accessible and that fuse3 is installed",
-        ) from error
-    yield
-    pyfuse3.close(unmount=True)
-
-
-def _mount_options(settings: MountSettings) -> set[str]:
-    name = settings.url.replace("\\", "\\\\").replace(",", "\\,")
-    options = {f"fsname={name}", "subtype=cloudfs", "ro", "default_permissions"}
-    if settings.allow_other:
-        options.add("allow_other")
-    return options
 
 
 def _ownership(settings: MountSettings) -> Ownership:
@@ -185,39 +199,70 @@ async def _serve_control(
     async def status(_arguments: Mapping[str, object]) -> Mapping[str, object]:
         return mount.state.document()
 
-    path = control.socket_path(mount.state.settings.mountpoint)
+    path = session.control_socket(mount.state.settings.mountpoint)
     await control.serve(path, {"status": status, **steering}, task_status=task_status)
 
 
 async def _announce(mount: _Mount, on_ready: Callable[[], None]) -> None:
-    """Tune the kernel's side and call `on_ready` once the mount answers."""
+    """Tune the kernel's side and say that the mount answers; then keep the manager informed."""
     settings = mount.state.settings
-    await trio.to_thread.run_sync(os.stat, settings.mountpoint, abandon_on_cancel=True)
-    found = mountpoints.mount_at(settings.mountpoint)
-    if found is not None:
-        major, _, minor = found.device.partition(":")
-        device = int(major), int(minor)
-        mount.operations.mount_device = device
-        mount.state.kernel = await trio.to_thread.run_sync(
-            kernel.tune, device, settings.kernel_read_ahead
-        )
+    mount.state.kernel = await session.answering(settings, mount.operations)
     log.info("mounted %s on %s", settings.url, settings.mountpoint)
     on_ready()
+    mount.manager.ready(status_line(mount.state.document()))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(mount.manager.keep_alive)
+        nursery.start_soon(mount.manager.show_status, mount.state.document)
 
 
-async def _stop_on_signal(mount: _Mount) -> None:
-    """End the mount on SIGTERM or SIGINT: requests in flight get a moment, then EIO."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+async def _obey_signals(mount: _Mount) -> None:
+    """Drop what is known of the bucket on SIGHUP; end the mount on SIGTERM and SIGINT."""
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    ends = {signal.SIGTERM, signal.SIGINT}
+    if not mount.state.settings.background and _has_terminal():
+        ends.add(signal.SIGHUP)
+    with trio.open_signal_receiver(*numbers) as signals:
         async for number in signals:
-            log.info("%s: ending the mount", signal.Signals(number).name)
-            break
-        with trio.move_on_after(_STOP_GRACE_S):
-            await mount.watch.wait_idle()
-        mount.watch.close(errno.EIO)
-        with trio.move_on_after(_STOP_REPLY_S):
-            await mount.watch.wait_idle()
-        pyfuse3.terminate()
-        await trio.sleep_forever()
+            if number in ends:
+                log.info("%s: ending the mount", signal.Signals(number).name)
+                break
+            await _reload(mount)
+    await _stop(mount)
+
+
+def _has_terminal() -> bool:
+    """A terminal started this process: its closing, which is a SIGHUP, is to end the mount."""
+    try:
+        os.close(os.open(_TERMINAL, os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+async def _reload(mount: _Mount) -> None:
+    """Ask the bucket again about every name; blocks stay, and open files go on."""
+    mount.manager.reloading()
+    names = await mount.filesystem.invalidate([KeyRange("", subtree=True)])
+    log.info("SIGHUP: names and attributes are asked for again, %d were known", names)
+    mount.manager.ready(status_line(mount.state.document()))
+
+
+async def _stop(mount: _Mount) -> None:
+    """End the mount: requests in flight get a moment, then EIO; blocks in memory go to the SSD.
+
+    Unmounted last: until then a reader gets an error, and no empty directory.
+    """
+    mount.manager.stopping(_STOP_S_MOST, f"ending the mount at {mount.state.settings.mountpoint}")
+    with trio.move_on_after(_STOP_GRACE_S):
+        await mount.watch.wait_idle()
+    mount.watch.close(errno.EIO)
+    with trio.move_on_after(_STOP_REPLY_S):
+        await mount.watch.wait_idle()
+    await mount.drain()
+    pyfuse3.terminate()
+    await trio.sleep_forever()
 
 
 def _only_error(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
