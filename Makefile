@@ -1,7 +1,7 @@
 # `make help` says what there is. Everything is set up on first use, inside this checkout.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint clean distclean
+.PHONY: help demo test check install uninstall lint clean distclean
 
 python := .venv/bin/python
 
@@ -12,16 +12,22 @@ help:  ## list the targets
 # make reaches the demo itself, which cleans up.
 demo:  ## train for 3 epochs from a mounted bucket on this machine, and draw the step times
 	@scripts/setup.sh demo
-	@$(python) -m cloudfs_benchmarks.demo
+	@$(python) -I -m cloudfs_benchmarks.demo
 
 test:  ## ruff, mypy and every test
 	@scripts/setup.sh dev
-	@lint=0; $(MAKE) --no-print-directory lint || lint=1; $(python) -m pytest && exit $$lint
+	@lint=0; $(MAKE) --no-print-directory lint || lint=1; $(python) -m pytest -n 2 --dist loadgroup && exit $$lint
 
 check:  ## ruff, mypy and the quick tests, in under 3 minutes
 	@scripts/setup.sh dev
 	@lint=0; $(MAKE) --no-print-directory lint || lint=1; \
-	$(python) -m pytest -m "not slow" && exit $$lint
+	$(python) -m pytest -n 2 --dist loadgroup -m "not slow" && exit $$lint
+
+install:  ## install for the whole machine, as root: PREFIX=/usr/local, DESTDIR=
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" scripts/install.sh install
+
+uninstall:  ## remove what `make install` put there
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" scripts/install.sh uninstall
 
 # Pytest runs whatever lint finds, and its summary comes last: one run shows everything there is.
 lint:

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import re
+import select
 import shutil
 import stat
 import subprocess
@@ -24,6 +25,7 @@ FSTYPE: Final = "fuse.cloudfs"
 
 _MOUNTINFO: Final = "/proc/self/mountinfo"
 _FUSE_DEVICE: Final = "/dev/fuse"
+_FUSE_DEVICE_NUMBER: Final = os.makedev(10, 229)
 _FUSE_CONF: Final = "/etc/fuse.conf"
 _CAP_SYS_ADMIN: Final = 1 << 21
 _MNT_DETACH: Final = 2
@@ -32,6 +34,7 @@ _FUSERMOUNT_TIMEOUT_S: Final = 30
 _STACKED_MOUNTS_MOST: Final = 16
 _SYMLINKS_MOST: Final = 40
 _HOLDERS_NAMED: Final = 3
+_PASSED: Final = re.compile(r"/dev/fd/([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +100,64 @@ def mount_at(path: Path) -> Mount | None:
     return next((mount for mount in reversed(mounts()) if mount.path == path), None)
 
 
+def passed_descriptor(path: str | os.PathLike[str]) -> int | None:
+    """Return N of `/dev/fd/N`, a FUSE device that the caller has opened and mounted; else None."""
+    match = _PASSED.fullmatch(os.fspath(path))
+    return None if match is None else int(match[1])
+
+
+def check_passed(descriptor: int) -> None:
+    """Raise `UserError` unless `descriptor` is a FUSE device that this process can serve.
+
+    No child inherits it from then on: one that outlives this process would keep the mount alive.
+    """
+    path = f"/dev/fd/{descriptor}"
+    try:
+        device = os.fstat(descriptor)
+    except OSError:
+        fix = f"open {_FUSE_DEVICE} and let this process inherit it"
+        raise UserError(ExitCode.MOUNTPOINT, f"{path} is not open: {fix}") from None
+    if not stat.S_ISCHR(device.st_mode) or device.st_rdev != _FUSE_DEVICE_NUMBER:
+        fix = f"pass a descriptor of {_FUSE_DEVICE}"
+        raise UserError(ExitCode.MOUNTPOINT, f"{path} is not a FUSE device: {fix}")
+    poll = select.poll()
+    poll.register(descriptor)
+    if any(events & select.POLLERR for _, events in poll.poll(0)):
+        fix = f"call mount(2) with fd={descriptor} first"
+        raise UserError(ExitCode.MOUNTPOINT, f"{path} is not mounted: {fix}")
+    os.set_inheritable(descriptor, False)
+
+
+def device_of(descriptor: int) -> tuple[int, int] | None:
+    """Return the device (major, minor) of the mount that a FUSE descriptor serves.
+
+    None before Linux 6.18, which does not tell.
+    """
+    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:
+        match = re.search(r"^fuse_connection:\s*([0-9]+)", file.read(), re.MULTILINE)
+    if match is None:
+        return None
+    # As the kernel encodes it, not as stat(2) does.
+    return divmod(int(match[1]), 1 << 20)
+
+
+def device_at(path: Path) -> tuple[int, int] | None:
+    """Return the device (major, minor) of the mount at the canonical `path`, None without one."""
+    mount = mount_at(path)
+    if mount is None:
+        return None
+    major, _, minor = mount.device.partition(":")
+    return int(major), int(minor)
+
+
 def canonical(path: str | os.PathLike[str]) -> Path:
     """Return `path` absolute and free of symbolic links, as mountinfo spells it.
 
     The last component is never asked for anything but its link target: it may be a hung mount.
+    A passed descriptor is returned as it is.
     """
+    if passed_descriptor(path) is not None:
+        return Path(path)
     current = os.path.abspath(path)
     for _ in range(_SYMLINKS_MOST):
         parent, name = os.path.split(current)

@@ -12,7 +12,7 @@ set -eu
 
 packages_runtime="fuse3 libfuse3-dev pkg-config gcc python3-venv python3-dev"
 packages_test="nginx-light libnginx-mod-http-lua fio iproute2 attr e2fsprogs xfsprogs \
-nfs-ganesha nfs-ganesha-vfs libnfs-dev"
+nfs-ganesha nfs-ganesha-vfs libnfs-dev systemd dbus prometheus groff-base"
 packages_azurite="nodejs npm"
 azurite_version="3.35.0"
 torch_requirement="torch==2.13.0"
@@ -55,6 +55,10 @@ have() {
         npm) runs npm ;;
         nfs-ganesha) runs ganesha.nfsd ;;
         libnfs-dev) runs pkg-config && pkg-config --exists libnfs ;;
+        systemd) test -x /lib/systemd/systemd ;;
+        dbus) runs dbus-daemon ;;
+        prometheus) runs prometheus && runs promtool ;;
+        groff-base) runs groff ;;
         e2fsprogs) PATH=$PATH:/usr/sbin runs mkfs.ext4 ;;
         xfsprogs) PATH=$PATH:/usr/sbin runs mkfs.xfs ;;
         python3*-venv) runs uv || "$python" -c 'import ensurepip, venv' 2>/dev/null ;;
@@ -84,6 +88,7 @@ apt_install() {
     services=""
     case $1 in *nginx-light*) services="nginx" ;; esac
     case $1 in *nfs-ganesha*) services="$services nfs-ganesha rpcbind" ;; esac
+    case $1 in *prometheus*) services="$services prometheus" ;; esac
     # On stderr, and quiet: the last line of standard output belongs to pytest.
     as_root="$as_root DEBIAN_FRONTEND=noninteractive"
     # shellcheck disable=SC2086 - lists of words
@@ -92,7 +97,7 @@ apt_install() {
     fi
     if test -n "$services" && test -d /run/systemd/system; then
         # The tests start servers of their own; those of the packages would listen on ports 80,
-        # 2049 and 111.
+        # 2049, 111 and 9090.
         $as_root systemctl disable --now $services >&2 || say "could not disable$services"
     fi
 }
@@ -136,7 +141,7 @@ if test -z "$python"; then
     python=python$python_oldest
 fi
 
-hash=$({ cat pyproject.toml "$0"; readlink -f "$(command -v "$python" || echo none)"; "$python" -VV || :; } 2>/dev/null |
+hash=$({ cat pyproject.toml scripts/cloudfs scripts/mount.cloudfs "$0"; readlink -f "$(command -v "$python" || echo none)"; "$python" -VV || :; } 2>/dev/null |
     sha256sum | cut -c1-16)
 stamp=$stamps/$kind-$hash
 # What is set up for `dev` is set up for `demo` too.

@@ -13,13 +13,12 @@ import os
 import select
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn, TypeAlias
 
 from cloudfs import logs
-from cloudfs.cli.errors import REPORT
+from cloudfs.cli.errors import REPORT, show_traceback
 from cloudfs.config import MountSettings
 from cloudfs.errors import ExitCode, UserError
 
@@ -40,7 +39,7 @@ def serve(settings: MountSettings, call: Serve, *, start_s: float = START_S) -> 
     after an error.
     """
     # Opened by the parent too, so that a file that cannot be written is an error before the fork.
-    logs.setup(debug=settings.debug, log_file=settings.log_file)
+    logs.setup(settings.log_file, settings.log_format, debug=settings.debug)
     reader, writer = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -49,16 +48,23 @@ def serve(settings: MountSettings, call: Serve, *, start_s: float = START_S) -> 
         os.close(reader)
         _be_child(settings, call, _Parent(writer))
     os.close(writer)
+    previous = signal.signal(signal.SIGTERM, _interrupted)
     try:
         record = _received(reader, start_s + settings.retry_budget)
     except BaseException:
         _stop(pid)
         raise
     finally:
+        signal.signal(signal.SIGTERM, previous)
         os.close(reader)
     if record is None:
         _stop(pid)
     _raise_failure(record, pid, settings.log_file)
+
+
+def _interrupted(_number: int, _frame: object) -> NoReturn:
+    """End like a command that was interrupted: a mount that nobody waits for must not be made."""
+    raise KeyboardInterrupt
 
 
 def _raise_failure(record: bytes | None, pid: int, log_file: Path | None) -> None:
@@ -129,7 +135,8 @@ def _be_child(settings: MountSettings, call: Serve, parent: _Parent) -> NoReturn
     """Serve and end the process. Nothing of the parent's stack may run after the fork."""
     code = ExitCode.OK
     try:
-        os.setsid()
+        # Ctrl-C reaches the parent, which ends this process in order.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.chdir("/")
         call(settings, lambda: _tell_ready(settings.log_file, parent))
     except UserError as error:
@@ -139,7 +146,7 @@ def _be_child(settings: MountSettings, call: Serve, parent: _Parent) -> NoReturn
     except BaseException:
         log.exception("bug in the background process")
         if parent.is_waiting:
-            traceback.print_exc()
+            show_traceback()
         code = ExitCode.BUG
         parent.tell({"exit_code": int(code), "message": REPORT})
     finally:
@@ -149,7 +156,11 @@ def _be_child(settings: MountSettings, call: Serve, parent: _Parent) -> NoReturn
 
 
 def _tell_ready(log_file: Path | None, parent: _Parent) -> None:
-    """Let go of the terminal, then of the parent, which ends when it reads the record."""
+    """Let go of the terminal, then of the parent, which ends when it reads the record.
+
+    Not before: only systemd's process group may look at an automount point that is being mounted.
+    """
+    os.setsid()
     sys.stdout.flush()
     sys.stderr.flush()
     _redirect(os.devnull, os.O_RDONLY, [0])

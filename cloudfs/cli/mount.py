@@ -19,7 +19,7 @@ from cloudfs.cli import background, flags
 from cloudfs.cli.errors import say
 from cloudfs.config import MountSettings, resolve
 from cloudfs.errors import ExitCode, UserError
-from cloudfs.options import Heading
+from cloudfs.option import Heading
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,11 @@ def _mount(context: click.Context, /, **parameters: Any) -> None:
     """Mount the bucket or prefix URL (s3://bucket/prefix, file:///folder) at MOUNTPOINT.
 
     Every option can also be set by a CLOUDFS_* variable, in the TOML file of --config, or with -o;
-    docs/options.md has them all. `cloudfs umount MOUNTPOINT` ends the mount.
+    docs/options.md has them all. URL and MOUNTPOINT may be left out when they are set there.
+    `cloudfs umount MOUNTPOINT` ends the mount. A MOUNTPOINT /dev/fd/N is a FUSE device that the
+    caller has opened and mounted.
     """
+    flags.warn_of_unknown_variables(os.environ)
     settings = resolve(
         parameters["url"],
         parameters["mountpoint"],
@@ -40,8 +43,7 @@ def _mount(context: click.Context, /, **parameters: Any) -> None:
     ).settings
     check(settings)
     if settings.background:
-        log_file = settings.log_file or derive.background_log_file(settings.mountpoint)
-        background.serve(dataclasses.replace(settings, log_file=log_file), serve)
+        serve_in_background(settings)
     else:
         _serve_in_foreground(settings)
 
@@ -49,6 +51,10 @@ def _mount(context: click.Context, /, **parameters: Any) -> None:
 def check(settings: MountSettings) -> None:
     """Raise `UserError` unless a mount can be made; clear what a dead daemon left there."""
     path = settings.mountpoint
+    descriptor = mountpoints.passed_descriptor(path)
+    if descriptor is not None:
+        _check_passed(settings, descriptor)
+        return
     mountpoints.check_fuse(allow_other=settings.allow_other)
     mount = mountpoints.mount_at(path)
     # A served mount is not looked at: it may hang.
@@ -61,8 +67,32 @@ def check(settings: MountSettings) -> None:
     mountpoints.check_mountpoint(path)
 
 
+def _check_passed(settings: MountSettings, descriptor: int) -> None:
+    """Check what the caller has opened and mounted; how it is mounted is not ours to say."""
+    path = settings.mountpoint
+    if settings.background:
+        fix = "leave out --background, and let who mounted it run the process"
+        raise UserError(ExitCode.USAGE, f"{path} is served in the foreground only: {fix}")
+    mountpoints.check_passed(descriptor)
+    if settings.allow_other:
+        say(f"--allow-other does nothing for {path}: give mount(2) the option allow_other")
+
+
+def serve_in_background(
+    settings: MountSettings, *, start_s: float = background.START_S
+) -> MountSettings:
+    """Serve in a process of its own; return, with the log file chosen, once the mount answers."""
+    log_file = settings.log_file or derive.background_log_file(settings.mountpoint)
+    if not log_file.is_absolute():
+        message = "there is no home directory to keep the log in: give a file with --log-file"
+        raise UserError(ExitCode.USAGE, message)
+    settings = dataclasses.replace(settings, log_file=log_file)
+    background.serve(settings, serve, start_s=start_s)
+    return settings
+
+
 def _serve_in_foreground(settings: MountSettings) -> None:
-    logs.setup(debug=settings.debug, log_file=settings.log_file)
+    logs.setup(settings.log_file, settings.log_format, debug=settings.debug)
     try:
         serve(settings, lambda: None)
     except UserError as error:
@@ -83,9 +113,7 @@ command = flags.GroupedCommand(
     "mount",
     callback=_mount,
     params=[
-        click.Argument(["url"], metavar="URL"),
-        click.Argument(["mountpoint"], metavar="MOUNTPOINT"),
-        *map(flags.flag, options.OPTIONS),
+        *map(flags.parameter, options.OPTIONS),
         flags.GroupedOption(
             ["-o", "words"],
             heading=Heading.MOUNT,

@@ -24,6 +24,9 @@ LINE_EVERY_S: Final = 5.0
 _FIRST_LINE_S: Final = 1.0
 _BAR_EVERY_S: Final = 0.2
 _SPEED_OVER_S: Final = 10.0
+_BAR_WIDTH: Final = 20
+_BAR_AND_TEXT: Final = 75
+_TITLE_LEAST: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +56,18 @@ def display() -> Iterator[Display]:
         return
     from rich.console import Console  # noqa: PLC0415 - slow, and only for terminals
     from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
+    from rich.table import Column  # noqa: PLC0415
 
+    console = Console(stderr=True)
+    # A long path is cut, or it would leave no room for the figures.
+    room = max(_TITLE_LEAST, console.width - _BAR_AND_TEXT)
+    title = Column(no_wrap=True, max_width=room)
     columns = (
-        TextColumn("{task.fields[row].title}", markup=False),
-        BarColumn(),
+        TextColumn("{task.fields[row].title}", markup=False, table_column=title),
+        BarColumn(_BAR_WIDTH),
         TextColumn("{task.fields[row].text}", markup=False),
     )
-    with Progress(
-        *columns, console=Console(stderr=True), transient=True, auto_refresh=False
-    ) as bars:
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as bars:
         yield _Bars(bars)
 
 

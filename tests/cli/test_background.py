@@ -155,9 +155,10 @@ def test_a_start_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     started.wait_for_child_end()
 
 
-def test_an_interrupt_ends_the_child_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_the_child_too(tmp_path: Path, number: signal.Signals) -> None:
     started = Started(tmp_path, "hangs")
     started.child()
-    started.process.send_signal(signal.SIGINT)
+    started.process.send_signal(number)
     assert started.finish() == (INTERRUPTED, "", "")
     started.wait_for_child_end()

@@ -82,6 +82,8 @@ def test_the_sdist_holds_what_the_repository_needs(dist: Path) -> None:
         *("pyproject.toml", "README.md", "LICENSE", "Makefile", "cloudfs/__main__.py"),
         *("cache/cloudfs_cache/api.py", "backends/cloudfs_backends/api.py"),
         *("benchmarks/cloudfs_benchmarks/training/train.py", "cloudfs/py.typed"),
+        *("scripts/cloudfs", "scripts/mount.cloudfs", "scripts/install.sh"),
+        *("systemd/cloudfs@.service", "docs/man/cloudfs.1", "docs/examples/Containerfile"),
     }
     assert wanted <= names
     assert not [name for name in names if "__pycache__" in name or name.startswith(".venv")]
@@ -91,8 +93,15 @@ def test_every_module_imports_from_the_wheel(installed: Path, tmp_path: Path) ->
     assert int(_run(installed / "python", "-c", IMPORT_ALL, cwd=tmp_path)) > 0
 
 
-def test_the_command_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+def test_the_commands_run_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     version = _run(
         installed / "python", "-c", "import cloudfs; print(cloudfs.__version__)", cwd=tmp_path
     )
-    assert version.strip() in _run(installed / "cloudfs", "--version", cwd=tmp_path)
+    for name in ("cloudfs", "mount.cloudfs"):
+        assert _run(installed / name, "--version", cwd=tmp_path) == f"{name} {version}"
+
+
+def test_the_wheel_brings_manual_pages_and_units(installed: Path) -> None:
+    share = installed.parent / "share"
+    wanted = ("man/man1/cloudfs.1", "man/man8/mount.cloudfs.8", "cloudfs/systemd/cloudfs@.service")
+    assert [path for path in wanted if not (share / path).is_file()] == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ import boto3
 import botocore.config
 
 from cloudfs_benchmarks.demo.processes import Children
+from cloudfs_benchmarks.interpreter import python
 
 BUCKET = "cfd-demo"
 REGION = "us-east-1"
@@ -30,7 +30,7 @@ _LISTENING = re.compile(r"Running on http://127\.0\.0\.1:(\d+)")
 
 def start_server(children: Children) -> str:
     """Start the server on a port that the kernel picks; returns its URL once it accepts."""
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    command = python("-m", "moto.server", "-H", "127.0.0.1", "-p", "0")
     server = children.start("server", command)
     deadline_s = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline_s:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cloudfs_benchmarks.demo.processes import Children, StageError, stop
+from cloudfs_benchmarks.interpreter import python
 
-_CLOUDFS = [sys.executable, "-m", "cloudfs"]
+_CLOUDFS = python("-m", "cloudfs")
 _MOUNT_TIMEOUT_S = 45.0
 _UMOUNT_TIMEOUT_S = 20.0
 _STATUS_TIMEOUT_S = 20.0

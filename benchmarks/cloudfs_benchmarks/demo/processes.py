@@ -19,7 +19,7 @@ from typing import IO
 
 from cloudfs_benchmarks.demo.signals import SignalGate
 
-MARK_NAME = "CLOUDFS_DEMO_MARK"
+MARK_NAME = "_CLOUDFS_DEMO_MARK"
 _GRACE_S = 5.0
 _POLL_S = 0.05
 _TAIL_LINES = 15

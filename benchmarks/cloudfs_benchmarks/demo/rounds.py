@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from cloudfs_benchmarks.demo.mount import Counters
 from cloudfs_benchmarks.demo.processes import Children, kill
+from cloudfs_benchmarks.interpreter import python
 
 SCRIPT = Path(__file__).parent.parent / "training" / "train.py"
 RUN_TIMEOUT_S = 600.0
@@ -52,7 +52,7 @@ def run_training(
     children: Children, data_dir: Path, steps_path: Path, *, epochs: int, hooks: Hooks
 ) -> list[Epoch]:
     """Run the script to its end and return its epochs; its step records are at `steps_path`."""
-    command = [sys.executable, str(SCRIPT), str(data_dir), "--epochs", str(epochs)]
+    command = python(str(SCRIPT), str(data_dir), "--epochs", str(epochs))
     command += ["--workers", "2", "--out", str(steps_path), "--lockstep"]
     counters = hooks.read_counters() if hooks.read_counters else None
     script = children.start("training", command, stdin=subprocess.PIPE, pipe=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 import time
 import uuid
@@ -19,6 +18,7 @@ from cloudfs_benchmarks.demo.plot import plot_steps
 from cloudfs_benchmarks.demo.processes import MARK_NAME, Children, StageError, marked, sweep
 from cloudfs_benchmarks.demo.rounds import Epoch, Hooks, run_training
 from cloudfs_benchmarks.demo.signals import SignalGate
+from cloudfs_benchmarks.interpreter import python
 
 _DATASET_TIMEOUT_S = 300.0
 _DROP_TIMEOUT_S = 60.0
@@ -85,7 +85,7 @@ def _run_stages(
 def _mount_bucket(size: str, children: Children, work: Path, say: Callable[[str], None]) -> Path:
     say(f"writing a dataset of {size}: flow round aerofoils, as VTU, HDF5 and NPZ")
     dataset = work / "dataset"
-    command = [sys.executable, "-m", "cloudfs_benchmarks.dataset", str(dataset), "--size", size]
+    command = python("-m", "cloudfs_benchmarks.dataset", str(dataset), "--size", size)
     children.run("dataset", command, timeout_s=_DATASET_TIMEOUT_S)
     say("starting an object store on loopback")
     endpoint_url = bucket.start_server(children)
@@ -104,7 +104,7 @@ def _mount_bucket(size: str, children: Children, work: Path, say: Callable[[str]
 
 def _drop_pages(children: Children, data_dir: Path, epoch: int) -> None:
     if epoch == _COLD_EPOCH:
-        command = [sys.executable, "-m", "cloudfs_benchmarks.demo.drop_pages", str(data_dir)]
+        command = python("-m", "cloudfs_benchmarks.demo.drop_pages", str(data_dir))
         children.run("drop-pages", command, timeout_s=_DROP_TIMEOUT_S)
 
 
@@ -135,7 +135,6 @@ def _environment(work: Path, mark: str) -> dict[str, str]:
         # Control sockets: the first for a user's mounts, the second for root's.
         "XDG_RUNTIME_DIR": str(_made(work / "run")),
         "RUNTIME_DIRECTORY": str(_made(work / "run")),
-        "PYTHONUNBUFFERED": "1",
         # Loaders, mount and server share the cores with the model, whose threads would spin.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",

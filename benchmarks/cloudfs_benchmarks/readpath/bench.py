@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cloudfs_benchmarks.demo.processes import Children, StageError
+from cloudfs_benchmarks.interpreter import python
 from cloudfs_benchmarks.readpath import ceiling, pages, reader
 from cloudfs_benchmarks.readpath.figures import Series
 from cloudfs_benchmarks.readpath.mounting import Mounted, mounted
@@ -122,7 +122,7 @@ class Bench:
 
     def byte_path(self) -> str:
         """How the daemon would move bytes, as `cloudfs doctor` finds out by reading some."""
-        command = [sys.executable, "-m", "cloudfs", "doctor", self.store.url, "--json"]
+        command = python("-m", "cloudfs", "doctor", self.store.url, "--json")
         found = json.loads(
             self._clients.read("doctor", [*command, *self.store.flags], timeout_s=_DOCTOR_S)
         )

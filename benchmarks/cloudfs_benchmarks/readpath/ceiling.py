@@ -17,6 +17,8 @@ from typing import TypeAlias
 import obstore
 from obstore.store import S3Store
 
+from cloudfs_benchmarks.interpreter import python
+
 Piece: TypeAlias = tuple[str, int, int]
 """Key, first byte, end."""
 
@@ -38,7 +40,7 @@ class Job:
     def command(self) -> list[str]:
         """The command that does it."""
         module = "cloudfs_benchmarks.readpath.ceiling"
-        return [sys.executable, "-m", module, json.dumps(asdict(self))]
+        return python("-m", module, json.dumps(asdict(self)))
 
 
 def ranges(job: Job) -> Iterator[Piece]:

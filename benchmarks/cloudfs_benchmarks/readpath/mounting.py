@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 
 from cloudfs_benchmarks.demo import mount as demo_mount
 from cloudfs_benchmarks.demo.processes import Children, StageError
+from cloudfs_benchmarks.interpreter import python
 
 _STATUS_S = 20.0
 _CACHED_S = 30.0
@@ -105,6 +105,6 @@ def mounted(children: Children, url: str, path: Path, flags: Sequence[str]) -> I
 
 
 def _status(children: Children, path: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "cloudfs", "status", str(path), "--json"]
+    command = python("-m", "cloudfs", "status", str(path), "--json")
     document: dict[str, Any] = json.loads(children.read("status", command, timeout_s=_STATUS_S))
     return document

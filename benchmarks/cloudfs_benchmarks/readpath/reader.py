@@ -22,6 +22,8 @@ from dataclasses import asdict, dataclass, field
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
+from cloudfs_benchmarks.interpreter import python
+
 _CLOCK = time.perf_counter
 
 
@@ -47,7 +49,7 @@ class Job:
     def command(self) -> list[str]:
         """The command that does it."""
         module = "cloudfs_benchmarks.readpath.reader"
-        return [sys.executable, "-m", module, json.dumps(asdict(self))]
+        return python("-m", module, json.dumps(asdict(self)))
 
 
 @dataclass(slots=True)

@@ -6,13 +6,13 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cloudfs_benchmarks.demo.processes import Children, StageError
+from cloudfs_benchmarks.interpreter import python
 from cloudfs_benchmarks.servers import namespace, nginx
 from cloudfs_benchmarks.servers.azure import ACCOUNT
 from cloudfs_benchmarks.servers.dialects import DIALECTS
@@ -83,7 +83,7 @@ def serve_folder(
         ports = nginx.free_ports(address, len(names))
     socket_path = folder / "metadata.sock"
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "cloudfs_benchmarks.servers.metadata"]
+    command = python("-m", "cloudfs_benchmarks.servers.metadata")
     children.start("metadata", [*command, str(root), bucket, str(socket_path)])
     _wait_for(children, socket_path)
     by_name = dict(zip(names, ports, strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from cloudfs_benchmarks.bench.engines.supervised import Running, start_engine
 from cloudfs_benchmarks.bench.errors import TargetError
 from cloudfs_benchmarks.bench.results import Latency
 from cloudfs_benchmarks.demo.processes import Children
+from cloudfs_benchmarks.interpreter import python
 
 _MODULE = "cloudfs_benchmarks.bench.engines.reading"
 
@@ -46,7 +46,7 @@ def _start(children: Children, name: str, location: str, job: Job, engine: str) 
     return start_engine(
         children,
         name,
-        [sys.executable, "-m", _MODULE],
+        python("-m", _MODULE),
         text=Task(location, engine, job).to_json(),
         task=task_of(location, job),
     )

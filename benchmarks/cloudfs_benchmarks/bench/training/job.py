@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from cloudfs_benchmarks.bench.data.files import Format, Sample
+from cloudfs_benchmarks.interpreter import python
 
 _WORKERS_DEFAULT = 2
 
@@ -67,7 +67,7 @@ class LoaderJob:
     def command(self) -> list[str]:
         """The command that does it."""
         module = "cloudfs_benchmarks.bench.training.loader"
-        return [sys.executable, "-m", module, json.dumps(asdict(self))]
+        return python("-m", module, json.dumps(asdict(self)))
 
     @classmethod
     def parse(cls, text: str) -> LoaderJob:
