@@ -1,1 +1,2 @@
-"""What `cloudfs doctor` finds out: checks of one store, each with a finding and a fix."""
+"""What `cloudfs doctor` finds out: checks of one machine and one store, each with a finding and a
+fix."""

@@ -2,13 +2,64 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
-from cloudfs.doctor.examination import Check
+from cloudfs.doctor.cache_checks import cache
+from cloudfs.doctor.config_check import config
+from cloudfs.doctor.disk_checks import disk
+from cloudfs.doctor.examination import Check, Section
+from cloudfs.doctor.fuse_checks import fuse, fuse_conf, fusermount
+from cloudfs.doctor.kernel_checks import background, kernel, read_ahead
+from cloudfs.doctor.limit_checks import memory, open_files, threads
+from cloudfs.doctor.mountpoint_check import mountpoint
 from cloudfs.doctor.network_checks import clock, reach
 from cloudfs.doctor.read_checks import byte_path, read, versions
 from cloudfs.doctor.setup_check import setup
+from cloudfs.doctor.speed_checks import bandwidth, latency
 from cloudfs.doctor.store_checks import features, identity, listing, region
+from cloudfs.errors import ExitCode
+
+_HANGS: Final = "something of the system hangs: 'dmesg' and 'ps -eo pid,stat,wchan,args' have more"
+_DISK_HANGS: Final = "the disk hangs: see 'dmesg', or give another --cache-dir"
+_MOUNT_HANGS: Final = "a mount there hangs: end it with 'cloudfs umount --lazy', or as root"
+
+_Local = partial(
+    Check,
+    section=Section.MACHINE,
+    late_code=ExitCode.FUSE,
+    late_fix=_HANGS,
+)
+_OfDisk = partial(
+    Check,
+    section=Section.MACHINE,
+    late_code=ExitCode.CACHE,
+    late_fix=_DISK_HANGS,
+)
+
+MACHINE_CHECKS: Final = (
+    _Local("config", config, vital=False),
+    _Local("fuse", fuse),
+    _Local("fusermount", fusermount),
+    _Local("fuse-conf", fuse_conf),
+    _Local("kernel", kernel, vital=False),
+    _Local("read-ahead", read_ahead, vital=False),
+    _Local("background", background, vital=False),
+    _Local("files", open_files, vital=False),
+    _Local("threads", threads, vital=False),
+    _Local("memory", memory, vital=False),
+    _OfDisk("cache", cache, limit_s=5.0),
+    _OfDisk("disk", disk, frozenset({"cache"}), limit_s=15.0, vital=False),
+    Check(
+        "mountpoint",
+        mountpoint,
+        limit_s=5.0,
+        section=Section.MACHINE,
+        late_code=ExitCode.MOUNTPOINT,
+        late_fix=_MOUNT_HANGS,
+    ),
+)
+"""What can be told without a store."""
 
 STORE_CHECKS: Final = (
     Check("setup", setup),
@@ -21,4 +72,7 @@ STORE_CHECKS: Final = (
     Check("bytes", byte_path, frozenset({"read"}), vital=False),
     Check("region", region, frozenset({"list"}), vital=False),
     Check("features", features, frozenset({"list"}), vital=False),
+    Check("latency", latency, frozenset({"read"}), vital=False),
+    Check("bandwidth", bandwidth, frozenset({"read"}), vital=False),
 )
+"""What needs a URL."""

@@ -14,17 +14,23 @@ from cloudfs_backends.url import parse_url
 
 @dataclass(slots=True)
 class Context:
-    """One store as a mount would use it. A check fills in what later checks build on.
+    """One mount as it would be made. A check fills in what later checks build on.
 
-    `environ` is the environment of this process. `answer` is what the endpoint has answered to an
-    anonymous request, `sample` an object with bytes in it.
+    `environ` is the environment of this process; `quick` leaves out what moves many bytes. `answer`
+    is what the endpoint has answered to an anonymous request, `sample` an object with bytes in it,
+    `objects` are those of the first page, `listed_bytes` their sum if there are no others.
+    `disk_read_bytes_per_s` is the speed of the slowest cache disk that was measured.
     """
 
     resolution: Resolution
     environ: Mapping[str, str]
+    quick: bool = False
     opened: StoreInspector | None = None
     answer: Answer | None = None
     sample: ObjectInfo | None = None
+    objects: tuple[ObjectInfo, ...] = ()
+    listed_bytes: int | None = None
+    disk_read_bytes_per_s: float | None = None
     _place: Place | None = None
 
     @property

@@ -13,9 +13,9 @@ from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, failure, ok, skipped, warning
 from cloudfs.doctor.network import Answer, Target
 from cloudfs.doctor.proxies import Proxy, proxy_for
-from cloudfs.doctor.secrecy import bare_url
 from cloudfs.doctor.troubles import NetworkError, Trouble, is_address
 from cloudfs.errors import ExitCode
+from cloudfs.secrecy import bare_url
 from cloudfs.units import format_duration
 from cloudfs_backends.api import StoreError
 from cloudfs_backends.url import FILE

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from cloudfs.doctor.secrecy import bare_url
+from cloudfs.secrecy import bare_url
 
 
 @dataclass(frozen=True, slots=True)

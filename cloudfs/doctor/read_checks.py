@@ -23,7 +23,7 @@ from cloudfs_backends.url import FILE
 READS: Final = 5
 
 _BYTES: Final = 4096
-_NO_SAMPLE: Final = "there is no object with bytes to read"
+NO_SAMPLE: Final = "there is no object with bytes to read"
 _LAST_CHARACTER: Final = re.compile(r"[0-9A-Za-z](?=[^0-9A-Za-z]*$)")
 _SDK: Final = "SDK"
 
@@ -43,9 +43,9 @@ async def read(context: Context) -> Finding:
     """Read the first bytes of an object: once to see it work, then for the time it takes."""
     sample = context.sample
     if sample is None:
-        return skipped(_NO_SAMPLE)
-    first = await _read(context, sample, sample.etag)
-    more = [await _read(context, sample, sample.etag) for _ in range(READS)]
+        return skipped(NO_SAMPLE)
+    first = await first_byte_s(context, sample, sample.etag)
+    more = [await first_byte_s(context, sample, sample.etag) for _ in range(READS)]
     median = statistics.median(more)
     return ok(
         f"{sample.key!r}, the first byte after {format_duration(median)} (median of {READS})",
@@ -55,8 +55,8 @@ async def read(context: Context) -> Finding:
     )
 
 
-async def _read(context: Context, sample: ObjectInfo, etag: str) -> float:
-    """Return the seconds until the first byte came."""
+async def first_byte_s(context: Context, sample: ObjectInfo, etag: str) -> float:
+    """Return the seconds until the first byte of an object came."""
     sink = _FirstByte()
     stop = min(sample.size, _BYTES)
     await context.store.get_range(sample.key, 0, stop, etag=etag, sink=sink)
@@ -67,9 +67,9 @@ async def versions(context: Context) -> Finding:
     """Ask for a version that does not exist: its bytes must not come."""
     sample = context.sample
     if sample is None:
-        return skipped(_NO_SAMPLE)
+        return skipped(NO_SAMPLE)
     try:
-        await _read(context, sample, another_version(sample.etag))
+        await first_byte_s(context, sample, another_version(sample.etag))
     except (ObjectChangedError, ObjectNotFoundError) as error:
         # Without a status it was cloudfs that compared: a folder has no other way.
         if error.http_code is None and context.scheme != FILE:
@@ -97,7 +97,7 @@ def another_version(etag: str) -> str:
 async def byte_path(context: Context) -> Finding:
     """Tell which library moves the bytes. It is settled by the reads before."""
     if context.sample is None:
-        return skipped(_NO_SAMPLE)
+        return skipped(NO_SAMPLE)
     try:
         path = (await context.located()).byte_path
     except StoreError:

@@ -11,16 +11,23 @@ from cloudfs.doctor.findings import Result
 from cloudfs.errors import ExitCode
 from cloudfs.units import format_count
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+
+_WITH_STORE: Final = "give its URL, or the --config that has one"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found out about the store at `url`. `mount_command` is how to mount it."""
+    """What was found out about the store at `url`, and the machine it would be mounted on.
+
+    Without a URL only the machine was examined. `mountpoint` is None when none was given;
+    `mount_command` is how to mount it.
+    """
 
     url: str
     mount_command: str
     examined: Sequence[Examined]
+    mountpoint: str | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -33,16 +40,21 @@ class Report:
         """The last line: what to do now."""
         failures, warnings = self._count(Result.FAILURE), self._count(Result.WARNING)
         if failures:
-            return format_count(failures, "problem")
-        if warnings:
-            return f"it works, with {format_count(warnings, 'warning')}: {self.mount_command}"
-        return f"everything works: {self.mount_command}"
+            verdict = format_count(failures, "problem")
+        elif warnings:
+            verdict = f"it works, with {format_count(warnings, 'warning')}"
+        else:
+            verdict = "everything works"
+        if not self.url:
+            return f"{verdict}; the store was not examined: {_WITH_STORE}"
+        return verdict if failures else f"{verdict}: {self.mount_command}"
 
     def as_document(self) -> dict[str, Any]:
         """Return the report for programs; docs/doctor.md describes it."""
         return {
             "schema": SCHEMA,
-            "url": self.url,
+            "url": self.url or None,
+            "mountpoint": self.mountpoint,
             "verdict": self.verdict,
             "exit_code": int(self.exit_code),
             "checks": [_as_document(one) for one in self.examined],
@@ -55,6 +67,7 @@ class Report:
 def _as_document(one: Examined) -> dict[str, Any]:
     finding = one.finding
     return {
+        "section": one.section.name.lower(),
         "check": one.check,
         "result": str(finding.result),
         "finding": finding.text,

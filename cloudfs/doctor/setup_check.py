@@ -12,7 +12,7 @@ from cloudfs import opening, options
 from cloudfs.config import DEFAULT_ORIGIN
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, ok
-from cloudfs.options import Heading
+from cloudfs.option import Heading
 from cloudfs_backends.registry import open_inspector
 from cloudfs_backends.url import AZ, GS, S3
 

@@ -75,6 +75,9 @@ async def listing(context: Context) -> Finding:
     page = await store.list_page("", limit=_PAGE)
     seconds = trio.current_time() - started
     count = len(page.objects)
+    context.objects = page.objects
+    if page.next_token is None:
+        context.listed_bytes = sum(found.size for found in page.objects)
     await _find_sample(context, page)
     facts = {"objects": count, "is_complete": page.next_token is None, "seconds": round(seconds, 6)}
     if not page.objects and page.next_token is None:

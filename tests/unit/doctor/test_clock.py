@@ -18,7 +18,7 @@ DATE_S = 784111777.0
 
 async def clock_of(date: str | None, asked_at: float) -> Finding:
     answer = Answer(status=200, date=date, asked_at=asked_at, steps={})
-    return await clock(Context(resolve("s3://bucket", None), {}, answer=answer))
+    return await clock(Context(resolve("s3://bucket", None, required=("url",)), {}, answer=answer))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import trio
 
 from cloudfs.config import resolve
 from cloudfs.doctor import examination
-from cloudfs.doctor.checks import STORE_CHECKS
+from cloudfs.doctor.checks import MACHINE_CHECKS, STORE_CHECKS
 from cloudfs.doctor.context import Context
-from cloudfs.doctor.examination import Check, Examined, examine
+from cloudfs.doctor.examination import Check, Examined, Section, examine
 from cloudfs.doctor.findings import Finding, Result, failure, ok, skipped, warning
 from cloudfs.doctor.report import Report
 from cloudfs.errors import ExitCode
@@ -24,7 +24,7 @@ FAILED = failure(ExitCode.BUCKET, "broken", "mend it")
 
 
 def context(**environ: str) -> Context:
-    return Context(resolve("s3://bucket", None), environ)
+    return Context(resolve("s3://bucket", None, required=("url",)), environ)
 
 
 def finds(finding: Finding) -> Callable[[Context], Awaitable[Finding]]:
@@ -95,6 +95,26 @@ async def test_a_check_that_hangs_is_given_up() -> None:
 
 
 @in_trio_autojump
+async def test_a_check_of_the_machine_that_hangs_says_what_mends_it() -> None:
+    check = Check("a", hang, section=Section.MACHINE, late_code=ExitCode.CACHE, late_fix="a disk")
+    (hung,) = await examine(context(), [check], lambda _: None)
+    assert (hung.finding.fix, hung.finding.exit_code) == ("a disk", ExitCode.CACHE)
+    assert hung.section is Section.MACHINE
+
+
+@in_trio
+async def test_a_check_may_find_several_things() -> None:
+    async def several(_: Context) -> list[Finding]:
+        return [ok("one"), FAILED]
+
+    assert await results(Check("a", several), Check("b", finds(ok("b")), frozenset({"a"}))) == [
+        ("a", Result.OK, "one"),
+        ("a", Result.FAILURE, "broken"),
+        ("b", Result.SKIPPED, "not tried, because of a"),
+    ]
+
+
+@in_trio_autojump
 async def test_all_checks_together_are_bounded() -> None:
     started = trio.current_time()
     checks = [Check(f"{number}", hang, limit_s=25) for number in range(5)]
@@ -150,7 +170,7 @@ async def test_a_bug_is_not_hidden() -> None:
 @in_trio
 async def test_the_store_is_closed(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"data")
-    subject = Context(resolve(f"file://{tmp_path}", None), {})
+    subject = Context(resolve(f"file://{tmp_path}", None, required=("url",)), {})
     await examine(subject, STORE_CHECKS, lambda _: None)
     assert isinstance(subject.opened, LocalStore)
     assert not subject.opened._buffers  # a read has made one, and closing lets go of it
@@ -158,7 +178,8 @@ async def test_the_store_is_closed(tmp_path: Path) -> None:
 
 def test_every_check_needs_only_earlier_ones() -> None:
     names: list[str] = []
-    for check in STORE_CHECKS:
+    for check in (*MACHINE_CHECKS, *STORE_CHECKS):
+        assert check.name not in names
         assert check.needs <= set(names), check.name
         names.append(check.name)
 
@@ -178,6 +199,8 @@ def test_the_verdict_and_the_code_follow_from_the_findings(
     examined = [Examined(f"{number}", one, 0.0) for number, one in enumerate(findings)]
     report = Report("s3://bucket", "mount it", examined)
     assert (report.verdict, report.exit_code) == (verdict, code)
+    alone = Report("", "mount it", examined).verdict
+    assert alone.startswith(f"{verdict.partition(':')[0]}; the store was not examined: give")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudfs.doctor.secrecy import Censor, bare_url
+from cloudfs.secrecy import Censor, bare_url
 
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "aws-secret-key",
