@@ -17,13 +17,29 @@ PACKAGES = {
 }
 
 LAYERS = (
-    *("__main__", "cli", "daemon", "doctor", "opening", "status"),
+    *("__main__", "cli", "daemon", "session", "exposition", "doctor", "opening", "status"),
     *("steering", "fuse", "vfs", "prefetch"),
 )
 """Parts of `cloudfs`, from the top down: each may import itself and what is below it."""
 
 LEAVES = frozenset(
-    {"errors", "units", "options", "config", "logs", "control", "mountpoints", "metrics"}
+    {
+        "errors",
+        "units",
+        "option",
+        "options",
+        "config",
+        "config_files",
+        "sources",
+        "config_check",
+        "logs",
+        "secrecy",
+        "control",
+        "mountpoints",
+        "metrics",
+        "service",
+    }
+    | {"conversation", "cost", "recent"}
     | {"derive", "malloc", "kinds", "globs", "policy"}
 )
 """Parts of `cloudfs` that every layer may import; they import only each other and the bottom."""
