@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import worker
 from tests.support.environment import replace_environment, without_credentials
 
 if TYPE_CHECKING:
@@ -66,11 +67,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 replace_environment(without_credentials(os.environ))
 
 
+if worker.is_worker():
+    worker.have_mounts_of_its_own()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of slow modules."""
+    """Mark the tests of slow modules, and those that stay together."""
     for item in items:
         if item.nodeid.startswith(_SLOW):
             item.add_marker("slow")
+        if worker.is_worker():
+            item.add_marker(pytest.mark.xdist_group(worker.group_of(item.nodeid.split("::")[0])))
 
 
 # One server of each cloud for all tests, which have buckets of their own.

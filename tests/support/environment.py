@@ -14,6 +14,9 @@ _SDK_PREFIXES = (
     "IDENTITY_", "IMDS_", "MSI_", "NO_GCE_", "STORAGE_EMULATOR_",
 )  # fmt: skip
 
+# Pytest's import of readline sets them in workers, where they would belie every test's terminal.
+_SIZE_OF_NO_TERMINAL = {"COLUMNS", "LINES"}
+
 _NOWHERE = "http://127.0.0.1:9"  # the discard port, where nobody listens
 _NO_FOLDER = os.path.join(os.devnull, "none")
 
@@ -39,7 +42,11 @@ _FAKE_AWS = {
 def without_credentials(base: Mapping[str, str]) -> dict[str, str]:
     """Return `base` less every variable of the clouds' SDKs, and with those that keep the SDKs
     from files and metadata servers: no credentials can be found there."""
-    kept = {name: text for name, text in base.items() if not name.startswith(_SDK_PREFIXES)}
+    kept = {
+        name: text
+        for name, text in base.items()
+        if not name.startswith(_SDK_PREFIXES) and name not in _SIZE_OF_NO_TERMINAL
+    }
     return {**kept, **_HIDING}
 
 
