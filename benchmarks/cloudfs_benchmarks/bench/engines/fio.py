@@ -121,7 +121,8 @@ def _explain(location: str, job: Job, ended: Ended) -> str:
     said = f"{ended.messages}\n{ended.output}"
     path = _named_file(location, said)
     codes = [int(code) for code in _CODE.findall(said)]
-    if codes and (path or codes[0] not in (errno.EINVAL, errno.EIO)):
+    # ENOENT: fio cuts long lines, and then names no file.
+    if codes and (path or codes[0] not in (errno.EINVAL, errno.EIO, errno.ENOENT)):
         return failure_line(location, path, codes[0])
     changed = _changed_file(location, job)
     if changed:
