@@ -6,7 +6,7 @@ It does not know where the totals come from.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final
 
 WINDOW_S: Final = 10.0
@@ -20,7 +20,7 @@ class Totals:
     """What has come together since the mount was made, at one moment (seconds, monotonic).
 
     `read_bytes` were handed to readers, `store_bytes` of them were not local; `received_bytes`
-    came from the store.
+    came from the store, `store_failures` are requests that it did not answer as it should.
     """
 
     at: float
@@ -29,6 +29,7 @@ class Totals:
     received_bytes: int = 0
     fuse_requests: int = 0
     store_requests: int = 0
+    store_failures: int = 0
 
     def hit_ratio(self) -> float | None:
         """The share of the bytes read that did not have to be waited for from the store."""
@@ -59,25 +60,27 @@ class Recent:
         """Take the totals of this moment; call it every `SAMPLE_EVERY_S`."""
         self._samples.append(totals)
 
-    def now(self, totals: Totals) -> Now:
-        """Return the rates from the oldest totals in the window to these."""
+    def within(self, totals: Totals) -> Totals:
+        """Return what has come together from the oldest totals in the window to these; `at` is
+        how many seconds that took."""
         begin = totals.at - WINDOW_S - SAMPLE_EVERY_S
         # A loop that was held up has older samples only; the last one is then the best there is.
         recent = [sample for sample in self._samples if sample.at >= begin] or [self._samples[-1]]
-        return _rates(recent[0], totals)
+        return _difference(totals, recent[0])
+
+    def now(self, totals: Totals) -> Now:
+        """Return the rates over the same time."""
+        return _rates(self.within(totals))
 
 
-def _rates(earlier: Totals, later: Totals) -> Now:
-    window_s = later.at - earlier.at
+def _difference(later: Totals, earlier: Totals) -> Totals:
+    pairs = zip(astuple(later), astuple(earlier), strict=True)
+    return Totals(*(new - old for new, old in pairs))
+
+
+def _rates(within: Totals) -> Now:
+    window_s = within.at
     per_s = 1 / window_s if window_s > 0 else 0.0
-    within = Totals(
-        at=later.at,
-        read_bytes=later.read_bytes - earlier.read_bytes,
-        store_bytes=later.store_bytes - earlier.store_bytes,
-        received_bytes=later.received_bytes - earlier.received_bytes,
-        fuse_requests=later.fuse_requests - earlier.fuse_requests,
-        store_requests=later.store_requests - earlier.store_requests,
-    )
     return Now(
         window_s=round(window_s, 3),
         read_bytes_per_s=round(within.read_bytes * per_s, 1),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
@@ -20,20 +20,24 @@ from cloudfs.config import MountSettings
 from cloudfs.cost import Payer, estimate
 from cloudfs.fuse.kernel import KernelSettings
 from cloudfs.fuse.watch import RequestWatch, Wait
+from cloudfs.kinds import without_password
 from cloudfs.metrics import RequestMetrics
 from cloudfs.recent import SAMPLE_EVERY_S, Recent, Totals
 from cloudfs.secrecy import Censor
 from cloudfs.steering.jobs import Job, Jobs
+from cloudfs.units import format_count
 from cloudfs.vfs.tree import Tree
 from cloudfs_backends.api import ObjectStore, OperationStatistics
 from cloudfs_backends.durations import BOUNDS_S
-from cloudfs_cache.api import CacheStatistics
+from cloudfs_cache.api import CacheStatistics, WaitsFor
 from cloudfs_cache.tiered import TieredCache
 
 SCHEMA: Final = 3
 
 _WAITING_MOST: Final = 20
 _JOBS_SHOWN: Final = ("warmup", "verify", "evict")
+_FAILURES_LEAST: Final = 3
+_STORE_WAIT_S: Final = 10.0
 _STATES_FINE: Final = ("ok", "off")
 
 
@@ -70,7 +74,8 @@ class MountState:
         """Return the document."""
         cache = self.cache.statistics()
         totals = self._totals(cache)
-        reasons = list(self._reasons(cache))
+        within, longest = self._recent.within(totals), self.watch.longest(1)
+        reasons = [*self._reasons(cache), *store_reasons(within, longest)]
         return {
             "schema": SCHEMA,
             "version": __version__,
@@ -136,6 +141,7 @@ class MountState:
             received_bytes=sum(o.received_bytes for o in store),
             fuse_requests=self.metrics.requests(),
             store_requests=sum(o.requests for o in store),
+            store_failures=sum(map(_failures, store)),
         )
 
     def _store(self) -> dict[str, Any]:
@@ -171,6 +177,23 @@ class MountState:
         )
 
 
+def store_reasons(within: Totals, longest: Sequence[Wait]) -> Iterator[str]:
+    """Say what is wrong with the store just now, by its answers of the last seconds and by the
+    request that waits longest."""
+    failures, requests = within.store_failures, within.store_requests
+    if failures >= _FAILURES_LEAST and failures * 2 >= requests:
+        count = format_count(requests, "request")
+        yield f"the store fails: {failures} of {count} in the last {within.at:.0f} s"
+    for wait in longest:
+        if wait.waits_for is WaitsFor.STORE and wait.waited_s >= _STORE_WAIT_S:
+            yield f"a {wait.operation} has waited {wait.waited_s:.0f} s for the store"
+
+
+def _failures(statistics: OperationStatistics) -> int:
+    """Requests that failed; that an object has changed is an answer, as good as any."""
+    return statistics.errors - statistics.errors_by_kind.get("object_changed", 0)
+
+
 def _options(settings: MountSettings) -> dict[str, Any]:
     return {field.name: _plain(getattr(settings, field.name)) for field in fields(settings)}
 
@@ -181,7 +204,9 @@ def _plain(value: object) -> object:
         return [str(item) for item in value]
     if value == float("inf"):
         return "indefinite"
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+    if isinstance(value, str):
+        return without_password(value)
+    return value if isinstance(value, int | float | bool | None) else str(value)
 
 
 def _wait(wait: Wait) -> dict[str, Any]:

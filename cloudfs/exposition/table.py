@@ -182,7 +182,7 @@ DEFINITIONS: Final = (
     Definition(
         "cloudfs_health", _GAUGE, ("state",), _STABLE,
         "1 for the state that the mount is in, 0 for the others: ok, or degraded while a cache "
-        "directory is not used as it should be.",
+        "directory is not used as it should be, or the store fails or keeps readers waiting.",
         "Is anything wrong?", _health,
     ),
     Definition(

@@ -117,6 +117,9 @@ def test_a_store_that_is_down_never_makes_a_name_vanish(
         with pytest.raises(OSError, match="Input/output") as caught:
             attempt()
         assert caught.value.errno == errno.EIO
+    document = mounted.status()
+    (reason,) = document["health_reasons"]
+    assert (document["health"], reason.startswith("the store fails: ")) == ("degraded", True)
     wire.plan = proxies.pass_all
     assert os.listdir(mounted.path / "d") == ["f"]
 
