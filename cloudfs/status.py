@@ -159,6 +159,7 @@ class MountState:
             "mean_latency_s": seconds / total if total else 0.0,
             "last_error": last_error and self._censor.clean(last_error),
             "operations": {name: _operation(name, o) for name, o in operations.items()},
+            "threads": {name: asdict(threads) for name, threads in statistics.threads.items()},
         }
 
     def _cost(self) -> dict[str, Any]:

@@ -123,11 +123,22 @@ class OperationStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class ThreadStatistics:
+    """Worker threads that share a limit: how many there may be, work now, and are waited for."""
+
+    limit: int
+    busy: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStatistics:
-    """A snapshot; keys of `operations` are `head`, `list` and `get`."""
+    """A snapshot; keys of `operations` are `head`, `list` and `get`, those of `threads` `data` and
+    `metadata`, by what they move."""
 
     operations: dict[str, OperationStatistics]
     last_error: str | None
+    threads: Mapping[str, ThreadStatistics] = field(default_factory=dict)
 
 
 _WORD_BEGIN = re.compile(r"(?<=[a-z])(?=[A-Z])")

@@ -151,8 +151,8 @@ class CloudStore:
         )
 
     def statistics(self) -> StoreStatistics:
-        """Nothing is counted here: `MeteredStore` does."""
-        return StoreStatistics(operations={}, last_error=None)
+        """The threads; requests are counted by `MeteredStore`."""
+        return StoreStatistics({}, None, threads=self._threads.statistics())
 
     async def aclose(self) -> None:
         """See `ObjectStore.aclose`."""

@@ -124,8 +124,8 @@ class LocalStore:
         return Place(endpoint=self._url.bucket, region=None, byte_path="pread")
 
     def statistics(self) -> StoreStatistics:
-        """Nothing is counted here: `MeteredStore` does."""
-        return StoreStatistics(operations={}, last_error=None)
+        """The threads; requests are counted by `MeteredStore`."""
+        return StoreStatistics({}, None, threads=self._threads.statistics())
 
     async def aclose(self) -> None:
         """See `ObjectStore.aclose`."""

@@ -149,7 +149,8 @@ class MeteredStore:
     def statistics(self) -> StoreStatistics:
         """Return a snapshot; `retries` is 0 here: only the layer above knows them."""
         operations = {name: meter.snapshot() for name, meter in self._meters.items()}
-        return StoreStatistics(operations=operations, last_error=self._last_error)
+        threads = self._inner.statistics().threads
+        return StoreStatistics(operations, self._last_error, threads)
 
     async def aclose(self) -> None:
         """See `ObjectStore.aclose`."""

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import trio
 
+from cloudfs_backends.api import ThreadStatistics
+
 METADATA_THREADS = 16
 
 T = TypeVar("T")
@@ -27,6 +29,10 @@ class WorkerThreads:
         self.data = trio.CapacityLimiter(data_threads)
         self.metadata = trio.CapacityLimiter(METADATA_THREADS)
 
+    def statistics(self) -> dict[str, ThreadStatistics]:
+        """A snapshot by what the threads move."""
+        return {"data": _counts(self.data), "metadata": _counts(self.metadata)}
+
     async def run_data(self, work: Callable[[], T]) -> T:
         """Run `work`, which moves the bytes of an object."""
         return await trio.to_thread.run_sync(
@@ -38,3 +44,8 @@ class WorkerThreads:
         return await trio.to_thread.run_sync(
             work, thread_name="cloudfs-meta", abandon_on_cancel=True, limiter=self.metadata
         )
+
+
+def _counts(limiter: trio.CapacityLimiter) -> ThreadStatistics:
+    now = limiter.statistics()
+    return ThreadStatistics(int(now.total_tokens), now.borrowed_tokens, now.tasks_waiting)

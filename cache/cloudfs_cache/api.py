@@ -138,7 +138,8 @@ class DiskStatistics:
     is not asked at all). `used_bytes` and `free_bytes` are what the last look at the disk found;
     the bytes are shared by all mounts of the directory, the counts are this mount's. `rejected`
     blocks were worth less than what they would have displaced; `skipped` blocks came faster than
-    the disk took them, or while it took none; `recoded_bytes` is what lz4 has freed.
+    the disk took them, or while it took none; `recoded_bytes` is what lz4 has freed. `threads_busy`
+    are at work on the disk now, `threads_waiting` is the work that has none.
     """
 
     directory: str
@@ -157,6 +158,8 @@ class DiskStatistics:
     stalls: int
     corrupt: int
     recoded_bytes: int
+    threads_busy: int
+    threads_waiting: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,6 +191,8 @@ class DiskTier:
                 stalls=health.stalls,
                 corrupt=self._corrupt,
                 recoded_bytes=kept.recoded_bytes,
+                threads_busy=self._access.threads.inside,
+                threads_waiting=self._access.threads.waiting,
             ),
         )
 

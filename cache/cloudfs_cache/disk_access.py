@@ -59,7 +59,7 @@ class DiskAccess:
         self.health = DiskHealth()
         self.patience = patience
         self._directory = directory
-        self._threads = DiskThreads(threads)
+        self.threads = DiskThreads(threads)
 
     @property
     def state(self) -> DiskState:
@@ -69,11 +69,11 @@ class DiskAccess:
     @property
     def busy(self) -> bool:
         """A thread is inside, perhaps one that was left to itself."""
-        return self._threads.busy
+        return self.threads.busy
 
     async def wait_idle(self) -> None:
         """Return once no thread is inside."""
-        await self._threads.wait_idle()
+        await self.threads.wait_idle()
 
     async def attempt(
         self,
@@ -90,7 +90,7 @@ class DiskAccess:
         """
         limit_s = self.patience.read_s if limit_s is None else limit_s
         try:
-            result = await self._threads.run(work, limit_s=limit_s, on_late=on_late)
+            result = await self.threads.run(work, limit_s=limit_s, on_late=on_late)
         except DiskStalledError as stall:
             if self.health.stalled(f"cannot {verb}: {stall}"):
                 self._log_state()

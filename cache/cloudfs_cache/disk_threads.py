@@ -36,6 +36,16 @@ class DiskThreads:
         """A thread is inside, perhaps one that was left to itself."""
         return self._inside > 0
 
+    @property
+    def inside(self) -> int:
+        """How many threads are inside."""
+        return self._inside
+
+    @property
+    def waiting(self) -> int:
+        """How much work waits for a thread."""
+        return self._limiter.statistics().tasks_waiting
+
     async def wait_idle(self) -> None:
         """Return once no thread is inside."""
         while self._inside:

@@ -6,173 +6,26 @@ cache directories, the mountpoint. Never a key, a name below the mount, a bucket
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
-from cloudfs.exposition.definition import (
-    Definition,
-    Document,
-    Reader,
-    Sample,
-    Stability,
-    Type,
-    entries,
-    figure,
-    histogram,
-    numbers,
-    part,
-)
+from cloudfs.exposition import readers
+from cloudfs.exposition.definition import Definition, Stability, Type, figure
 
 _COUNTER, _GAUGE, _HISTOGRAM = Type.COUNTER, Type.GAUGE, Type.HISTOGRAM
 _STABLE, _EXPERIMENTAL = Stability.STABLE, Stability.EXPERIMENTAL
-
-HEALTH_STATES: Final = ("ok", "degraded")
-DISK_STATES: Final = ("ok", "read-only", "bypassed", "left out")
-WAITS_FOR: Final = ("store", "disk", "memory", "other")
-MEMORY: Final = "memory"
-SSD: Final = "ssd"
-
-
-def _build(document: Document) -> Iterator[Sample]:
-    yield Sample((str(document.get("version", "")),), 1.0)
-
-
-def _mount(document: Document) -> Iterator[Sample]:
-    backend = part(document, "store").get("backend", "")
-    yield Sample((str(document.get("mountpoint", "")), str(backend)), 1.0)
-
-
-def _states(labels: tuple[str, ...], states: tuple[str, ...], state: object) -> Iterator[Sample]:
-    for name in states:
-        yield Sample((*labels, name), float(name == state))
-
-
-def _health(document: Document) -> Iterator[Sample]:
-    yield from _states((), HEALTH_STATES, document.get("health"))
-
-
-def _fuse(key: str) -> Reader:
-    def read(document: Document) -> Iterator[Sample]:
-        for operation, record in entries(document, "fuse", "operations"):
-            yield from numbers((operation,), record, key)
-
-    return read
-
-
-def _fuse_errors(document: Document) -> Iterator[Sample]:
-    # A series that begins at 1 has no increase: what alerts look at is there from the start.
-    operations = {"read": {}, **part(document, "fuse", "operations")}
-    for operation, record in entries({"operations": operations}, "operations"):
-        errnos = {"EIO": 0, **part(record, "errnos")}
-        for name in errnos:
-            yield from numbers((operation, name), errnos, name)
-
-
-def _fuse_durations(document: Document) -> Iterator[Sample]:
-    for operation, record in entries(document, "fuse", "operations"):
-        yield from histogram((operation,), record, "durations", "seconds")
-
-
-def _longest_waits(document: Document) -> Iterator[Sample]:
-    longest = dict.fromkeys(WAITS_FOR, 0.0)
-    for wait in document.get("waiting", ()):
-        cause = wait.get("for") if wait.get("for") in longest else "other"
-        longest[cause] = max(longest[cause], float(wait.get("waited_s", 0.0)))
-    yield from (Sample((cause,), seconds) for cause, seconds in longest.items())
-
-
-def _by_tier(key: str) -> Reader:
-    """The same figure of memory, which has no directory, and of each cache directory."""
-
-    def read(document: Document) -> Iterator[Sample]:
-        yield from numbers((MEMORY, ""), part(document, "memory"), key)
-        for directory, record in entries(document, "disks"):
-            yield from numbers((SSD, directory), record, key)
-
-    return read
-
-
-def _by_directory(key: str) -> Reader:
-    def read(document: Document) -> Iterator[Sample]:
-        for directory, record in entries(document, "disks"):
-            yield from numbers((directory,), record, key)
-
-    return read
-
-
-def _by_directory_and(kinds: dict[str, str]) -> Reader:
-    """Several figures of each directory: `kinds` are the values of the second label by key."""
-
-    def read(document: Document) -> Iterator[Sample]:
-        for directory, record in entries(document, "disks"):
-            for key, kind in kinds.items():
-                yield from numbers((directory, kind), record, key)
-
-    return read
-
-
-def _disk_states(document: Document) -> Iterator[Sample]:
-    for directory, record in entries(document, "disks"):
-        yield from _states((directory,), DISK_STATES, record.get("state"))
-
-
-def _hit_bytes(document: Document) -> Iterator[Sample]:
-    yield from numbers((MEMORY,), part(document, "sources"), "memory_bytes")
-    yield from numbers((SSD,), part(document, "sources"), "disk_bytes")
-
-
-def _operations(document: Document) -> Iterator[tuple[tuple[str, str], Document]]:
-    backend = str(part(document, "store").get("backend", ""))
-    for operation, record in entries(document, "store", "operations"):
-        yield (backend, operation), record
-
-
-def _store(key: str) -> Reader:
-    def read(document: Document) -> Iterator[Sample]:
-        for labels, record in _operations(document):
-            yield from numbers(labels, record, key)
-
-    return read
-
-
-def _store_errors(document: Document) -> Iterator[Sample]:
-    for labels, record in _operations(document):
-        for kind in part(record, "errors_by_kind"):
-            yield from numbers((*labels, kind), part(record, "errors_by_kind"), kind)
-
-
-def _store_histogram(counts: str, seconds: str, document: Document) -> Iterator[Sample]:
-    for labels, record in _operations(document):
-        yield from histogram(labels, record, counts, seconds)
-
-
-def _received(document: Document) -> Iterator[Sample]:
-    store = part(document, "store")
-    yield from numbers((str(store.get("backend", "")),), store, "received_bytes")
-
-
-def _cost(document: Document) -> Iterator[Sample]:
-    for kind in ("requests", "egress"):
-        yield from numbers((kind,), part(document, "cost"), f"{kind}_usd")
-
-
-def _catalog(document: Document) -> Iterator[Sample]:
-    for key, outcome in (("hits", "hit"), ("misses", "miss")):
-        yield from numbers((outcome,), part(document, "catalog"), key)
-
 
 DEFINITIONS: Final = (
     # The mount
     Definition(
         "cloudfs_build_info", _GAUGE, ("version",), _STABLE,
         "Always 1: the version of cloudfs that serves the mount.",
-        "Which version runs where?", _build,
+        "Which version runs where?", readers.build,
     ),
     Definition(
         "cloudfs_mount_info", _GAUGE, ("mountpoint", "backend"), _STABLE,
         "Always 1: where the mount is, and the kind of its store (s3, gs, az, file).",
-        "Which mount is this target?", _mount,
+        "Which mount is this target?", readers.mount,
     ),
     Definition(
         "cloudfs_mount_uptime_seconds", _GAUGE, (), _STABLE,
@@ -183,7 +36,7 @@ DEFINITIONS: Final = (
         "cloudfs_health", _GAUGE, ("state",), _STABLE,
         "1 for the state that the mount is in, 0 for the others: ok, or degraded while a cache "
         "directory is not used as it should be, or the store fails or keeps readers waiting.",
-        "Is anything wrong?", _health,
+        "Is anything wrong?", readers.health,
     ),
     Definition(
         "cloudfs_inodes", _GAUGE, (), _EXPERIMENTAL,
@@ -199,18 +52,18 @@ DEFINITIONS: Final = (
     Definition(
         "cloudfs_fuse_requests_total", _COUNTER, ("op",), _STABLE,
         "Requests of the kernel that were answered.",
-        "What does the training do all the time?", _fuse("requests"),
+        "What does the training do all the time?", readers.fuse("requests"),
     ),
     Definition(
         "cloudfs_fuse_request_errors_total", _COUNTER, ("op", "errno"), _STABLE,
         "Requests of the kernel that were answered with an errno; a name that is not there is "
         "no error.",
-        "Do programs get errors?", _fuse_errors,
+        "Do programs get errors?", readers.fuse_errors,
     ),
     Definition(
         "cloudfs_fuse_request_duration_seconds", _HISTOGRAM, ("op",), _STABLE,
         "Time from a request of the kernel to its answer.",
-        "How long do programs wait?", _fuse_durations,
+        "How long do programs wait?", readers.fuse_durations,
     ),
     Definition(
         "cloudfs_fuse_read_bytes_total", _COUNTER, (), _STABLE,
@@ -231,13 +84,13 @@ DEFINITIONS: Final = (
         "cloudfs_waiting_longest_seconds", _GAUGE, ("waits_for",), _STABLE,
         "How long the request that has waited longest for the store, a disk, memory or something "
         "else waits already; 0 when none does. Of the 20 longest waits.",
-        "Is somebody stuck, and on what?", _longest_waits,
+        "Is somebody stuck, and on what?", readers.longest_waits,
     ),
     # The cache
     Definition(
         "cloudfs_cache_hit_bytes_total", _COUNTER, ("tier",), _STABLE,
         "Bytes delivered to readers that were in memory, or on an SSD, when the read came.",
-        "What does the cache save?", _hit_bytes,
+        "What does the cache save?", readers.hit_bytes,
     ),
     Definition(
         "cloudfs_cache_miss_bytes_total", _COUNTER, (), _STABLE,
@@ -247,62 +100,62 @@ DEFINITIONS: Final = (
     Definition(
         "cloudfs_cache_hits_total", _COUNTER, ("tier", "directory"), _STABLE,
         "Blocks that were looked for in a tier and found.",
-        "Which tier answers?", _by_tier("hits"),
+        "Which tier answers?", readers.by_tier("hits"),
     ),
     Definition(
         "cloudfs_cache_misses_total", _COUNTER, ("tier", "directory"), _STABLE,
         "Blocks that were looked for in a tier and not found.",
-        "Which tier does not answer?", _by_tier("misses"),
+        "Which tier does not answer?", readers.by_tier("misses"),
     ),
     Definition(
         "cloudfs_cache_bytes", _GAUGE, ("tier", "directory"), _STABLE,
         "Bytes that the tier holds; of a directory those of all the mounts that share it.",
-        "How full is the cache?", _by_tier("used_bytes"),
+        "How full is the cache?", readers.by_tier("used_bytes"),
     ),
     Definition(
         "cloudfs_cache_capacity_bytes", _GAUGE, ("tier", "directory"), _STABLE,
         "Bytes that the tier may hold.",
-        "How large may the cache grow?", _by_tier("capacity_bytes"),
+        "How large may the cache grow?", readers.by_tier("capacity_bytes"),
     ),
     Definition(
         "cloudfs_cache_free_bytes", _GAUGE, ("directory",), _STABLE,
         "Free bytes of the file system below the cache directory.",
-        "Does something else fill the disk?", _by_directory("free_bytes"),
+        "Does something else fill the disk?", readers.by_directory("free_bytes"),
     ),
     Definition(
         "cloudfs_cache_state", _GAUGE, ("directory", "state"), _STABLE,
         "1 for the state that the cache directory is in, 0 for the others: ok, read-only (nothing "
         "is written), bypassed (not asked at all), left out (not usable when the mount was made).",
-        "Is an SSD out of use?", _disk_states,
+        "Is an SSD out of use?", readers.disk_states,
     ),
     Definition(
         "cloudfs_cache_writes_total", _COUNTER, ("directory",), _STABLE,
         "Blocks written to the cache directory by this mount.",
-        "How much is written to the SSD?", _by_directory("writes"),
+        "How much is written to the SSD?", readers.by_directory("writes"),
     ),
     Definition(
         "cloudfs_cache_evictions_total", _COUNTER, ("directory",), _STABLE,
         "Blocks that this mount removed to make room.",
-        "Is the cache too small?", _by_directory("evictions"),
+        "Is the cache too small?", readers.by_directory("evictions"),
     ),
     Definition(
         "cloudfs_cache_unwritten_total", _COUNTER, ("directory", "reason"), _STABLE,
         "Blocks that were not written: rejected, for they are worth less than what they would "
         "displace, or skipped, for they came faster than the disk takes them or it takes none.",
         "Why does the cache not fill?",
-        _by_directory_and({"rejected": "rejected", "skipped": "skipped"}),
+        readers.by_directory_and({"rejected": "rejected", "skipped": "skipped"}),
     ),
     Definition(
         "cloudfs_cache_io_errors_total", _COUNTER, ("directory", "kind"), _STABLE,
         "Failures of the cache directory: an error of the system, a stall (no answer in time), "
         "or a corrupt block, which is fetched again.",
         "Is an SSD failing?",
-        _by_directory_and({"errors": "error", "stalls": "stall", "corrupt": "corrupt"}),
+        readers.by_directory_and({"errors": "error", "stalls": "stall", "corrupt": "corrupt"}),
     ),
     Definition(
         "cloudfs_cache_compression_freed_bytes_total", _COUNTER, ("directory",), _EXPERIMENTAL,
         "Bytes that recoding with lz4 has freed.",
-        "What does compression save?", _by_directory("recoded_bytes"),
+        "What does compression save?", readers.by_directory("recoded_bytes"),
     ),
     Definition(
         "cloudfs_cache_unsaved_bytes", _GAUGE, (), _EXPERIMENTAL,
@@ -312,7 +165,7 @@ DEFINITIONS: Final = (
     Definition(
         "cloudfs_catalog_lookups_total", _COUNTER, ("outcome",), _EXPERIMENTAL,
         "Listings and attributes looked for in the catalog on the SSD, by outcome: hit or miss.",
-        "Do restarts find the names?", _catalog,
+        "Do restarts find the names?", readers.catalog,
     ),
     Definition(
         "cloudfs_catalog_errors_total", _COUNTER, (), _EXPERIMENTAL,
@@ -344,40 +197,52 @@ DEFINITIONS: Final = (
     Definition(
         "cloudfs_store_requests_total", _COUNTER, ("backend", "op"), _STABLE,
         "Requests to the store, each attempt counted.",
-        "What is the bucket asked for?", _store("requests"),
+        "What is the bucket asked for?", readers.store("requests"),
     ),
     Definition(
         "cloudfs_store_errors_total", _COUNTER, ("backend", "op", "kind"), _STABLE,
         "Requests to the store that failed, by the kind of the error; throttled is one of them.",
-        "Does the store fail, and how?", _store_errors,
+        "Does the store fail, and how?", readers.store_errors,
     ),
     Definition(
         "cloudfs_store_retries_total", _COUNTER, ("backend", "op"), _STABLE,
         "Requests that were made again.",
-        "How much is hidden by retries?", _store("retries"),
+        "How much is hidden by retries?", readers.store("retries"),
     ),
     Definition(
         "cloudfs_store_request_duration_seconds", _HISTOGRAM, ("backend", "op"), _STABLE,
         "Time from a request to the store to the end of its answer.",
         "How slow is the store?",
-        partial(_store_histogram, "durations", "seconds"),
+        partial(readers.store_histogram, "durations", "seconds"),
     ),
     Definition(
         "cloudfs_store_first_byte_seconds", _HISTOGRAM, ("backend", "op"), _STABLE,
         "Time from a GET to the first bytes of its body.",
         "Is it latency, or bandwidth?",
-        partial(_store_histogram, "first_byte", "first_byte_seconds"),
+        partial(readers.store_histogram, "first_byte", "first_byte_seconds"),
     ),
     Definition(
         "cloudfs_store_received_bytes_total", _COUNTER, ("backend",), _STABLE,
         "Bytes of bodies received from the store.",
-        "How busy is the link, and what is paid for?", _received,
+        "How busy is the link, and what is paid for?", readers.received,
+    ),
+    # Threads
+    Definition(
+        "cloudfs_threads_busy", _GAUGE, ("limiter", "directory"), _EXPERIMENTAL,
+        "Worker threads that move bytes of the store (store-data), ask it for names "
+        "(store-metadata), or are inside a cache directory (disk).",
+        "Is --max-downloads, or a disk, the limit?", readers.threads("busy"),
+    ),
+    Definition(
+        "cloudfs_threads_waiting", _GAUGE, ("limiter", "directory"), _EXPERIMENTAL,
+        "Work that waits for such a thread.",
+        "Would more at once be done?", readers.threads("waiting"),
     ),
     Definition(
         "cloudfs_cost_usd_total", _COUNTER, ("kind",), _EXPERIMENTAL,
         "Estimate in US dollars from list prices of what the requests, and the egress at "
         "--egress-price, have cost. Absent where the price is not known.",
-        "What does this mount cost?", _cost,
+        "What does this mount cost?", readers.cost,
     ),
 )  # fmt: skip
 """In the order in which they are exposed and documented."""

@@ -56,7 +56,7 @@ def leaves(value: object, name: str = "") -> Iterator[str]:
         yield name
 
 
-BY_NAME = {"fuse.operations", "disks", "store.operations", "store.requests"}
+BY_NAME = {"fuse.operations", "disks", "store.operations", "store.requests", "store.threads"}
 OPAQUE = {"options", "fuse.operations.*.errnos", "store.operations.*.errors_by_kind"}
 NOT_IN_EVERY_MOUNT = {"cost.unknown", "jobs", "waiting", "last_errors"}
 """Fields that have a value only when there is something to say, or when there is nothing."""

@@ -66,7 +66,8 @@ def test_a_call_that_hangs_costs_no_buffer(
                 with hanging(call):
                     await read_all(cache, version("old", 9))
                     await read_all(cache, version("new", 9))
-                    await eventually(lambda: tier.statistics()[0].state == "bypassed", 10)
+                    # Not its state: a probe may have found the disk well before this is asked.
+                    await eventually(lambda: tier.statistics()[0].stalls > 0, 10)
                     assert cache.statistics().memory.used_bytes > 0
                 await nothing_lost(cache, tier)
                 await eventually(lambda: tier.statistics()[0].state == "ok", 10)

@@ -31,6 +31,7 @@ DISK = {
     **{"state": "bypassed", "capacity_bytes": 100, "used_bytes": 90, "free_bytes": 7},
     **{"hits": 3, "misses": 4, "writes": 5, "evictions": 6, "rejected": 7, "skipped": 8},
     **{"errors": 1, "stalls": 2, "corrupt": 3, "recoded_bytes": 9},
+    **{"threads_busy": 2, "threads_waiting": 1},
 }
 OPERATION = {
     **{"requests": 4, "errors": 2, "retries": 1, "seconds": 3.5, "received_bytes": 9},
@@ -65,7 +66,10 @@ DOCUMENT: Mapping[str, Any] = {
     "disks": {"/ssd": DISK, "/gone": {"directory": "/gone", "state": "left out", "reason": "x"}},
     "writeback": {"waiting_blocks": 1, "waiting_bytes": 1048576},
     "catalog": {"hits": 1, "misses": 2, "errors": 3},
-    "store": {"backend": "s3", "received_bytes": 9, "operations": {"get": OPERATION}},
+    "store": {
+        **{"backend": "s3", "received_bytes": 9, "operations": {"get": OPERATION}},
+        "threads": {"data": {"limit": 32, "busy": 4, "waiting": 0}},
+    },
     "cost": {"currency": "USD", "requests_usd": 0.5, "egress_usd": 1.5},
     "prefetch": {"issued_bytes": 9, "used_bytes": 5, "wasted_bytes": 4, "queued": 3},
     "hidden_names": 1,
@@ -135,6 +139,8 @@ def test_values_come_from_the_document() -> None:
             (("backend", "s3"), ("kind", "throttled"), ("op", "get")),
         ): 2,
         ("cloudfs_cost_usd_total", (("kind", "egress"),)): 1.5,
+        ("cloudfs_threads_busy", (("directory", ""), ("limiter", "store-data"))): 4,
+        ("cloudfs_threads_waiting", (("directory", "/ssd"), ("limiter", "disk"))): 1,
     }
     assert {key: found.get(key) for key in expected} == expected
     assert found["process_resident_memory_bytes", ()] > 0

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from cloudfs.exposition.definition import Type
-from cloudfs.exposition.table import BY_NAME, WAITS_FOR
+from cloudfs.exposition.readers import WAITS_FOR
+from cloudfs.exposition.table import BY_NAME
 from cloudfs_backends import api as backends
 
 DOCS = Path(__file__).parents[3] / "docs"

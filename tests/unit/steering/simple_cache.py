@@ -137,6 +137,8 @@ class SimpleCache:
             stalls=0,
             corrupt=0,
             recoded_bytes=0,
+            threads_busy=0,
+            threads_waiting=0,
         )
         return CacheStatistics(
             MemoryStatistics(0, 0, 0, 0, 0),
