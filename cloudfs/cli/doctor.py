@@ -23,7 +23,6 @@ from cloudfs.cli import flags
 from cloudfs.cli.errors import printable
 from cloudfs.config import NO_MOUNTPOINT, NO_URL, MountSettings, Resolution, resolve
 from cloudfs.errors import ExitCode, UserError
-from cloudfs.option import Heading
 
 if TYPE_CHECKING:
     from cloudfs.doctor.examination import Examined, Show
@@ -177,13 +176,7 @@ command = flags.GroupedCommand(
     callback=_doctor,
     params=[
         *map(flags.parameter, options.OPTIONS),
-        flags.GroupedOption(
-            ["-o", "words"],
-            heading=Heading.MOUNT,
-            multiple=True,
-            metavar="OPT[,OPT...]",
-            help="Options as mount(8) and fstab spell them, such as ro,max_downloads=16.",
-        ),
+        flags.words(),
         flags.GroupedOption(
             ["--quick"],
             heading="Examination",

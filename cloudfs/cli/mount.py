@@ -19,7 +19,6 @@ from cloudfs.cli import background, flags
 from cloudfs.cli.errors import say
 from cloudfs.config import MountSettings, resolve
 from cloudfs.errors import ExitCode, UserError
-from cloudfs.option import Heading
 
 log = logging.getLogger(__name__)
 
@@ -114,13 +113,7 @@ command = flags.GroupedCommand(
     callback=_mount,
     params=[
         *map(flags.parameter, options.OPTIONS),
-        flags.GroupedOption(
-            ["-o", "words"],
-            heading=Heading.MOUNT,
-            multiple=True,
-            metavar="OPT[,OPT...]",
-            help="Options as mount(8) and fstab spell them, such as ro,max_downloads=16.",
-        ),
+        flags.words(),
     ],
     help=_mount.__doc__,
     short_help="Mount a bucket at a directory.",
