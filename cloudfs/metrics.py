@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from cloudfs.logs.repeats import wording
 from cloudfs.secrecy import Censor
 from cloudfs_backends.durations import no_counts, place
 
@@ -69,7 +70,8 @@ class RecentErrors:
     def note(self, operation: str, name: str, number: int, cause: str, advice: str) -> None:
         """Take an error that was answered with the errno `number`; secrets are taken out."""
         cause = self._censor.clean(cause)[:_TEXT_MOST]
-        key = operation, number, cause
+        # Each answer of a store has a request id of its own.
+        key = operation, number, wording(cause)
         earlier = self._records.pop(key, None)
         self._records[key] = ErrorRecord(
             time=round(self._clock(), 3),

@@ -74,8 +74,8 @@ class MountState:
         """Return the document."""
         cache = self.cache.statistics()
         totals = self._totals(cache)
-        within, longest = self._recent.within(totals), self.watch.longest(1)
-        reasons = [*self._reasons(cache), *store_reasons(within, longest)]
+        within, longest = self._recent.within(totals), self.watch.longest(_WAITING_MOST)
+        reasons = [*self._reasons(cache), *store_reasons(within, longest[:1])]
         return {
             "schema": SCHEMA,
             "version": __version__,
@@ -97,7 +97,7 @@ class MountState:
                 "read_bytes": self.metrics.read_bytes,
                 "inflight": self.metrics.inflight,
             },
-            "waiting": [_wait(wait) for wait in self.watch.longest(_WAITING_MOST)],
+            "waiting": [_wait(wait) for wait in longest],
             "waiting_count": len(self.watch),
             "sources": asdict(cache.sources),
             "memory": asdict(cache.memory),

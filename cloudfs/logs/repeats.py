@@ -143,5 +143,10 @@ class RepeatLimit(logging.Handler):
 
 def _key(record: logging.LogRecord) -> _Key:
     # Not the template: that a disk works again must not count as one more failure of it.
-    words = _PARTICULAR.sub("", record.getMessage()[:_MESSAGE_MOST])
+    words = wording(record.getMessage()[:_MESSAGE_MOST])
     return record.name, record.levelno, words[:_KEY_MOST]
+
+
+def wording(text: str) -> str:
+    """Return what two texts about the same trouble share: without names, numbers, request ids."""
+    return _PARTICULAR.sub("", text)

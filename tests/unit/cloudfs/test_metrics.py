@@ -31,13 +31,24 @@ def test_one_cause_is_one_record() -> None:
     assert (read.name, read.errno, read.count, read.time) == ("b", "EIO", 2, 2)
 
 
+def test_request_ids_and_attempts_do_not_tell_causes_apart() -> None:
+    errors = RecentErrors()
+    for number in range(20):
+        cause = f"SlowDown; HTTP 503; request id 4{number}F0C; {number + 2} attempts"
+        errors.note("read", f"case_{number}", errno.EIO, cause, "wait")
+    errors.note("read", "f", errno.EIO, "connection refused", "wait")
+    slow, refused = errors.records()
+    assert (slow.count, slow.name, refused.count) == (20, "case_19", 1)
+    assert "request id 419F0C" in slow.cause
+
+
 def test_records_are_few_and_short() -> None:
     errors = RecentErrors()
     for number in range(50):
-        errors.note("read", "n" * 9999, 4242, f"{number}" * 9999, "a" * 9999)
+        errors.note("read", "n" * 9999, 4242, chr(65 + number) * 9999, "a" * 9999)
     records = errors.records()
     assert len(records) == 10
-    assert records[-1].cause.startswith("49")
+    assert records[-1].cause.startswith(chr(65 + 49))
     assert records[-1].errno == "4242"
     assert max(len(text) for r in records for text in (r.name, r.cause, r.advice)) == 500
 
