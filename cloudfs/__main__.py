@@ -1,4 +1,4 @@
-from cloudfs.cli import main
+from cloudfs.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -7,7 +7,9 @@ keeps its traceback. This module knows neither click nor FUSE.
 
 from __future__ import annotations
 
+import difflib
 import enum
+from collections.abc import Iterable
 
 
 class ExitCode(enum.IntEnum):
@@ -35,3 +37,23 @@ class UserError(Exception):
         super().__init__(message)
         self.exit_code = exit_code
         self.message = message
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line and free of control characters.
+
+    File names and answers of other processes may hold anything, terminal escapes included.
+    """
+    one_line = " ".join(text.split())
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in one_line)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `did you mean NAME?` for the known name nearest to `word`, "" when none is near."""
+    name = nearest(word, known)
+    return f"did you mean {name}?" if name else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known name that is nearest to `word`, "" when none is near."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")

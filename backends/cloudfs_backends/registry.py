@@ -12,11 +12,11 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from cloudfs_backends.api import InvalidRequestError, ObjectStore, StoreOptions
-from cloudfs_backends.inspection import StoreInspector
-from cloudfs_backends.metered import MeteredStore
-from cloudfs_backends.refusals import with_advice
-from cloudfs_backends.retry import RetryingStore, RetryPolicy
+from cloudfs_backends.common.http_errors import with_advice
+from cloudfs_backends.common.introspection import StoreInspector
 from cloudfs_backends.url import AZ, FILE, GS, S3, parse_url
+from cloudfs_backends.wrappers.metered import MeteredStore
+from cloudfs_backends.wrappers.retry import RetryingStore, RetryPolicy
 
 _COMMON: Final = frozenset({"max_downloads", "connect_timeout_s", "read_timeout_s"})
 
@@ -36,7 +36,7 @@ class _Backend:
 
 _BACKENDS: Final = {
     S3: _Backend(
-        "cloudfs_backends.s3",
+        "cloudfs_backends.s3.client",
         "",
         frozenset(
             {"endpoint_url", "region", "profile", "no_sign_request", "force_path_style"}
@@ -44,16 +44,16 @@ _BACKENDS: Final = {
         ),
     ),
     GS: _Backend(
-        "cloudfs_backends.gcs",
+        "cloudfs_backends.gcs.client",
         "gcs",
         frozenset({"endpoint_url", "no_sign_request", "user_project"}),
     ),
     AZ: _Backend(
-        "cloudfs_backends.azure",
+        "cloudfs_backends.azure.client",
         "azure",
         frozenset({"endpoint_url", "no_sign_request", "azure_account"}),
     ),
-    FILE: _Backend("cloudfs_backends.local", "", frozenset()),
+    FILE: _Backend("cloudfs_backends.local.client", "", frozenset()),
 }
 
 

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn, TypeAlias
 
-from cloudfs import logs
 from cloudfs.cli.errors import REPORT, show_traceback
-from cloudfs.config import MountSettings
+from cloudfs.config.settings import MountSettings
 from cloudfs.errors import ExitCode, UserError
+from cloudfs.telemetry import logs
 
 Serve: TypeAlias = Callable[[MountSettings, Callable[[], None]], None]
 

@@ -6,7 +6,6 @@ and keeps its traceback. This module knows no verb.
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import traceback
@@ -15,7 +14,7 @@ from typing import Final
 
 import click
 
-from cloudfs.errors import ExitCode, UserError
+from cloudfs.errors import ExitCode, UserError, did_you_mean, printable
 
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
@@ -52,7 +51,7 @@ def run(call: Callable[[], object]) -> int:
 
 def show_traceback() -> None:
     """Print the traceback of the exception at hand on stderr, without the secrets it may hold."""
-    from cloudfs.secrecy import Censor  # noqa: PLC0415 - its patterns are for bugs only
+    from cloudfs.telemetry.redact import Censor  # noqa: PLC0415 - its patterns are for bugs only
 
     click.echo(Censor(os.environ).clean(traceback.format_exc()), err=True, nl=False)
 
@@ -62,23 +61,13 @@ def say(message: str) -> None:
     click.echo(f"cloudfs: {printable(message)}", err=True)
 
 
-def printable(text: str) -> str:
-    """Return `text` on one line and free of control characters.
-
-    File names and answers of other processes may hold anything, terminal escapes included.
-    """
-    one_line = " ".join(text.split())
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in one_line)
-
-
 def usage_line(error: click.ClickException) -> str:
     """Return a usage error as `what: fix`, the fix being the nearest name or the help."""
     context = getattr(error, "ctx", None)
     help_of = f"see '{context.command_path if context else 'cloudfs'} --help'"
     if isinstance(error, click.NoSuchOption):
         known = [] if context is None else _flags(context.command)
-        close = difflib.get_close_matches(error.option_name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else help_of
+        hint = did_you_mean(error.option_name, known) or help_of
         return f"no such option {error.option_name}: {hint}"
     message = error.format_message().rstrip(".")
     return f"{message[:1].lower()}{message[1:]}: {help_of}"

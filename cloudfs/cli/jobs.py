@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from cloudfs.cli import progress
-from cloudfs.cli.daemons import Daemon
+from cloudfs.cli.client import Daemon
 from cloudfs.cli.errors import say
-from cloudfs.cli.progress import Display, Row
+from cloudfs.cli.render import progress
+from cloudfs.cli.render.progress import Display, Row
 from cloudfs.errors import ExitCode, UserError
 
 SCHEMA: Final = 1

@@ -14,10 +14,10 @@ from typing import Final
 
 import click
 
-from cloudfs import options
-from cloudfs.cli import cloudfs
-from cloudfs.cli.flags import GroupedOption
-from cloudfs.option import Heading, Option
+from cloudfs.cli.arguments.flags import GroupedOption
+from cloudfs.cli.main import cloudfs
+from cloudfs.config import options
+from cloudfs.config.option import Heading, Option
 
 _EXIT_CODES: Final = Path(__file__).parents[2] / "docs" / "exit-codes.md"
 _CODE_ROW: Final = re.compile(r"^\| (\d+) \| \S+ \| (.*) \|$", re.MULTILINE)

@@ -15,10 +15,13 @@ from typing import Final
 
 import click
 
-from cloudfs import __version__, mountpoints, options, sources
-from cloudfs.cli import errors, mount
-from cloudfs.config import MountSettings, resolve
-from cloudfs.errors import ExitCode, UserError
+from cloudfs import __version__
+from cloudfs.cli import errors
+from cloudfs.cli.commands import mount
+from cloudfs.config import options, sources
+from cloudfs.config.settings import MountSettings, resolve
+from cloudfs.errors import ExitCode, UserError, printable
+from cloudfs.system import mountpoints
 
 START_S: Final = 45.0
 """With the default `--retry-budget` less than the 90 s that systemd gives the start of a mount."""
@@ -124,7 +127,7 @@ def _check_only(settings: MountSettings) -> None:
 
 def _tell(message: str, verbose: bool) -> None:
     if verbose:
-        click.echo(f"cloudfs: {errors.printable(message)}")
+        click.echo(f"cloudfs: {printable(message)}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,13 +9,13 @@ from typing import Final
 
 import click
 
-from cloudfs import options
-from cloudfs.option import Heading, Option
+from cloudfs.config import options
+from cloudfs.config.option import Heading, Option
 
 _PREFACE: Final = """\
 # Options of `cloudfs mount`
 
-Generated from `cloudfs/options.py` by
+Generated from `cloudfs/config/options.py` by
 `python -m cloudfs.cli.reference > docs/options.md`.
 
 A value is taken from the first of: the flag, `-o`, the `CLOUDFS_*` variable (an empty one counts as

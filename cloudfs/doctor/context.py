@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cloudfs.config import MountSettings, Resolution
-from cloudfs.doctor.network import Answer
+from cloudfs.config.settings import MountSettings, Resolution
+from cloudfs.doctor.probes.network import Answer
 from cloudfs_backends.api import ObjectInfo
-from cloudfs_backends.inspection import Place, StoreInspector
+from cloudfs_backends.common.introspection import Place, StoreInspector
 from cloudfs_backends.url import parse_url
 
 

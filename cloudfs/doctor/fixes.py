@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloudfs import opening
+from cloudfs.daemon import assembly
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, failure
-from cloudfs.doctor.troubles import Trouble
+from cloudfs.doctor.probes.failures import Trouble
 from cloudfs_backends.api import (
     AccessDeniedError,
     BucketNotFoundError,
@@ -39,7 +39,7 @@ def failure_of(error: StoreError, context: Context) -> Finding:
     """Return the finding for what the store said, with the exit code that `mount` has for it."""
     said, status = str(error), f"HTTP {error.http_code}"
     return failure(
-        opening.exit_code(error),
+        assembly.exit_code(error),
         said if error.http_code is None or status in said else f"{said} ({status})",
         fix_of(error, context),
         error=type(error).__name__,

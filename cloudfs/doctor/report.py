@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cloudfs.doctor.examination import Examined
 from cloudfs.doctor.findings import Result
+from cloudfs.doctor.runner import Examined
 from cloudfs.errors import ExitCode
 from cloudfs.units import format_count
 

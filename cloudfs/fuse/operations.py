@@ -22,14 +22,14 @@ from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 import pyfuse3
 import trio
 
+from cloudfs.fuse.deadlines import RequestWatch
 from cloudfs.fuse.errnos import errno_of
 from cloudfs.fuse.interrupts import dying_reader_of, is_dying
-from cloudfs.fuse.watch import RequestWatch
-from cloudfs.metrics import RequestMetrics
+from cloudfs.telemetry.counters import RequestMetrics
 from cloudfs.vfs.filesystem import FileSystem
 from cloudfs.vfs.handles import FileHandle
 from cloudfs.vfs.inodes import Inode
-from cloudfs.vfs.names import NAME_BYTES_MAX
+from cloudfs.vfs.metadata.names import NAME_BYTES_MAX
 from cloudfs_backends.api import StoreError
 from cloudfs_cache.api import Buffer, WaitsFor
 

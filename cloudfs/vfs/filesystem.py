@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 
-from cloudfs.prefetch.window import ReadAheadWindow
+from cloudfs.prefetch.readahead import ReadAheadWindow
 from cloudfs.vfs.errors import (
     IsADirectoryEntryError,
     NotADirectoryEntryError,
@@ -18,13 +18,13 @@ from cloudfs.vfs.errors import (
 )
 from cloudfs.vfs.handles import DirectoryHandle, FileHandle, HandleTable
 from cloudfs.vfs.inodes import Inode
-from cloudfs.vfs.listing import Entry
+from cloudfs.vfs.metadata.listing import Entry
 from cloudfs.vfs.reader import Reader
 from cloudfs.vfs.tree import Tree
 from cloudfs_backends.api import ObjectChangedError, ObjectNotFoundError, ObjectStore
 from cloudfs_cache.api import Buffer, KeyRange, ObjectVersion, Placement, WaitsFor
-from cloudfs_cache.blocks import CachedObject
-from cloudfs_cache.tiered import TieredCache
+from cloudfs_cache.cache import TieredCache
+from cloudfs_cache.memory.block import CachedObject
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ import itertools
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from cloudfs.prefetch.window import ReadAheadWindow
+from cloudfs.prefetch.readahead import ReadAheadWindow
 from cloudfs.vfs.inodes import Inode
-from cloudfs.vfs.listing import Entry
-from cloudfs_cache.blocks import CachedObject
+from cloudfs.vfs.metadata.listing import Entry
+from cloudfs_cache.memory.block import CachedObject
 
 Handle = TypeVar("Handle")
 

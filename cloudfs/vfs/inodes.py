@@ -12,8 +12,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cloudfs.vfs import names
-from cloudfs.vfs.listing import Listing
+from cloudfs.vfs.metadata import names
+from cloudfs.vfs.metadata.listing import Listing
 from cloudfs_backends.api import ObjectInfo
 
 ROOT_INO = 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from cloudfs.prefetch.window import NOTHING
+from cloudfs.prefetch.readahead import NOTHING
 from cloudfs.vfs.handles import FileHandle
 from cloudfs_cache.api import BLOCK_BYTES, Buffer
-from cloudfs_cache.tiered import TieredCache
+from cloudfs_cache.cache import TieredCache
 
 _AHEAD_FRACTION = 0.75
 _ACTIVE_S = 5.0

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator
 
 import trio
 
-from cloudfs.vfs import names
 from cloudfs.vfs.errors import NoSuchEntryError, NotADirectoryEntryError
-from cloudfs.vfs.freshness import Absences, Doubts, FreshnessPolicy
 from cloudfs.vfs.inodes import Inode, InodeTable, same_content
-from cloudfs.vfs.listing import Entry, HiddenNames, Listing
-from cloudfs.vfs.questions import Answer, Questions, TooLargeError
-from cloudfs.vfs.remembered import Remembered
-from cloudfs.vfs.singleflight import SingleFlight
+from cloudfs.vfs.metadata import names
+from cloudfs.vfs.metadata.freshness import Absences, Doubts, FreshnessPolicy
+from cloudfs.vfs.metadata.listing import Entry, HiddenNames, Listing
+from cloudfs.vfs.metadata.persistent import Remembered
+from cloudfs.vfs.metadata.requests import Answer, Questions, TooLargeError
+from cloudfs.vfs.metadata.singleflight import SingleFlight
 from cloudfs_backends.api import ObjectStore, StoreError
 
 log = logging.getLogger(__name__)

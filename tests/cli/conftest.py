@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import pytest
 
-from cloudfs import mountpoints
+from cloudfs.system import mountpoints
 
 ROOT = Path(__file__).parents[2]
 

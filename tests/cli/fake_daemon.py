@@ -21,13 +21,13 @@ from typing import Any
 
 import trio
 
-from cloudfs import control
-from cloudfs.policy import PathPolicies, PolicyTable
-from cloudfs.steering import commands
-from cloudfs.steering.jobs import Jobs
-from cloudfs_backends.memory import MemoryStore, Stall
+from cloudfs.admin import commands
+from cloudfs.admin.jobs import Jobs
+from cloudfs.config.path_policy import PathPolicies, PolicyTable
+from cloudfs.control import server
 from cloudfs_cache.api import BLOCK_BYTES
-from tests.unit.steering.simple_cache import SimpleCache, SimpleNames
+from tests.support.memory_store import MemoryStore, Stall
+from tests.unit.cloudfs.admin.simple_cache import SimpleCache, SimpleNames
 
 SOURCE = b"s3://bucket/pre fix"
 FILES = 40
@@ -205,7 +205,7 @@ async def serve(path: Path) -> None:
         steering = commands.handlers(store, cache, policies, SimpleNames(), Jobs(nursery))
         handlers = {"status": status, **steering}
         await nursery.start(
-            lambda task_status: control.serve(path, handlers, task_status=task_status)
+            lambda task_status: server.serve(path, handlers, task_status=task_status)
         )
         say_ready()
 
@@ -219,7 +219,7 @@ def main() -> None:
     mode = sys.argv[2]
     if mode == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    path = control.socket_path(Path(sys.argv[1]))
+    path = server.socket_path(Path(sys.argv[1]))
     if mode in {"serving", "stalled", "lingering", "deaf"}:
         threading.Thread(target=trio.run, args=(serve, path), daemon=True).start()
     else:

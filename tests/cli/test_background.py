@@ -17,7 +17,7 @@ PROGRAM = """
 import logging, os, signal, sys, time
 from pathlib import Path
 from cloudfs.cli import background, errors
-from cloudfs.config import resolve
+from cloudfs.config.settings import resolve
 from cloudfs.errors import ExitCode, UserError
 
 folder = Path(sys.argv[1])

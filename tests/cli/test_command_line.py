@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 import pytest
 
-from cloudfs import __version__, options
+from cloudfs import __version__
 from cloudfs.cli import errors
+from cloudfs.config import options
+from cloudfs.config.option import Heading
 from cloudfs.errors import ExitCode, UserError
-from cloudfs.option import Heading
 from tests.cli.conftest import Run
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -51,7 +52,7 @@ def test_help_has_no_heading_without_options(run: Run, command: tuple[str, ...])
 def test_nothing_heavy_is_imported_for_help(arguments: list[str]) -> None:
     program = f"""
 import sys
-from cloudfs.cli import main
+from cloudfs.cli.main import main
 try:
     main({arguments!r})
 except SystemExit as end:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs import derive, options
+from cloudfs.config import options
 from cloudfs.errors import ExitCode
+from cloudfs.system import defaults
 from tests.cli.conftest import Finished, Run
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -85,9 +86,9 @@ def test_effective_shows_every_option_with_what_is_derived(run: Run, folder: Pat
     found = rows(run(*shown, "--json", "s3://bucket", "/mnt/data"))
     assert list(found) == [option.key for option in options.OPTIONS if not option.negates]
     assert found["background"] == (True, "--background")
-    assert found["cache-dir"] == ([str(derive.cache_directory())], "derived")
+    assert found["cache-dir"] == ([str(defaults.cache_directory())], "derived")
     assert found["uid"] == (os.getuid(), "derived")
-    assert found["log-file"] == (str(derive.background_log_file(Path("/mnt/data"))), "derived")
+    assert found["log-file"] == (str(defaults.background_log_file(Path("/mnt/data"))), "derived")
     assert found["max-cache-size"] == (None, "derived")
     assert found["metadata-ttl"] == ("1m", "default")
     assert found["file-mode"] == ("0644", "default")

@@ -19,9 +19,9 @@ from typing import TypeAlias
 
 import pytest
 
-from cloudfs import mountpoints
-from cloudfs.doctor.checks import MACHINE_CHECKS, STORE_CHECKS
+from cloudfs.doctor.checks.registry import MACHINE_CHECKS, STORE_CHECKS
 from cloudfs.errors import ExitCode
+from cloudfs.system import mountpoints
 from tests.cli.conftest import ROOT, Daemon, Finished, Run
 from tests.support.disks import stalling_disk, why_no_stalling_disk
 from tests.support.environment import clean_environment
@@ -86,7 +86,7 @@ def as_nobody(environment: dict[str, str]) -> AsNobody:
         )
         return Finished(done.returncode, done.stdout, done.stderr)
 
-    if run("-c", "import cloudfs.cli").code != 0:
+    if run("-c", "import cloudfs.cli.main").code != 0:
         pytest.skip("this Python is in a folder that others may not enter")
     return run
 

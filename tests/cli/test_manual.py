@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs import options
-from cloudfs.cli import cloudfs, manual
+from cloudfs.cli import manual
+from cloudfs.cli.main import cloudfs
+from cloudfs.config import options
 from cloudfs.errors import ExitCode
 
 PAGES = Path(__file__).parents[2] / "docs" / "man"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs import mountpoints
 from cloudfs.errors import ExitCode
+from cloudfs.system import mountpoints
 from tests.cli.conftest import Daemon, Run
 
 URL = "s3://bucket"

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cloudfs import derive, mountpoints
-from cloudfs.cli import asking, local, status
-from cloudfs.cli.display import figures, page
+from cloudfs.cli import query, usage
+from cloudfs.cli.commands import status
+from cloudfs.cli.render import figures, page
 from cloudfs.errors import ExitCode
+from cloudfs.system import defaults, mountpoints
 from tests.cli.conftest import Daemon, Run
 
 
@@ -18,7 +19,7 @@ def _empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the mounts that this machine may have from the process of the test."""
     (tmp_path / "mountinfo").write_text("21 28 0:19 / /proc rw - proc proc rw\n")
     monkeypatch.setattr(mountpoints, "_MOUNTINFO", str(tmp_path / "mountinfo"))
-    monkeypatch.setattr(derive, "runtime_directories", lambda: [tmp_path / "runtime"])
+    monkeypatch.setattr(defaults, "runtime_directories", lambda: [tmp_path / "runtime"])
 
 
 @pytest.mark.usefixtures("_empty_machine")
@@ -108,7 +109,7 @@ def test_several_mounts_are_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
         "waiting_count": 3,
     }
     dead = {"mountpoint": "/mnt/long name", "url": "s3://b/", "health": "dead"}
-    monkeypatch.setattr(asking, "all_documents", lambda: [one, full, dead])
+    monkeypatch.setattr(query, "all_documents", lambda: [one, full, dead])
     assert CliRunner().invoke(status.command, []).output.splitlines() == [
         "MOUNTPOINT      HEALTH  HITS   READ NOW  ON SSD          WAITING  URL",
         "/mnt/a          ok      50.0%  -         -               -        s3://a/",
@@ -154,7 +155,7 @@ def test_a_mount_that_does_not_answer_is_shown_with_its_fix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", environment["RUNTIME_DIRECTORY"])
-    monkeypatch.setattr(asking, "ANSWER_S_MOST", 0.05)
+    monkeypatch.setattr(query, "ANSWER_S_MOST", 0.05)
     with daemon(mode):
         done = CliRunner().invoke(
             status.command, ["--json", str(mountpoint)], standalone_mode=False
@@ -211,6 +212,6 @@ def test_a_path_in_a_mount_shows_how_much_is_local(
 
 
 def test_only_everything_is_all_of_it() -> None:
-    assert local.percent(999_999_999, 1_000_000_000) == 99.9
-    assert local.percent(5, 5) == 100
-    assert local.percent(0, 0) == 100
+    assert usage.percent(999_999_999, 1_000_000_000) == 99.9
+    assert usage.percent(5, 5) == 100
+    assert usage.percent(0, 0) == 100

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs import mountpoints
-from cloudfs.cli import umount
+from cloudfs.cli.commands import umount
 from cloudfs.errors import ExitCode, UserError
+from cloudfs.system import mountpoints
 from tests.cli.conftest import Daemon, Run
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs.cli import daemons
-from cloudfs.cli import warmup as warmup_module
+from cloudfs.cli import client
+from cloudfs.cli.commands import warmup as warmup_module
 from cloudfs.cli.errors import INTERRUPTED
-from cloudfs.cli.progress import Speed
+from cloudfs.cli.render.progress import Speed
 from cloudfs.errors import ExitCode, UserError
 from tests.cli.conftest import Daemon, Run
 from tests.cli.fake_daemon import FILES
@@ -280,12 +280,12 @@ def test_a_daemon_that_does_not_answer_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", environment["RUNTIME_DIRECTORY"])
-    monkeypatch.setattr(daemons, "ANSWER_S_MOST", 0.05)
+    monkeypatch.setattr(client, "ANSWER_S_MOST", 0.05)
     with (
         daemon("mute"),
         pytest.raises(UserError, match="cannot be asked, the daemon does") as caught,
     ):
-        daemons.Daemon(mountpoint).ask("warmup", {}, work_s=0)
+        client.Daemon(mountpoint).ask("warmup", {}, work_s=0)
     assert caught.value.exit_code is ExitCode.TIMEOUT
 
 
@@ -311,7 +311,7 @@ def test_a_mount_that_ends_under_way(
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", environment["RUNTIME_DIRECTORY"])
     with daemon("serving"):
-        asked = daemons.Daemon(mountpoint)
+        asked = client.Daemon(mountpoint)
         subprocess.run([sys.executable, "-m", "cloudfs", "umount", str(mountpoint)], check=True)
         with pytest.raises(UserError, match="has ended: mount it again") as caught:
             asked.ask("cache-info", {})

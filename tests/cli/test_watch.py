@@ -19,9 +19,9 @@ from typing import TypeAlias
 
 import pytest
 
-from cloudfs import mountpoints
-from cloudfs.cli.display import stream
+from cloudfs.cli.watch import stream
 from cloudfs.errors import ExitCode
+from cloudfs.system import mountpoints
 from tests.cli.conftest import Daemon, Run
 from tests.support.mounting import wait_until
 

@@ -13,8 +13,8 @@ import pytest
 import trio
 
 from cloudfs_backends.api import StoreError, StoreOptions
-from cloudfs_backends.azure import open_store
-from cloudfs_backends.cloud import CloudStore
+from cloudfs_backends.azure.client import open_store
+from cloudfs_backends.common.cloud import CloudStore
 from cloudfs_backends.url import parse_url
 from tests.contract.world import DATA, read
 from tests.support.azure import KEY

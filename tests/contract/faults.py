@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol, TypeAlias
 import pytest
 
 from cloudfs_backends.api import ObjectStore, OperationStatistics
-from cloudfs_backends.retry import RetryPolicy
+from cloudfs_backends.wrappers.retry import RetryPolicy
 from tests.contract.world import read
 from tests.support.proxy import ProxiedRequest, Proxy, Reset, Respond, Stall, Step, Truncate
 

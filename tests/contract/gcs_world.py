@@ -8,8 +8,8 @@ from typing import Final, Protocol
 import trio
 
 from cloudfs_backends.api import StoreOptions
-from cloudfs_backends.cloud import CloudStore
-from cloudfs_backends.gcs import open_store
+from cloudfs_backends.common.cloud import CloudStore
+from cloudfs_backends.gcs.client import open_store
 from cloudfs_backends.url import parse_url
 
 NOWHERE: Final = "http://127.0.0.1:9"

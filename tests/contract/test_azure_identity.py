@@ -13,7 +13,7 @@ from cloudfs_backends.api import (
     CredentialsError,
     StoreOptions,
 )
-from cloudfs_backends.azure import open_store as open_azure
+from cloudfs_backends.azure.client import open_store as open_azure
 from cloudfs_backends.url import parse_url
 from tests.contract.azure_answers import ETAG, answer, fails, use
 from tests.contract.in_trio import in_trio

@@ -18,9 +18,9 @@ from cloudfs_backends.api import (
     StoreOptions,
     UnavailableError,
 )
-from cloudfs_backends.azure import open_store as open_azure
-from cloudfs_backends.byte_reads import CHUNK_BYTES
-from cloudfs_backends.cloud import CloudStore
+from cloudfs_backends.azure.client import open_store as open_azure
+from cloudfs_backends.common.cloud import CloudStore
+from cloudfs_backends.common.obstore_reads import CHUNK_BYTES
 from cloudfs_backends.url import parse_url
 from tests.contract.in_trio import in_trio
 from tests.contract.suite import StoreContract, ThreadedStoreContract

@@ -21,8 +21,8 @@ from cloudfs_backends.api import (
     ThrottledError,
     UnavailableError,
 )
-from cloudfs_backends.azure import open_store as open_azure
-from cloudfs_backends.cloud import CloudStore
+from cloudfs_backends.azure.client import open_store as open_azure
+from cloudfs_backends.common.cloud import CloudStore
 from cloudfs_backends.url import parse_url
 from tests.contract.azure_answers import (
     ETAG,

@@ -16,8 +16,8 @@ import pytest
 import trio
 
 from cloudfs_backends.api import CredentialsError, UnavailableError
-from cloudfs_backends.cloud import CloudStore
-from cloudfs_backends.inspection import Identity
+from cloudfs_backends.common.cloud import CloudStore
+from cloudfs_backends.common.introspection import Identity
 from tests.contract.gcs_world import NOWHERE, GcsStores
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read

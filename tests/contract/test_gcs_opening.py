@@ -16,7 +16,7 @@ from cloudfs_backends.api import (
     ThrottledError,
     UnavailableError,
 )
-from cloudfs_backends.cloud import CloudStore
+from cloudfs_backends.common.cloud import CloudStore
 from tests.contract.gcs_world import NOWHERE, GcsStores
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read

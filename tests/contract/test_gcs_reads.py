@@ -14,7 +14,7 @@ from cloudfs_backends.api import (
     ObjectNotFoundError,
     ThrottledError,
 )
-from cloudfs_backends.cloud import CloudStore
+from cloudfs_backends.common.cloud import CloudStore
 from tests.contract.gcs_world import GcsStores
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read

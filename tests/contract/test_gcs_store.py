@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from cloudfs_backends.api import InvalidRequestError, ObjectNotFoundError, UnavailableError
-from cloudfs_backends.cloud import CloudStore
+from cloudfs_backends.common.cloud import CloudStore
 from tests.contract.gcs_world import GcsStores, GcsWorld
 from tests.contract.in_trio import in_trio
 from tests.contract.suite import DATA, ThreadedStoreContract, all_pages, keys, prefixes, read

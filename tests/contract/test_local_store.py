@@ -16,8 +16,8 @@ from cloudfs_backends.api import (
     ReadBuffer,
     StoreOptions,
 )
-from cloudfs_backends.local import LocalStore
-from cloudfs_backends.mtime import metadata_mtime_ns
+from cloudfs_backends.common.mtime import metadata_mtime_ns
+from cloudfs_backends.local.client import LocalStore
 from cloudfs_backends.url import parse_url
 from tests.contract.in_trio import in_trio
 from tests.contract.suite import DATA, ThreadedStoreContract, all_pages, keys, prefixes, read

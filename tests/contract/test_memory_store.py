@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from cloudfs_backends.memory import MemoryStore
-from cloudfs_backends.mtime import metadata_mtime_ns
+from cloudfs_backends.common.mtime import metadata_mtime_ns
 from tests.contract.suite import StoreContract
+from tests.support.memory_store import MemoryStore
 
 
 class _World:

@@ -15,8 +15,8 @@ import botocore.session
 import pytest
 
 from cloudfs_backends.api import CredentialsError, StoreOptions
-from cloudfs_backends.inspection import Identity
-from cloudfs_backends.s3 import open_store as open_s3
+from cloudfs_backends.common.introspection import Identity
+from cloudfs_backends.s3.client import open_store as open_s3
 from cloudfs_backends.url import parse_url
 from tests.contract.in_trio import in_trio
 from tests.support.environment import aws_environment, fake_aws

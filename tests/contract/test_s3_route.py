@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from cloudfs_backends.api import InvalidRequestError, StoreOptions, ThrottledError
-from cloudfs_backends.cloud import CloudStore
-from cloudfs_backends.s3 import open_store as open_s3
+from cloudfs_backends.common.cloud import CloudStore
+from cloudfs_backends.s3.client import open_store as open_s3
 from cloudfs_backends.url import parse_url
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read

@@ -18,8 +18,8 @@ from cloudfs_backends.api import (
     StoreOptions,
     UnavailableError,
 )
-from cloudfs_backends.cloud import CloudStore
-from cloudfs_backends.s3 import open_store as open_s3
+from cloudfs_backends.common.cloud import CloudStore
+from cloudfs_backends.s3.client import open_store as open_s3
 from cloudfs_backends.url import parse_url
 from tests.contract.in_trio import in_trio
 from tests.contract.suite import DATA, ThreadedStoreContract, all_pages, keys, read

@@ -19,12 +19,12 @@ from cloudfs_backends.api import (
     ObjectNotFoundError,
     StoreOptions,
 )
-from cloudfs_backends.azure import AzureClient
-from cloudfs_backends.byte_reads import RangeRead
-from cloudfs_backends.gcs import GcsClient
-from cloudfs_backends.inspection import StoreInspector
+from cloudfs_backends.azure.client import AzureClient
+from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.common.obstore_reads import RangeRead
+from cloudfs_backends.gcs.client import GcsClient
 from cloudfs_backends.registry import open_inspector
-from cloudfs_backends.s3 import S3Client
+from cloudfs_backends.s3.client import S3Client
 from cloudfs_backends.url import parse_url
 from cloudfs_benchmarks.servers.dialects import DIALECTS
 from cloudfs_benchmarks.servers.store import Served

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import yaml
 
-from cloudfs.cli import cloudfs
+from cloudfs.cli.main import cloudfs
 from tests.docs import worlds
 from tests.docs.pages import ROOT, Block, Page, everything, manual
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from cloudfs_backends.mtime import metadata_mtime_ns
+from cloudfs_backends.common.mtime import metadata_mtime_ns
 from tests.support import memory_bucket as memory
 from tests.support.mounting import Mounted
 

@@ -203,7 +203,7 @@ def _alive(pid: int) -> bool:
 def _patched(tmp_path: Path, patch: str) -> list[str]:
     """The command line in an interpreter where one function of the mount was replaced."""
     script = tmp_path / "patched_cloudfs.py"
-    script.write_text(f"{patch}\nfrom cloudfs.cli import main\nmain()\n", encoding="utf-8")
+    script.write_text(f"{patch}\nfrom cloudfs.cli.main import main\nmain()\n", encoding="utf-8")
     return [sys.executable, str(script)]
 
 

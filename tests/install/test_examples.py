@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from cloudfs import __version__
-from cloudfs.cli import cloudfs
-from cloudfs.config import MountSettings, resolve
+from cloudfs.cli.main import cloudfs
+from cloudfs.config.settings import MountSettings, resolve
 from tests.install.conftest import ROOT
 
 EXAMPLES = ROOT / "docs/examples"

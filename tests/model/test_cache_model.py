@@ -23,15 +23,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from cloudfs_cache.api import BLOCK_BYTES, Buffer, DiskUnusableError, KeyRange, ObjectVersion
-from cloudfs_cache.blocks import CachedObject
-from cloudfs_cache.disk import DiskTier
-from cloudfs_cache.disk_access import Patience
-from cloudfs_cache.disk_setup import DiskSettings
-from cloudfs_cache.memory import MemoryTier
-from cloudfs_cache.recoding import Recoder
-from cloudfs_cache.spread import SpreadTier
-from cloudfs_cache.tier import BlockTier
-from cloudfs_cache.tiered import TieredCache
+from cloudfs_cache.cache import TieredCache
+from cloudfs_cache.disk.access import Patience
+from cloudfs_cache.disk.open import DiskSettings
+from cloudfs_cache.disk.recompress import Recoder
+from cloudfs_cache.disk.tier import DiskTier
+from cloudfs_cache.memory.block import CachedObject
+from cloudfs_cache.memory.lru import MemoryTier
+from cloudfs_cache.tiers.api import BlockTier
+from cloudfs_cache.tiers.sharded import SpreadTier
 from tests.support.faults import Faults, injected
 from tests.support.tiers import STORE, audit, open_tier, storage_of
 from tests.unit.cache.source import Source, content

@@ -16,10 +16,10 @@ from pathlib import Path
 import trio
 
 from cloudfs_cache.api import BLOCK_BYTES, DiskUnusableError, KeyRange, ObjectVersion
-from cloudfs_cache.disk import DiskTier
-from cloudfs_cache.memory import MemoryTier
-from cloudfs_cache.recoding import Recoder
-from cloudfs_cache.tiered import TieredCache
+from cloudfs_cache.cache import TieredCache
+from cloudfs_cache.disk.recompress import Recoder
+from cloudfs_cache.disk.tier import DiskTier
+from cloudfs_cache.memory.lru import MemoryTier
 from tests.support.tiers import open_tier, storage_of, version
 from tests.unit.cache.source import Source, content
 

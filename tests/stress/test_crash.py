@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from cloudfs_cache.memory import MemoryTier
-from cloudfs_cache.tiered import TieredCache
+from cloudfs_cache.cache import TieredCache
+from cloudfs_cache.memory.lru import MemoryTier
 from tests.stress import crash_child
 from tests.support.tiers import audit, open_tier, storage_of
 from tests.unit.cache.source import Source

@@ -12,8 +12,8 @@ import pytest
 import trio
 
 from cloudfs_cache.api import BLOCK_BYTES, DiskStatistics, ObjectVersion
-from cloudfs_cache.disk import DiskTier
-from cloudfs_cache.tiered import TieredCache
+from cloudfs_cache.cache import TieredCache
+from cloudfs_cache.disk.tier import DiskTier
 from tests.support import disks
 from tests.support.tiers import (
     IMPATIENT,

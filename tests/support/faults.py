@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from cloudfs_cache import disk_io, index_database, space
+from cloudfs_cache.disk import capacity, files
+from cloudfs_cache.disk.index import database
 
 _CALLS = frozenset(
     "open preadv pwritev pread pwrite fdatasync unlink makedirs fstat statvfs fallocate".split()  # noqa: SIM905
@@ -125,8 +126,8 @@ class _Sqlite:
 def injected(faults: Faults) -> Iterator[None]:
     """Put `faults` below every disk tier that is opened within."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(disk_io, "os", _System(faults))
-        patch.setattr(space, "os", _System(faults))
-        patch.setattr(disk_io, "_libc", _Libc(faults, disk_io._libc))
-        patch.setattr(index_database, "sqlite3", _Sqlite(faults))
+        patch.setattr(files, "os", _System(faults))
+        patch.setattr(capacity, "os", _System(faults))
+        patch.setattr(files, "_libc", _Libc(faults, files._libc))
+        patch.setattr(database, "sqlite3", _Sqlite(faults))
         yield

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
-from cloudfs_backends.memory import MemoryStore
+from tests.support.memory_store import MemoryStore
 
 SCHEME = "memory"
 SOCKET_VARIABLE = "MEMORY_BUCKET_SOCKET"

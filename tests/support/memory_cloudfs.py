@@ -16,10 +16,10 @@ import trio
 
 from cloudfs_backends import registry, url
 from cloudfs_backends.api import ListPage, ObjectInfo, Sink, StoreOptions
-from cloudfs_backends.inspection import Identity, Place
-from cloudfs_backends.memory import MemoryStore
+from cloudfs_backends.common.introspection import Identity, Place
 from cloudfs_backends.url import StoreUrl
 from tests.support.memory_bucket import SCHEME, SOCKET_VARIABLE
+from tests.support.memory_store import MemoryStore
 
 
 def register() -> None:
@@ -104,7 +104,7 @@ class FollowingStore(MemoryStore):
 
 
 if __name__ == "__main__":
-    from cloudfs.cli import main
+    from cloudfs.cli.main import main
 
     register()
     main()

@@ -12,16 +12,16 @@ from pathlib import Path
 import trio
 
 from cloudfs_cache.api import BLOCK_BYTES, ObjectVersion
-from cloudfs_cache.disk import DiskTier
-from cloudfs_cache.disk_access import Patience
-from cloudfs_cache.disk_object import EXTENT_BLOCKS
-from cloudfs_cache.disk_setup import DiskSettings, open_disk_tier
-from cloudfs_cache.eviction import VisitRecord
-from cloudfs_cache.index_rows import allocated
-from cloudfs_cache.memory import MemoryTier
-from cloudfs_cache.storage import DiskStorage, WriteJob
-from cloudfs_cache.tier import BlockTier
-from cloudfs_cache.tiered import TieredCache
+from cloudfs_cache.cache import TieredCache
+from cloudfs_cache.disk.access import Patience
+from cloudfs_cache.disk.format.records import EXTENT_BLOCKS
+from cloudfs_cache.disk.index.rows import allocated
+from cloudfs_cache.disk.open import DiskSettings, open_disk_tier
+from cloudfs_cache.disk.store import DiskStorage, WriteJob
+from cloudfs_cache.disk.tier import DiskTier
+from cloudfs_cache.eviction.policy import VisitRecord
+from cloudfs_cache.memory.lru import MemoryTier
+from cloudfs_cache.tiers.api import BlockTier
 from tests.unit.cache.source import Source, content
 
 STORE = "test://"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs import options
+from cloudfs.config import options
 
 _SYSTEM = "cloudfs@.service"
 _USER = "user/cloudfs@.service"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cloudfs_cache import codec
-from cloudfs_cache.codec import Codec
+from cloudfs_cache.disk.format import codec
+from cloudfs_cache.disk.format.codec import Codec
 
 
 @dataclass(frozen=True, slots=True)

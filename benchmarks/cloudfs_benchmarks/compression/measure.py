@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cloudfs_benchmarks.compression.corpus import BLOCK_BYTES, Sample
-from cloudfs_cache import codec
-from cloudfs_cache.codec import Codec
+from cloudfs_cache.disk.format import codec
+from cloudfs_cache.disk.format.codec import Codec
 
 
 @dataclass(frozen=True, slots=True)

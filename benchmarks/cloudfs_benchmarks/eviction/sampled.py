@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from cloudfs_benchmarks.eviction.cache import Visit
-from cloudfs_cache.eviction import Candidate, EvictionPolicy, VisitRecord, choose_victims
+from cloudfs_cache.eviction.policy import Candidate, EvictionPolicy, VisitRecord, choose_victims
 
 GHOSTS_PER_RESIDENT = 4
 """Ghosts above this go at random: dropping the oldest would hide the long intervals."""

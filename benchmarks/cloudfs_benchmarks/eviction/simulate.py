@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cloudfs_benchmarks.eviction.cache import Cache, Trace, hit_ratio, replay
 from cloudfs_benchmarks.eviction.references import Belady, Lru, S3Fifo, Sieve
 from cloudfs_benchmarks.eviction.sampled import SampledCache
-from cloudfs_cache.epoch_policy import EpochAware
+from cloudfs_cache.eviction.epoch import EpochAware
 
 OPTIMUM = "Belady"
 DEFAULT = "EpochAware"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cloudfs_backends.api import InvalidRequestError, StoreOptions
-from cloudfs_backends.inspection import StoreInspector
+from cloudfs_backends.common.introspection import StoreInspector
 from cloudfs_backends.registry import open_inspector, open_store
 from cloudfs_backends.url import UrlError
 from tests.contract.in_trio import in_trio
@@ -130,7 +130,7 @@ class TestPackages:
 
     def test_the_command_line_and_a_folder_import_no_sdk(self, tmp_path: Path) -> None:
         _run(
-            "import cloudfs.cli.mount, cloudfs.daemon",
+            "import cloudfs.cli.commands.mount, cloudfs.daemon.lifecycle",
             "from cloudfs_backends.registry import open_store",
             f"open_store('file://{tmp_path}')",
             _assert_not_imported(*S3_SDKS, "obstore", *OTHER_SDKS),

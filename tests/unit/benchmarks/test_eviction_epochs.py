@@ -11,8 +11,8 @@ from cloudfs_benchmarks.eviction import traces
 from cloudfs_benchmarks.eviction.cache import Cache, Trace, hit_ratio, replay
 from cloudfs_benchmarks.eviction.references import Belady, Lru, S3Fifo, Sieve
 from cloudfs_benchmarks.eviction.sampled import SampledCache
-from cloudfs_cache.epoch_policy import EpochAware
-from cloudfs_cache.eviction import VisitRecord
+from cloudfs_cache.eviction.epoch import EpochAware
+from cloudfs_cache.eviction.policy import VisitRecord
 
 ITEMS = 300
 

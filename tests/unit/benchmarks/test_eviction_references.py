@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from cloudfs_benchmarks.eviction.cache import Cache, Trace, Visit, hit_ratio, replay
 from cloudfs_benchmarks.eviction.references import Belady, Lru, S3Fifo, Sieve
 from cloudfs_benchmarks.eviction.sampled import SampledCache
-from cloudfs_cache.epoch_policy import EpochAware
-from cloudfs_cache.eviction import LeastRecentlyUsed
+from cloudfs_cache.eviction.epoch import EpochAware
+from cloudfs_cache.eviction.policy import LeastRecentlyUsed
 
 
 def _visits(text: str) -> list[Visit]:

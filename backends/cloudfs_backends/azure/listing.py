@@ -1,0 +1,96 @@
+"""Pages of a container's names, made of what Azure lists. No I/O.
+
+Where folders are things of their own (a hierarchical namespace, or the stubs that blobfuse and
+Hadoop write) they are listed as empty blobs whose metadata says so. They are never files here:
+a listing with a delimiter has them among the prefixes, so that empty folders show; one without has
+them as the keys of markers, "name/", as other stores have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, Protocol
+
+from cloudfs_backends.api import InvalidRequestError, ListPage, ObjectInfo
+from cloudfs_backends.azure.xml import ListedBlob, Listing
+from cloudfs_backends.common.http_errors import RequestContext
+from cloudfs_backends.common.mtime import metadata_mtime_ns, seconds_ns
+
+EMPTY_PAGE: Final = ListPage(objects=(), prefixes=(), next_token=None)
+
+
+class Blob(Protocol):
+    """What a HEAD of the SDK and an entry of a listing both say of a blob."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+    @property
+    def etag(self) -> str | None:
+        """With or without quotes."""
+
+    @property
+    def last_modified(self) -> datetime:
+        """With a time zone."""
+
+    @property
+    def metadata(self) -> Mapping[str, str | None] | None:
+        """The user's own."""
+
+
+def page_of(listing: Listing, prefix: str, delimiter: str, context: RequestContext) -> ListPage:
+    """Return Azure's page; `prefix` is the URL's, which no key has here."""
+    objects: list[ObjectInfo] = []
+    prefixes: set[str] = set()
+    for entry in listing.entries:
+        name = (entry.name if isinstance(entry, ListedBlob) else entry)[len(prefix) :]
+        if not isinstance(entry, ListedBlob):
+            prefixes.add(name)
+        elif not name:
+            continue  # the marker of the prefix itself has no name here
+        elif not is_folder(entry):
+            objects.append(blob_info(name, entry, context))
+        elif delimiter:
+            prefixes.add(_marker(name))
+        else:
+            objects.append(blob_info(_marker(name), entry, context))
+    # A folder is listed both as a blob and as a prefix, and not side by side.
+    return ListPage(tuple(objects), tuple(sorted(prefixes)), listing.marker or None)
+
+
+def is_folder(blob: Blob) -> bool:
+    """Whether this is the stub of a folder."""
+    said = {name.lower(): value for name, value in _metadata(blob).items()}
+    return not blob.size and said.get("hdi_isfolder", "").lower() == "true"
+
+
+def blob_info(key: str, blob: Blob, context: RequestContext) -> ObjectInfo:
+    """Return what the SDK says of a blob."""
+    mtime_ns = metadata_mtime_ns(_metadata(blob))
+    return ObjectInfo(
+        key=key,
+        size=blob.size or 0,
+        etag=_etag(blob, context),
+        mtime_ns=seconds_ns(blob.last_modified) if mtime_ns is None else mtime_ns,
+        has_metadata=True,
+        metadata_mtime=mtime_ns is not None,
+    )
+
+
+def _marker(name: str) -> str:
+    return name if name.endswith("/") else f"{name}/"
+
+
+def _metadata(blob: Blob) -> Mapping[str, str]:
+    return {name: value or "" for name, value in (blob.metadata or {}).items()}
+
+
+def _etag(blob: Blob, context: RequestContext) -> str:
+    """Return the ETag as If-Match wants it; a listing leaves the quotes away."""
+    if not blob.etag:
+        raise InvalidRequestError(
+            "the store sends no ETag", operation=context.operation, key=context.key
+        )
+    return blob.etag if blob.etag.endswith('"') else f'"{blob.etag}"'

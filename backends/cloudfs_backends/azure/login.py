@@ -1,0 +1,83 @@
+"""Who reads an account, and the login of those who have neither key nor SAS token.
+
+Which of the many ways to log in works is azure-identity's business. This module knows no bucket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from azure.identity import DefaultAzureCredential
+
+from cloudfs_backends.api import CredentialsError
+from cloudfs_backends.azure.account import AzureAccount, SasToken, SharedKey
+from cloudfs_backends.azure.errors import login_error, new_sas
+from cloudfs_backends.azure.sas import sas_facts
+from cloudfs_backends.azure.tokens import TokenSource, token_claims
+from cloudfs_backends.common.http_errors import with_advice
+from cloudfs_backends.common.introspection import Identity
+
+_NAMES = ("upn", "unique_name", "appid", "azp", "oid")
+
+
+class AzureLogin:
+    """A service principal, a workload's or a machine's identity, `az login`, ...: never a dialogue.
+
+    Making one sends nothing. Safe to use from any thread.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._chain = DefaultAzureCredential(
+                exclude_interactive_browser_credential=True, exclude_broker_credential=True
+            )
+        except ValueError as error:  # a variable with nonsense in it
+            raise login_error(error) from error
+        self.tokens = TokenSource(self._chain)
+
+    def identify(self) -> Identity:
+        """Log in if need be, and say as whom; raises `LoginError`."""
+        claims = token_claims(self.tokens.get_token().token)
+        facts = {"object": claims.get("oid"), "tenant": claims.get("tid")}
+        return Identity(
+            name=next((str(claims[name]) for name in _NAMES if claims.get(name)), "unknown"),
+            kind="user" if _is_person(claims) else "application",
+            source=self._source(),
+            notes=tuple(f"{what} {value}" for what, value in facts.items() if value),
+        )
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._chain.close()
+
+    def _source(self) -> str:
+        # The chain tells which of its credentials it was only here.
+        found = getattr(self._chain, "_successful_credential", None)
+        return f"azure-identity, {type(found).__name__}" if found else "azure-identity"
+
+
+def identity_of(account: AzureAccount) -> Identity:
+    """Say who reads an account without a login; raises `CredentialsError`."""
+    credential = account.credential
+    if isinstance(credential, SharedKey):
+        return Identity(account.name, "account key", credential.source)
+    if isinstance(credential, SasToken):
+        return _sas_identity(account.name, credential)
+    return Identity("anonymous", "anonymous", "--no-sign-request")
+
+
+def _sas_identity(account: str, sas: SasToken) -> Identity:
+    facts = sas_facts(sas.token)
+    problem = facts.problem(datetime.now(UTC))
+    if problem:
+        raise with_advice(
+            CredentialsError(f"the SAS token in {sas.source} {problem}", operation="identify"),
+            new_sas(sas),
+        )
+    return Identity(account, "SAS token", sas.source, facts.expires_at, facts.notes())
+
+
+def _is_person(claims: Mapping[str, Any]) -> bool:
+    return any(claims.get(name) for name in ("upn", "unique_name"))

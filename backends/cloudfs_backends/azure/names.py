@@ -1,0 +1,176 @@
+"""What an Azure container says about names: HEADs and LISTs, by the SDK. Blocking.
+
+Beside keys there are folders here, and an empty one has nothing below it: a listing that is empty
+asks for the folder itself.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from azure.core.exceptions import DecodeError, HttpResponseError
+from azure.core.paging import ItemPaged
+from azure.storage.blob import BlobPrefix, BlobProperties
+
+from cloudfs_backends.api import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    InvalidRequestError,
+    ListPage,
+    ObjectInfo,
+    ObjectNotFoundError,
+)
+from cloudfs_backends.azure.errors import translated
+from cloudfs_backends.azure.listing import EMPTY_PAGE, blob_info, is_folder, page_of
+from cloudfs_backends.azure.raw_response import LateAnswers
+from cloudfs_backends.azure.recent_heads import taken_answer
+from cloudfs_backends.azure.session import AzureSession
+from cloudfs_backends.azure.xml import Listing, NoListingError, read_listing
+from cloudfs_backends.common.cloud import key_within
+from cloudfs_backends.common.http_errors import Dialect, RequestContext
+
+_CHARACTERS_MOST: Final = 1024
+_ENTRIES_MOST: Final = 5000
+
+# What a hierarchical namespace may answer to a listing of a folder that is not there.
+_NO_SUCH_FOLDER = "PathNotFound"
+
+# HTTP clients resolve "." and ".." before they send, and Azure takes a backslash for "/": another
+# blob would answer.
+_ANOTHER = re.compile(r"(?:^|/)\.{1,2}(?:/|$)|\\")
+
+
+def fits(text: str) -> bool:
+    """Whether the name of a blob can start with this."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes that are not UTF-8
+        return False
+    return len(text) <= _CHARACTERS_MOST
+
+
+def full_name(prefix: str, context: RequestContext) -> str:
+    """Return the blob's name; a key that no blob can have is not found."""
+    return key_within(prefix, context, _is_name)
+
+
+def _is_name(text: str) -> bool:
+    return fits(text) and not _ANOTHER.search(text)
+
+
+class AzureNames:
+    """The names of one container that start with `prefix`, which no key has here.
+
+    Each method raises `StoreError` only. Safe to use from any worker thread.
+    """
+
+    def __init__(self, session: AzureSession, prefix: str, dialect: Dialect) -> None:
+        self._session = session
+        self._prefix = prefix
+        self._dialect = dialect
+        self._answers = LateAnswers()
+
+    def head(self, key: str) -> ObjectInfo:
+        """Return what is known of a key; the stub of a folder is not found."""
+        context = self._context("head", key)
+        blob = self._blob(key, context)
+        if is_folder(blob):
+            raise ObjectNotFoundError("it is a folder", operation="head", key=key)
+        return blob_info(key, blob, context)
+
+    def list_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
+        """Return a page. It is empty only when there is nothing left, and no empty folder."""
+        asked_at = time.monotonic()
+        try:
+            page = self._filled_page(prefix, delimiter, token, limit)
+        except (InvalidRequestError, BucketNotFoundError):
+            # A hierarchical namespace refuses to look below a file.
+            if not self._is_below_a_file(prefix, asked_at):
+                raise
+            page = EMPTY_PAGE
+        if page.objects or page.prefixes or token is not None or not prefix.endswith("/"):
+            return page
+        folder = self._known_blob(prefix[:-1], asked_at)
+        if folder is None or not is_folder(folder):
+            return page
+        marker = blob_info(prefix, folder, self._context("list", prefix))
+        return ListPage(objects=(marker,), prefixes=(), next_token=None)
+
+    def _filled_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
+        """Return a page with entries, or the last one: Azure sends empty ones in between, too."""
+        page = self._page(prefix, delimiter, token, limit)
+        while page.next_token and not (page.objects or page.prefixes):
+            page = self._page(prefix, delimiter, page.next_token, limit)
+        return page
+
+    def _page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
+        context = self._context("list", prefix)
+        with translated(context):
+            listing = self._listing(self._prefix + prefix, delimiter, token, limit)
+        return page_of(listing, self._prefix, delimiter, context)
+
+    def _listing(self, prefix: str, delimiter: str, token: str | None, limit: int) -> Listing:
+        """Ask for a page; a folder that is not there is an empty one. Raises what the SDK does."""
+        try:
+            answer = taken_answer(
+                lambda hook: next(self._pages(prefix, delimiter, limit, hook).by_page(token))
+            )
+            return read_listing(answer.read())
+        except HttpResponseError as error:
+            if getattr(error, "error_code", "") == _NO_SUCH_FOLDER:
+                return Listing((), "")
+            raise
+        except NoListingError as error:
+            raise DecodeError(str(error)) from error
+
+    def _pages(
+        self, prefix: str, delimiter: str, limit: int, hook: Callable[..., None]
+    ) -> ItemPaged[BlobProperties] | ItemPaged[BlobProperties | BlobPrefix]:
+        client = self._session.client()
+        options: dict[str, Any] = {
+            "include": ["metadata"],
+            "results_per_page": min(limit, _ENTRIES_MOST),
+            "raw_response_hook": hook,
+        }
+        if delimiter:
+            return client.walk_blobs(prefix, delimiter=delimiter, **options)
+        return client.list_blobs(prefix, **options)
+
+    def _is_below_a_file(self, prefix: str, asked_at: float) -> bool:
+        above = (self._known_blob(name, asked_at) for name in _names_above(prefix))
+        return any(blob is not None and not is_folder(blob) for blob in above)
+
+    def _known_blob(self, key: str, asked_at: float) -> BlobProperties | None:
+        """Return a blob by an answer that is no older than `asked_at`; None: there is none."""
+        known = self._answers.since(self._prefix + key, asked_at)
+        if known is not None:
+            return known.blob
+        try:
+            return self._blob(key, self._context("head", key))
+        except (ObjectNotFoundError, AccessDeniedError):  # some may only list
+            return None
+
+    def _blob(self, key: str, context: RequestContext) -> BlobProperties:
+        name = full_name(self._prefix, context)
+        try:
+            with translated(context):
+                blob = self._session.client().get_blob_client(name).get_blob_properties()
+        except ObjectNotFoundError:
+            self._answers.note(name, None)
+            raise
+        self._answers.note(name, blob)
+        return blob
+
+    def _context(self, operation: str, key: str) -> RequestContext:
+        return RequestContext(operation, key, self._session, self._dialect)
+
+
+def _names_above(prefix: str) -> Iterator[str]:
+    """Yield the folders that a prefix is in, the deepest first, without slashes at their ends."""
+    above, separator, _ = prefix.rpartition("/")
+    while separator:
+        yield above
+        above, separator, _ = above.rpartition("/")

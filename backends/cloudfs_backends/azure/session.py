@@ -1,0 +1,170 @@
+"""The two clients of one Azure container: the SDK's for names and identity, obstore's for bytes.
+
+Both are built from the same account, endpoint and credential, so that they can never talk to
+different places. This module knows no keys.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import requests
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential, TokenCredential
+from azure.core.pipeline.transport import RequestsTransport
+from azure.storage.blob import ContainerClient
+from obstore.store import AzureStore
+from requests.adapters import HTTPAdapter
+
+from cloudfs_backends.api import StoreOptions
+from cloudfs_backends.azure.account import (
+    Anonymous,
+    AzureAccount,
+    Login,
+    SasToken,
+    SharedKey,
+)
+from cloudfs_backends.azure.login import AzureLogin, identity_of
+from cloudfs_backends.azure.reads import WHOLE_RANGE_BYTES
+from cloudfs_backends.common.executor import METADATA_THREADS
+from cloudfs_backends.common.introspection import Identity
+from cloudfs_backends.common.obstore_options import client_options
+from cloudfs_backends.common.obstore_reads import CHUNK_BYTES
+
+if TYPE_CHECKING:
+    from obstore.store import AzureCredential
+
+# obstore speaks this version of the protocol: both clients are to see the same.
+_API_VERSION = "2023-11-03"
+
+# Everything that these warn of is raised as well, and is told in one line where that matters.
+logging.getLogger("azure").setLevel(logging.CRITICAL)
+
+
+class AzureSession:
+    """Builds the clients when they are first needed. Safe to use from any worker thread.
+
+    Nothing is translated here: what the SDK, azure-identity and obstore raise passes through.
+    """
+
+    def __init__(self, container: str, account: AzureAccount, options: StoreOptions) -> None:
+        self.account = account
+        self._container = container
+        self._options = options
+        self._lock = threading.Lock()
+        self._client: ContainerClient | None = None
+        self._byte_store: AzureStore | None = None
+        self._login: AzureLogin | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """The blob service's URL."""
+        return self.account.endpoint
+
+    @property
+    def profile(self) -> str | None:
+        """Azure knows no profiles."""
+        return None
+
+    def client(self) -> ContainerClient:
+        """Return the SDK's client. No request is made."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._build_client()
+            return self._client
+
+    def byte_store(self) -> AzureStore:
+        """Return obstore's client. A login is renewed here: obstore could not tell why it fails."""
+        with self._lock:
+            if self._byte_store is None:
+                self._byte_store = self._build_byte_store()
+            store, login = self._byte_store, self._login
+        if login is not None:
+            login.tokens.get_token()
+        return store
+
+    def identify(self) -> Identity:
+        """Find the credentials, renew them if need be, and say whose they are."""
+        if not isinstance(self.account.credential, Login):
+            return identity_of(self.account)
+        with self._lock:
+            login = self._get_login()
+        return login.identify()
+
+    def close(self) -> None:
+        """Close idle connections; requests under way keep theirs."""
+        with self._lock:
+            for opened in (self._client, self._login):
+                if opened is not None:
+                    opened.close()
+            self._client = self._byte_store = self._login = None
+
+    def _get_login(self) -> AzureLogin:
+        if self._login is None:
+            self._login = AzureLogin()
+        return self._login
+
+    def _build_client(self) -> ContainerClient:
+        return ContainerClient(
+            self.account.endpoint,
+            self._container,
+            credential=self._sdk_credential(),
+            api_version=_API_VERSION,
+            transport=self._transport(),
+            max_single_get_size=WHOLE_RANGE_BYTES,
+            retry_total=0,
+            retry_to_secondary=False,
+        )
+
+    def _sdk_credential(
+        self,
+    ) -> AzureNamedKeyCredential | AzureSasCredential | TokenCredential | None:
+        credential = self.account.credential
+        if isinstance(credential, SharedKey):
+            return AzureNamedKeyCredential(self.account.name, credential.key)
+        if isinstance(credential, SasToken):
+            return AzureSasCredential(credential.token)
+        return self._get_login().tokens if isinstance(credential, Login) else None
+
+    def _transport(self) -> RequestsTransport:
+        session = requests.Session()
+        # Keys that obstore cannot name are read by this client too.
+        connections = METADATA_THREADS + self._options.max_downloads
+        for protocol in ("http://", "https://"):
+            session.mount(protocol, HTTPAdapter(pool_maxsize=connections))
+        return RequestsTransport(
+            session=session,
+            connection_timeout=self._options.connect_timeout_s,
+            read_timeout=self._options.read_timeout_s,
+            connection_data_block_size=CHUNK_BYTES,
+        )
+
+    def _build_byte_store(self) -> AzureStore:
+        anonymous = isinstance(self.account.credential, Anonymous)
+        return AzureStore(
+            self._container,
+            # obstore would fill what is missing here from AZURE_* variables that the account may
+            # have overruled.
+            config={
+                "account_name": self.account.name,
+                "endpoint": self.account.endpoint,
+                "use_emulator": False,
+                "use_fabric_endpoint": False,
+                "skip_signature": anonymous,
+            },
+            client_options=client_options(self.account.endpoint, self._options),
+            retry_config={"max_retries": 0},
+            credential_provider=None if anonymous else self._credential_provider(),
+        )
+
+    def _credential_provider(self) -> Callable[[], AzureCredential]:
+        credential = self.account.credential
+        if isinstance(credential, SharedKey):
+            key = credential.key
+            return lambda: {"access_key": key, "expires_at": None}
+        if isinstance(credential, SasToken):
+            token = credential.token
+            return lambda: {"sas_token": token, "expires_at": None}
+        return self._get_login().tokens.for_obstore

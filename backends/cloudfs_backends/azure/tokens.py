@@ -1,0 +1,100 @@
+"""One access token for both clients of an account, renewed before it expires. And what it says.
+
+This module knows no bucket. Which credential of azure-identity gives the token does not matter.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from azure.core.credentials import AccessToken, TokenCredential
+from azure.core.exceptions import AzureError
+
+from cloudfs_backends.azure.errors import LoginError, login_error
+
+if TYPE_CHECKING:
+    from obstore.store import AzureBearerToken
+
+_log = logging.getLogger(__name__)
+
+SCOPE: Final = "https://storage.azure.com/.default"
+
+# Both clients ask again when less than 5 minutes are left; what they get then has to have more.
+_RENEW_BEFORE_S = 330.0
+# A token that is still valid is used while there is no new one.
+_PAUSE_S = 30.0
+
+
+class TokenSource:
+    """Hands out one token until it has to be renewed. Safe to use from any thread.
+
+    It is itself a `TokenCredential`. Whoever asks while it is being renewed waits.
+    """
+
+    def __init__(self, credential: TokenCredential, clock: Callable[[], float] = time.time) -> None:
+        self._credential = credential
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._token: AccessToken | None = None
+        self._asked_at = 0.0
+        self._challenge: dict[str, Any] = {}
+
+    def get_token(self, *_: str, **options: Any) -> AccessToken:
+        """Return a valid token; raises `LoginError`.
+
+        `options` are what the service wants beside (its tenant, claims): that is kept, so that the
+        other client gets such a token as well. The scope is always that of storage.
+        """
+        wanted = {name: value for name, value in options.items() if value}
+        with self._lock:
+            token = self._token
+            if wanted:
+                token = self._asked(wanted)
+                self._challenge = wanted
+            elif token is None or self._is_due(token):
+                token = self._renewed(token)
+            self._token = token
+            return token
+
+    def for_obstore(self) -> AzureBearerToken:
+        """Return the token as obstore wants it; called in one of its threads."""
+        token = self.get_token()
+        return {"token": token.token, "expires_at": datetime.fromtimestamp(token.expires_on, UTC)}
+
+    def _is_due(self, token: AccessToken) -> bool:
+        now = self._clock()
+        left = token.expires_on - now
+        return left <= 0 or (left < _RENEW_BEFORE_S and now >= self._asked_at + _PAUSE_S)
+
+    def _renewed(self, old: AccessToken | None) -> AccessToken:
+        try:
+            return self._asked(self._challenge)
+        except LoginError as error:
+            if old is None or old.expires_on <= self._clock():
+                raise
+            _log.warning("the login is not renewed yet: %s", error)
+            return old
+
+    def _asked(self, options: Mapping[str, Any]) -> AccessToken:
+        self._asked_at = self._clock()
+        try:
+            return self._credential.get_token(SCOPE, **options)
+        except (AzureError, ValueError) as error:
+            raise login_error(error) from error
+
+
+def token_claims(token: str) -> Mapping[str, Any]:
+    """Return what a JSON web token says, without looking at its signature; {} when it is none."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}

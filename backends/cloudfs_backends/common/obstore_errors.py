@@ -1,0 +1,130 @@
+"""The one place where what obstore raises becomes a `StoreError`, for all clouds.
+
+obstore tells the status and the cloud's error code in the message's text only, and no headers.
+Nothing of a response body but its code, message and request id is passed on: a body may quote
+signatures.
+"""
+
+from __future__ import annotations
+
+import re
+
+from obstore import exceptions as obs
+
+from cloudfs_backends.api import (
+    AccessDeniedError,
+    CredentialsError,
+    InvalidRequestError,
+    ObjectChangedError,
+    ObjectNotFoundError,
+    StoreError,
+    UnavailableError,
+)
+from cloudfs_backends.common.http_errors import (
+    Refusal,
+    RequestContext,
+    first_class,
+    from_refusal,
+    one_line,
+    with_advice,
+)
+
+OBSTORE_ERRORS = (obs.BaseError, FileNotFoundError, ValueError)
+"""What a call of obstore may raise."""
+
+
+class UnfitAnswerError(InvalidRequestError):
+    """obstore cannot work with this server's answers, though the SDK may; nothing was read."""
+
+
+_BY_OBSTORE: tuple[tuple[type[Exception], type[StoreError]], ...] = (
+    (FileNotFoundError, ObjectNotFoundError),
+    (obs.PreconditionError, ObjectChangedError),
+    (obs.PermissionDeniedError, AccessDeniedError),
+    (obs.UnauthenticatedError, CredentialsError),
+    (obs.NotModifiedError, InvalidRequestError),
+    (obs.NotSupportedError, InvalidRequestError),
+    (obs.InvalidPathError, InvalidRequestError),
+    (ValueError, InvalidRequestError),
+)
+
+# Some servers leave headers away, or answer a range with status 200.
+_UNFIT = {
+    "Last-Modified Header missing": "its answers lack Last-Modified",
+    "ETag Header missing": "its answers lack an ETag",
+    "Received non-partial response when range requested": "it answers a range with status 200",
+}
+# Answers that break HTTP's rules for ranges; asking again would bring the same.
+_RULE_BREAKS = {
+    "UnexpectedRange": "the store answered another range than asked",
+    "Received redirect without LOCATION": "the bucket is in another region",
+}
+# A success for a range that begins where the object ends, where others refuse.
+_SHRUNK = {"Wanted range starting at": "the object is shorter now"}
+_BY_MARK: tuple[tuple[dict[str, str], type[StoreError]], ...] = (
+    (_UNFIT, UnfitAnswerError),
+    (_RULE_BREAKS, InvalidRequestError),
+    (_SHRUNK, ObjectChangedError),
+)
+
+# The path comes first in obstore's text and may contain anything; the last match is the answer's.
+_STATUS = re.compile(r".* - Server returned non-2xx status code: (\d{3})[^:]*:(.*)", re.DOTALL)
+# Azure's messages end with what other clouds have elements for.
+_TRAILER = re.compile(r" ?RequestId:(\S+) Time:\S+$")
+_DEBUG = "\n\nDebug source:"
+_KIND = re.compile(r"\bkind: (Timeout|Connect|Interrupted|Decode|Request)\b")
+_REASON = re.compile(r'\b(?:message|error): "?([A-Za-z][^"\n,]*)')
+_CERTIFICATE = re.compile(r"\bInvalidCertificate\(\s*(\w+)")
+
+
+def from_obstore(error: Exception, context: RequestContext) -> StoreError:
+    """Return the `StoreError` for an exception of obstore."""
+    text = str(error)
+    answer = _STATUS.match(text.partition(_DEBUG)[0])
+    if answer:
+        return from_refusal(_body_refusal(int(answer[1]), answer[2]), context)
+    for marks, error_class in _BY_MARK:
+        for mark, meaning in marks.items():
+            if mark in text:
+                return error_class(meaning, operation=context.operation, key=context.key)
+    return _without_answer(error, text, context)
+
+
+def _without_answer(error: Exception, text: str, context: RequestContext) -> StoreError:
+    """There was no answer at all, or obstore refused by itself."""
+    found = first_class(_BY_OBSTORE, error, UnavailableError)
+    if found is UnavailableError:
+        message = f"{context.surroundings.endpoint}: {_cause(text)}"
+    else:
+        message = text.partition("\n")[0]
+    translated = found(message, operation=context.operation, key=context.key)
+    if isinstance(translated, CredentialsError):
+        with_advice(translated, context.dialect.credentials_advice(error, context.surroundings))
+    return translated
+
+
+def _body_refusal(status: int, body: str) -> Refusal:
+    message = _element(body, "Message")
+    trailer = _TRAILER.search(message)
+    return Refusal(
+        status=status,
+        code=_element(body, "Code"),
+        message=message[: trailer.start()] if trailer else message,
+        request_id=_element(body, "RequestId") or (trailer[1] if trailer else None),
+    )
+
+
+def _element(body: str, name: str) -> str:
+    match = re.search(rf"<{name}>([^<]*)</{name}>", body)
+    return one_line(match[1]) if match else ""
+
+
+def _cause(text: str) -> str:
+    display, _, debug = text.partition(_DEBUG)
+    kind = _KIND.search(debug)
+    certificate = _CERTIFICATE.search(debug)
+    reason = _REASON.search(debug)
+    words = [match[1] for match in (kind, reason if not certificate else None) if match]
+    if certificate:
+        words.append(f"the server's certificate is not accepted: {certificate[1]}")
+    return one_line(display.rpartition(" - ")[2] + (f" ({', '.join(words)})" if words else ""))

@@ -1,0 +1,114 @@
+"""Ranged reads through obstore, and the checks that every ranged answer has to pass.
+
+The conditions differ by cloud: an ETag or a generation. This module knows no SDK.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import obstore
+
+from cloudfs_backends.api import InvalidRequestError, ObjectChangedError
+from cloudfs_backends.common.http_errors import RequestContext
+from cloudfs_backends.common.obstore_errors import OBSTORE_ERRORS, from_obstore
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+    from obstore.store import ObjectStore as ByteStore
+
+CHUNK_BYTES = 256 * 1024
+"""How much of a body is handed on at a time."""
+
+# What obstore's paths cannot spell: control characters, empty segments, "." and "..".
+_UNSPEAKABLE = re.compile(r"[\x00-\x1f\x7f]|(?:^|/)\.{0,2}(?:/|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class RangeRead:
+    """The bytes [start, stop) of `key`, of the version `etag` if it is not None."""
+
+    key: str
+    start: int
+    stop: int
+    etag: str | None
+
+
+def is_speakable(path: str) -> bool:
+    """Whether obstore can name this key."""
+    return not _UNSPEAKABLE.search(path)
+
+
+class Condition(Enum):
+    """How a read names the version it wants."""
+
+    ETAG = "e_tag"
+    """By If-Match: another version is `ObjectChangedError`."""
+
+    GENERATION = "version"
+    """By its number: one that is gone is `ObjectNotFoundError`, whether deleted or overwritten."""
+
+
+def obstore_chunks(
+    store: ByteStore,
+    path: str,
+    read: RangeRead,
+    context: RequestContext,
+    condition: Condition = Condition.ETAG,
+) -> Generator[bytes, None, None]:
+    """Yield the bytes of a read in pieces of `CHUNK_BYTES`. Raises `StoreError`.
+
+    `UnfitAnswerError` comes before the first piece.
+    """
+    options: GetOptions = {"range": (read.start, read.stop)}
+    if read.etag is not None and condition is Condition.ETAG:
+        options["if_match"] = read.etag
+    elif read.etag is not None:
+        options["version"] = read.etag
+    try:
+        answer = obstore.get(store, path, options=options)
+        check_version(context, read.etag, answer.meta[condition.value])
+        check_range(context, read, answer.range, answer.meta["size"])
+        yield from answer.stream(min_chunk_size=CHUNK_BYTES)
+    except OBSTORE_ERRORS as error:
+        raise from_obstore(error, context) from error
+
+
+def check_version(context: RequestContext, asked: str | None, got: str | None) -> None:
+    """A store that ignores conditions still says what it sends."""
+    if asked and got and _bare(asked) != _bare(got):
+        raise ObjectChangedError(
+            f"the object is now {got}, not {asked}", operation=context.operation, key=context.key
+        )
+
+
+def check_range(context: RequestContext, read: RangeRead, got: tuple[int, int], size: int) -> None:
+    """Raise unless the answer is the range that was asked for; `size` is the object's."""
+    if got == (read.start, read.stop):
+        return
+    # From an object that shrank a store sends what is left; anything else breaks HTTP's rules.
+    error_class = ObjectChangedError if size < read.stop else InvalidRequestError
+    raise error_class(
+        f"asked for bytes {read.start}-{read.stop} and got {got[0]}-{got[1]} of {size}",
+        operation=context.operation,
+        key=context.key,
+    )
+
+
+def content_range(context: RequestContext, header: str | None) -> tuple[tuple[int, int], int]:
+    """Return ((start, stop), size) of a ranged answer from its Content-Range header."""
+    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", header or "")
+    if not match:
+        raise InvalidRequestError(
+            "the store ignores ranged reads", operation=context.operation, key=context.key
+        )
+    first, last, size = (int(part) for part in match.groups())
+    return (first, last + 1), size
+
+
+def _bare(etag: str) -> str:
+    return etag.removeprefix("W/").strip('"')

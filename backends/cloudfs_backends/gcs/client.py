@@ -1,0 +1,219 @@
+"""Google Cloud Storage.
+
+Google's SDK lists and looks up; obstore moves bytes. This module does not know what the bytes are
+for, nor which of the two ways a read takes: `CloudStore` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any, Final
+
+from cloudfs_backends.api import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    Capabilities,
+    InvalidRequestError,
+    ListPage,
+    ObjectChangedError,
+    ObjectInfo,
+    ObjectNotFoundError,
+    StoreError,
+    StoreOptions,
+)
+from cloudfs_backends.common.cloud import CloudStore
+from cloudfs_backends.common.http_errors import RequestContext
+from cloudfs_backends.common.introspection import Identity
+from cloudfs_backends.common.obstore_errors import UnfitAnswerError
+from cloudfs_backends.common.obstore_reads import Condition, RangeRead, is_speakable, obstore_chunks
+from cloudfs_backends.gcs.errors import DIALECT, refused, translated
+from cloudfs_backends.gcs.media import media_chunks, media_url
+from cloudfs_backends.gcs.objects import LIST_FIELDS, as_object, as_page, is_name, name_within
+from cloudfs_backends.gcs.session import GcsSession
+from cloudfs_backends.url import StoreUrl
+
+# The largest object there is: within a bucket a rewrite moves no bytes and is done at once.
+_COPY_BYTES_MOST: Final = 5 * 2**40
+
+_NO_LAYOUT: Final = (
+    AccessDeniedError,
+    BucketNotFoundError,
+    InvalidRequestError,
+    ObjectNotFoundError,
+)
+"""What a store answers that does not tell, or not this client, or does not know the question."""
+
+
+_NOT_IMPLEMENTED: Final = "HTTP 501"
+"""The error of a refusal without a word: an emulator that does not know the path. A store that
+means this one request says so."""
+
+
+def open_store(url: StoreUrl, options: StoreOptions) -> CloudStore:
+    """Return the store; no request is made yet."""
+    return CloudStore(GcsClient(url, options), options.max_downloads)
+
+
+class GcsClient:
+    """One bucket and prefix of Google Cloud Storage; see `CloudClient` for the contract.
+
+    An object's version is its generation. `probe` finds the credentials, and out whether the bucket
+    has a hierarchical namespace.
+    """
+
+    def __init__(self, url: StoreUrl, options: StoreOptions) -> None:
+        self._url = url
+        self._session = GcsSession(url.bucket, options)
+        self._has_folders = False
+
+    @property
+    def url(self) -> str:
+        """See `ObjectStore.url`."""
+        return str(self._url)
+
+    @property
+    def identity(self) -> str:
+        """See `ObjectStore.identity`. Names of buckets are unique within Google only."""
+        return self.url if self._session.is_googles else f"{self.url} at {self._session.endpoint}"
+
+    @property
+    def endpoint(self) -> str | None:
+        """See `StoreInspector.endpoint`."""
+        return self._session.endpoint
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Emulators may ignore conditions and copy bytes."""
+        is_googles = self._session.is_googles
+        return Capabilities(
+            metadata_in_list=True,
+            conditional_put=is_googles,
+            atomic_rename=self._has_folders,
+            copy_bytes_most=_COPY_BYTES_MOST if is_googles else 0,
+        )
+
+    def probe(self) -> None:
+        """See `ObjectStore.probe`."""
+        self.list_page("", "", None, 1)
+        try:
+            self._has_folders = _has_folders(self._layout())
+        except _NO_LAYOUT:
+            self._has_folders = False
+
+    def head(self, key: str) -> ObjectInfo:
+        """See `ObjectStore.head`."""
+        context = self._context("head", key)
+        name = name_within(self._url.prefix, context)
+        with translated(context):
+            blob = self._session.bucket().blob(name)
+            blob.reload(timeout=self._session.timeout, retry=None)
+            return as_object(blob, key, context)
+
+    def list_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
+        """See `ObjectStore.list_page`. Google gives at most 1000 entries."""
+        context = self._context("list", prefix)
+        full_prefix = self._url.prefix + prefix
+        if not is_name(full_prefix):
+            return ListPage(objects=(), prefixes=(), next_token=None)
+        with translated(context):
+            blobs = self._session.clients().sdk.list_blobs(
+                self._url.bucket,
+                prefix=full_prefix or None,
+                delimiter=delimiter or None,
+                page_token=token,
+                max_results=limit,
+                fields=LIST_FIELDS,
+                # Folders exist there without objects in them.
+                include_folders_as_prefixes=True if self._has_folders and delimiter else None,
+                timeout=self._session.timeout,
+                retry=None,
+            )
+            return as_page(blobs, full_prefix, context)
+
+    def is_speakable(self, key: str) -> bool:
+        """See `CloudClient.is_speakable`."""
+        return is_speakable(self._url.prefix + key)
+
+    def fast_chunks(self, read: RangeRead) -> Generator[bytes, None, None]:
+        """See `CloudClient.fast_chunks`."""
+        context = self._context("get", read.key)
+        name = name_within(self._url.prefix, context)
+        with translated(context):
+            store = self._session.byte_store()
+        try:
+            yield from obstore_chunks(store, name, read, context, Condition.GENERATION)
+        except ObjectNotFoundError as missing:
+            raise self._explained(missing, read) from missing
+        except InvalidRequestError as error:
+            if str(error) != _NOT_IMPLEMENTED:
+                raise
+            raise _unfit("it lacks the XML interface", read) from error
+
+    def sdk_chunks(self, read: RangeRead) -> Generator[bytes, None, None]:
+        """See `CloudClient.sdk_chunks`."""
+        context = self._context("get", read.key)
+        name = name_within(self._url.prefix, context)
+        url = media_url(self._session.endpoint, self._url.bucket, name)
+        yield from media_chunks(self._session, url, read, context)
+
+    def identify(self) -> Identity:
+        """See `StoreInspector.identify`."""
+        with translated(self._context("identify", "")):
+            return self._session.identify()
+
+    def region(self) -> str | None:
+        """See `CloudClient.region`: the location, and of which type it is."""
+        try:
+            layout = self._layout()
+        except _NO_LAYOUT:
+            return None
+        place, kind = layout.get("location"), layout.get("locationType")
+        return f"{place} ({kind})" if place and kind else place
+
+    def close(self) -> None:
+        """See `CloudClient.close`."""
+        self._session.close()
+
+    def _context(self, operation: str, key: str) -> RequestContext:
+        return RequestContext(operation, key, self._session, DIALECT)
+
+    def _layout(self) -> Mapping[str, Any]:
+        """Ask what a client that may only list is allowed to know of the bucket."""
+        context = self._context("list", "")
+        with translated(context):
+            answer = self._session.clients().http.get(
+                f"{self._session.endpoint}/storage/v1/b/{self._url.bucket}/storageLayout",
+                # Who may list only below a folder is asked for that folder's sake.
+                params={"prefix": self._url.prefix} if self._url.prefix else None,
+                timeout=self._session.timeout,
+            )
+            if not answer.ok:
+                raise refused(answer, context)
+            layout = answer.json()
+        return layout if isinstance(layout, dict) else {}
+
+    def _explained(self, missing: ObjectNotFoundError, read: RangeRead) -> StoreError:
+        """Google says the same of a version that is gone and of an object that is: look."""
+        if read.etag is None:
+            return missing
+        try:
+            now = self.head(read.key).etag
+        except ObjectNotFoundError:
+            return missing
+        if now == read.etag:
+            return _unfit("its XML interface does not find what it has", read)
+        return ObjectChangedError(
+            f"the object is now generation {now}, not {read.etag}",
+            operation="get",
+            key=read.key,
+            http_code=missing.http_code,
+        )
+
+
+def _has_folders(layout: Mapping[str, Any]) -> bool:
+    namespace = layout.get("hierarchicalNamespace")
+    return isinstance(namespace, Mapping) and namespace.get("enabled") is True
+
+
+def _unfit(why: str, read: RangeRead) -> UnfitAnswerError:
+    return UnfitAnswerError(why, operation="get", key=read.key)

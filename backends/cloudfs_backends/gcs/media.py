@@ -1,0 +1,50 @@
+"""Bytes of an object through Google's JSON interface, for what obstore cannot read.
+
+The SDK's own downloads write into a file before anybody could see which range and which generation
+came, and show no Retry-After. So its session is used as it is, for the URL that the SDK would use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from urllib.parse import quote
+
+from cloudfs_backends.common.http_errors import RequestContext
+from cloudfs_backends.common.obstore_reads import (
+    CHUNK_BYTES,
+    RangeRead,
+    check_range,
+    check_version,
+    content_range,
+)
+from cloudfs_backends.gcs.errors import refused, translated
+from cloudfs_backends.gcs.session import GcsSession
+
+
+def media_chunks(
+    session: GcsSession, url: str, read: RangeRead, context: RequestContext
+) -> Generator[bytes, None, None]:
+    """Yield the bytes as they are stored, in pieces of `CHUNK_BYTES`. Raises `StoreError`."""
+    condition = {} if read.etag is None else {"ifGenerationMatch": read.etag}
+    with translated(context):
+        answer = session.clients().http.get(
+            url,
+            params={"alt": "media", **condition},
+            headers={"range": f"bytes={read.start}-{read.stop - 1}", "accept-encoding": "gzip"},
+            stream=True,
+            timeout=session.timeout,
+        )
+        with closing(answer):
+            if not answer.ok:
+                raise refused(answer, context)
+            check_version(context, read.etag, answer.headers.get("x-goog-generation"))
+            check_range(context, read, *content_range(context, answer.headers.get("content-range")))
+            # What is stored packed is not unpacked: offsets are those of the stored bytes.
+            while chunk := answer.raw.read(CHUNK_BYTES, decode_content=False):
+                yield chunk
+
+
+def media_url(endpoint: str, bucket: str, name: str) -> str:
+    """Return where the bytes of an object are."""
+    return f"{endpoint}/download/storage/v1/b/{bucket}/o/{quote(name, safe='')}"

@@ -1,0 +1,63 @@
+"""What the SDK knows of objects and listings, as the values of the store protocol."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from cloudfs_backends.api import InvalidRequestError, ListPage, ObjectInfo, ObjectNotFoundError
+from cloudfs_backends.common.cloud import is_key, key_within
+from cloudfs_backends.common.http_errors import RequestContext
+from cloudfs_backends.common.mtime import metadata_mtime_ns, seconds_ns
+
+LIST_FIELDS: Final = "nextPageToken,prefixes,items(name,size,generation,updated,metadata)"
+"""All that `as_page` looks at: a tenth of what would be sent."""
+
+
+def is_name(text: str) -> bool:
+    """Whether an object, or the beginning of its name, can be called so."""
+    return is_key(text) and "\n" not in text and "\r" not in text
+
+
+def name_within(prefix: str, context: RequestContext) -> str:
+    """Return the object's full name; one that no object can have is not found."""
+    name = key_within(prefix, context)
+    if not is_name(name) or name in {".", ".."}:
+        raise ObjectNotFoundError(
+            "no object can have this name", operation=context.operation, key=context.key
+        )
+    return name
+
+
+def as_object(blob: Any, key: str, context: RequestContext) -> ObjectInfo:
+    """Return what a Blob says of the object that is called `key` within the store."""
+    if blob.generation is None or blob.size is None or blob.updated is None:
+        raise InvalidRequestError(
+            "the store sends no generation, size or time of change",
+            operation=context.operation,
+            key=key,
+        )
+    mtime_ns = metadata_mtime_ns(blob.metadata or {})
+    return ObjectInfo(
+        key=key,
+        size=blob.size,
+        etag=str(blob.generation),
+        mtime_ns=seconds_ns(blob.updated) if mtime_ns is None else mtime_ns,
+        has_metadata=True,
+        metadata_mtime=mtime_ns is not None,
+    )
+
+
+def as_page(blobs: Any, prefix: str, context: RequestContext) -> ListPage:
+    """Take the first page from the SDK's iterator over the names that start with `prefix`."""
+    page = next(blobs.pages, ())
+    cut = len(prefix) - len(context.key)
+    return ListPage(
+        objects=tuple(
+            as_object(blob, blob.name[cut:], context)
+            for blob in page
+            if len(blob.name) > cut  # the marker of the store's prefix has no name here
+        ),
+        # The folder that is listed is not in itself.
+        prefixes=tuple(sorted(name[cut:] for name in blobs.prefixes if name != prefix)),
+        next_token=blobs.next_page_token,
+    )

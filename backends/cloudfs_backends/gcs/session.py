@@ -1,0 +1,164 @@
+"""The two clients of one GCS bucket: Google's SDK for names, obstore for bytes.
+
+Both get endpoint, token and paying project from here, so that they can never talk to different
+places, nor as different people. This module knows no keys.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+from obstore.store import GCSStore
+from requests.adapters import HTTPAdapter
+
+from cloudfs_backends.api import StoreOptions
+from cloudfs_backends.common.executor import METADATA_THREADS
+from cloudfs_backends.common.introspection import Identity
+from cloudfs_backends.gcs.credentials import TokenSource, find_tokens
+from cloudfs_backends.gcs.obstore import build_byte_store
+
+_ENDPOINT: Final = "https://storage.googleapis.com"
+_EMULATOR: Final = "STORAGE_EMULATOR_HOST"
+_GOOGLE_HOST: Final = re.compile(r"(^|\.)googleapis\.com$")
+_PAYER_HEADER: Final = "x-goog-user-project"
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """What requests are made with. `tokens` is None for anonymous access.
+
+    `http` has all headers of the bucket's requests, authorization included; `sdk` works with it.
+    """
+
+    tokens: TokenSource | None
+    http: requests.Session
+    sdk: Any
+    byte_store: GCSStore
+
+
+class GcsSession:
+    """Finds the credentials and builds the clients when they are first needed, from any thread.
+
+    Nothing is translated here: what Google's libraries raise passes through.
+    """
+
+    profile: str | None = None
+    """See `Surroundings`: Google has no profiles."""
+
+    def __init__(self, bucket: str, options: StoreOptions) -> None:
+        emulator = os.environ.get(_EMULATOR, "")
+        self._bucket = bucket
+        self._options = options
+        self._endpoint = (options.endpoint_url or _as_url(emulator) or _ENDPOINT).rstrip("/")
+        # The SDK, too, takes an emulator's presence for the wish to be nobody.
+        self._anonymous_by = "--no-sign-request" if options.no_sign_request else ""
+        self._anonymous_by = self._anonymous_by or (_EMULATOR if emulator else "")
+        self._lock = threading.Lock()
+        self._clients: Clients | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """The URL that both clients' requests start with."""
+        return self._endpoint
+
+    @property
+    def is_googles(self) -> bool:
+        """The endpoint is one of Google's own, which all know the same buckets."""
+        return bool(_GOOGLE_HOST.search(urlsplit(self._endpoint).hostname or ""))
+
+    @property
+    def timeout(self) -> tuple[float, float]:
+        """To connect and to read, in seconds, as requests wants them."""
+        return self._options.connect_timeout_s, self._options.read_timeout_s
+
+    def clients(self) -> Clients:
+        """Return the clients. The first call may wait for the credentials to be found."""
+        with self._lock:
+            if self._clients is None:
+                self._clients = self._build()
+            return self._clients
+
+    def bucket(self) -> Any:
+        """Return the SDK's bucket; no request is made."""
+        return self.clients().sdk.bucket(self._bucket)
+
+    def byte_store(self) -> GCSStore:
+        """Return obstore's client, with a token that is good for the next request."""
+        clients = self.clients()
+        if clients.tokens is not None:
+            clients.tokens.token()  # renewed here and not in obstore's thread: errors stay whole
+        return clients.byte_store
+
+    def identify(self) -> Identity:
+        """Say who the clients are, renewing the token if need be."""
+        tokens = self.clients().tokens
+        if tokens is None:
+            return Identity("anonymous", "anonymous", self._anonymous_by)
+        return tokens.identify()
+
+    def close(self) -> None:
+        """Close idle connections; requests under way keep theirs."""
+        with self._lock:
+            clients, self._clients = self._clients, None
+        if clients is not None:
+            clients.http.close()
+            if clients.tokens is not None:
+                clients.tokens.close()
+
+    def _build(self) -> Clients:
+        tokens = None if self._anonymous_by else find_tokens(self.timeout)
+        payer = self._options.user_project or (tokens.quota_project if tokens else None)
+        headers = {_PAYER_HEADER: payer} if payer else {}
+        http = self._build_http(tokens, headers)
+        byte_store = build_byte_store(self._bucket, self._endpoint, self._options, tokens, headers)
+        return Clients(tokens, http, self._build_sdk(http), byte_store)
+
+    def _build_sdk(self, http: requests.Session) -> Any:
+        # The session authorizes: with these credentials the SDK looks for no others. Nor does it
+        # look for a project, or for an endpoint in the environment.
+        sdk = storage.Client(
+            project=None,
+            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            _http=http,
+            client_options={"api_endpoint": self._endpoint},
+        )
+        # With it, each request would start a thread that asks for the bucket's metadata, for traces
+        # that nobody records.
+        sdk._bucket_metadata_cache = None
+        # GOOGLE_API_USE_MTLS_ENDPOINT would send it, and it alone, to where a certificate is asked
+        # for.
+        sdk._connection.API_BASE_MTLS_URL = self._endpoint
+        return sdk
+
+    def _build_http(self, tokens: TokenSource | None, headers: dict[str, str]) -> requests.Session:
+        http = requests.Session()
+        # Bytes that obstore cannot get are read through this session too.
+        adapter = HTTPAdapter(pool_maxsize=METADATA_THREADS + self._options.max_downloads)
+        http.mount("https://", adapter)
+        http.mount("http://", adapter)
+        http.headers.update(headers)
+        # Even without tokens: what is set here keeps requests from looking into ~/.netrc.
+        http.auth = _authorizer(tokens)
+        return http
+
+
+def _as_url(emulator: str) -> str:
+    """Google's SDKs for other languages want the address without a scheme."""
+    return f"http://{emulator}" if emulator and "://" not in emulator else emulator
+
+
+def _authorizer(tokens: TokenSource | None) -> Any:
+    def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if tokens is not None:
+            request.headers["authorization"] = f"Bearer {tokens.token()}"
+        return request
+
+    return authorize

@@ -1,0 +1,277 @@
+"""A folder served as a bucket: `file:///path`.
+
+Paths below the folder are the keys; an empty folder is an object of size 0 whose key ends with "/".
+The etag is made of mtime, ctime, size and inode: whatever rewrites or replaces a file changes it,
+restoring the mtime included (ctime cannot be set), and so does a chmod, at the price of a needless
+download. Two writes of one size within one tick of the kernel's file clock (4 ms, on kernels before
+6.13) are seen as one version. This module does not know what is done with the bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import stat
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+
+from cloudfs_backends.api import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    Capabilities,
+    InvalidRequestError,
+    ListPage,
+    ObjectChangedError,
+    ObjectInfo,
+    ObjectNotFoundError,
+    Sink,
+    StoreError,
+    StoreOptions,
+    StoreStatistics,
+    UnavailableError,
+)
+from cloudfs_backends.common.executor import WorkerThreads
+from cloudfs_backends.common.introspection import Identity, Place
+from cloudfs_backends.local.walk import Name, resolve, walk
+from cloudfs_backends.url import StoreUrl
+
+_CHUNK_BYTES = 512 * 1024
+_CURSORS_MAX = 8
+
+_BY_ERRNO: dict[int | None, type[StoreError]] = {
+    errno.ENOENT: ObjectNotFoundError,
+    errno.ENOTDIR: ObjectNotFoundError,
+    errno.EISDIR: ObjectNotFoundError,
+    errno.ELOOP: ObjectNotFoundError,
+    errno.ENAMETOOLONG: ObjectNotFoundError,
+    errno.ENXIO: ObjectNotFoundError,  # a socket
+    errno.EACCES: AccessDeniedError,
+    errno.EPERM: AccessDeniedError,
+}
+
+
+def open_store(url: StoreUrl, options: StoreOptions) -> LocalStore:
+    """Return the store; nothing is read yet."""
+    return LocalStore(url, options)
+
+
+class LocalStore:
+    """One folder; see `ObjectStore` for the contract. Nothing outside the folder is ever served."""
+
+    def __init__(self, url: StoreUrl, options: StoreOptions) -> None:
+        self._url = url
+        self._root = os.fsencode(url.bucket)
+        self._threads = WorkerThreads(options.max_downloads)
+        self._cursors = _Cursors()
+        # Fresh memory costs more than the copy into it: buffers are kept.
+        self._buffers: deque[bytearray] = deque(maxlen=options.max_downloads)
+
+    @property
+    def url(self) -> str:
+        """See `ObjectStore.url`."""
+        return str(self._url)
+
+    @property
+    def identity(self) -> str:
+        """See `ObjectStore.identity`."""
+        return self.url
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """A listing tells a file's real mtime."""
+        return Capabilities(metadata_in_list=True)
+
+    async def probe(self) -> None:
+        """See `ObjectStore.probe`."""
+        await self.list_page("", delimiter="/", limit=1)
+
+    async def head(self, key: str) -> ObjectInfo:
+        """See `ObjectStore.head`."""
+        return await self._threads.run_metadata(lambda: self._head(key))
+
+    async def list_page(
+        self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
+    ) -> ListPage:
+        """See `ObjectStore.list_page`. The delimiter is "/" or none."""
+        if delimiter not in {"", "/"}:
+            raise InvalidRequestError(f"delimiter {delimiter!r} is not supported", operation="list")
+        return await self._threads.run_metadata(
+            lambda: self._list_page(prefix, delimiter, token, limit)
+        )
+
+    async def get_range(
+        self, key: str, start: int, stop: int, *, etag: str | None, sink: Sink
+    ) -> None:
+        """See `ObjectStore.get_range`."""
+        if not 0 <= start < stop:
+            raise ValueError(f"not a range: [{start}, {stop})")
+        await self._threads.run_data(lambda: self._read(key, start, stop, etag, sink))
+
+    @property
+    def endpoint(self) -> str | None:
+        """See `StoreInspector.endpoint`."""
+        return None
+
+    async def identify(self) -> Identity:
+        """See `StoreInspector.identify`."""
+        return Identity(f"uid {os.geteuid()}", "user", "this process")
+
+    async def locate(self) -> Place:
+        """See `StoreInspector.locate`."""
+        return Place(endpoint=self._url.bucket, region=None, byte_path="pread")
+
+    def statistics(self) -> StoreStatistics:
+        """The threads; requests are counted by `MeteredStore`."""
+        return StoreStatistics({}, None, threads=self._threads.statistics())
+
+    async def aclose(self) -> None:
+        """See `ObjectStore.aclose`."""
+        self._buffers.clear()
+        self._cursors.clear()
+
+    def _head(self, key: str) -> ObjectInfo:
+        with self._translated("head", key):
+            if key.endswith("/"):
+                return self._head_marker(key)
+            return _info(key, os.stat(self._path(key)), must_be_file=True)
+
+    def _head_marker(self, key: str) -> ObjectInfo:
+        wanted = os.fsencode(key)
+        if resolve(self._root, wanted) is None:
+            raise FileNotFoundError(errno.ENOENT, "not a path inside the folder")
+        first = next(walk(self._root, wanted, delimited=True, after=b""), None)
+        if first is None or first.key != wanted or first.status is None:
+            raise FileNotFoundError(errno.ENOENT, "not an empty folder")
+        return _info(key, first.status)
+
+    def _list_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
+        with self._translated("list", prefix):
+            if not os.path.isdir(self._root):
+                raise NotADirectoryError(errno.ENOTDIR, "not a folder")
+            names = self._cursors.take((prefix, delimiter, token)) or walk(
+                self._root,
+                os.fsencode(prefix),
+                delimited=bool(delimiter),
+                after=os.fsencode(token or ""),
+            )
+            page = list(itertools.islice(names, limit))
+            following = next(names, None)
+        objects = [_info(os.fsdecode(n.key), n.status) for n in page if n.status is not None]
+        prefixes = [os.fsdecode(n.key) for n in page if n.status is None]
+        next_token = None
+        if following is not None and page:
+            next_token = os.fsdecode(page[-1].key)
+            rest = itertools.chain([following], names)
+            self._cursors.put((prefix, delimiter, next_token), rest)
+        return ListPage(tuple(objects), tuple(prefixes), next_token)
+
+    def _read(self, key: str, start: int, stop: int, etag: str | None, sink: Sink) -> None:
+        with self._opened(key) as (descriptor, status):
+            version = etag or _etag(status)
+            if _etag(status) != version or stop > status.st_size:
+                raise _changed(key)
+            with self._buffer() as buffer:
+                while start < stop:
+                    window = buffer[: stop - start]
+                    with self._translated("get", key):
+                        count = os.preadv(descriptor, [window], start)
+                        # Asked after the read: what was read before a change is still good.
+                        now = os.fstat(descriptor)
+                    if count == 0 or _etag(now) != version:
+                        raise _changed(key)
+                    sink(window[:count])
+                    start += count
+
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[tuple[int, os.stat_result]]:
+        with self._translated("get", key):
+            # The path is real, so a link at its end is new; a pipe must not block the open.
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(self._path(key), flags)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ObjectNotFoundError("not a regular file", operation="get", key=key)
+            yield descriptor, status
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _buffer(self) -> Iterator[memoryview]:
+        try:
+            buffer = self._buffers.pop()
+        except IndexError:
+            buffer = bytearray(_CHUNK_BYTES)
+        try:
+            yield memoryview(buffer)
+        finally:
+            self._buffers.append(buffer)
+
+    def _path(self, key: str) -> bytes:
+        path = None if key.endswith("/") else resolve(self._root, os.fsencode(key))
+        if path is None:
+            raise FileNotFoundError(errno.ENOENT, "not a path inside the folder")
+        return path
+
+    @contextmanager
+    def _translated(self, operation: str, key: str) -> Generator[None, None, None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._translate(error, operation, key) from error
+
+    def _translate(self, error: OSError, operation: str, key: str) -> StoreError:
+        error_class = _BY_ERRNO.get(error.errno, UnavailableError)
+        message = error.strerror or str(error)
+        if error_class is ObjectNotFoundError and not os.path.isdir(self._root):
+            error_class, message = BucketNotFoundError, f"{self._url.bucket} is not a folder"
+        return error_class(message, operation=operation, key=key)
+
+
+class _Cursors:
+    """Listings that stopped after a page, so that the next page need not walk there again.
+
+    Safe to use from any thread. A page whose cursor was dropped is found by its token alone.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cursors: OrderedDict[tuple[str, str, str | None], Iterator[Name]] = OrderedDict()
+
+    def take(self, place: tuple[str, str, str | None]) -> Iterator[Name] | None:
+        with self._lock:
+            return self._cursors.pop(place, None)
+
+    def put(self, place: tuple[str, str, str | None], names: Iterator[Name]) -> None:
+        with self._lock:
+            self._cursors[place] = names
+            while len(self._cursors) > _CURSORS_MAX:
+                self._cursors.popitem(last=False)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._cursors.clear()
+
+
+def _info(key: str, status: os.stat_result, *, must_be_file: bool = False) -> ObjectInfo:
+    is_file = stat.S_ISREG(status.st_mode)
+    if must_be_file and not is_file:
+        raise FileNotFoundError(errno.ENOENT, "not a regular file")
+    return ObjectInfo(
+        key=key,
+        size=status.st_size if is_file else 0,
+        etag=_etag(status),
+        mtime_ns=status.st_mtime_ns,
+        has_metadata=True,
+    )
+
+
+def _etag(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
+
+
+def _changed(key: str) -> ObjectChangedError:
+    return ObjectChangedError("the file was changed", operation="get", key=key)

@@ -1,0 +1,212 @@
+"""Amazon S3 and the stores that speak its protocol.
+
+botocore lists and heads; obstore moves bytes. This module does not know what the bytes are for, nor
+which of the two ways a read takes: `CloudStore` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any
+
+from cloudfs_backends.api import (
+    Capabilities,
+    InvalidRequestError,
+    ListPage,
+    ObjectInfo,
+    StoreOptions,
+)
+from cloudfs_backends.common.cloud import CloudStore, is_key, key_within
+from cloudfs_backends.common.http_errors import RequestContext, with_advice
+from cloudfs_backends.common.introspection import Identity
+from cloudfs_backends.common.mtime import metadata_mtime_ns, seconds_ns
+from cloudfs_backends.common.obstore_errors import OBSTORE_ERRORS, from_obstore
+from cloudfs_backends.common.obstore_reads import (
+    CHUNK_BYTES,
+    RangeRead,
+    check_range,
+    check_version,
+    content_range,
+    is_speakable,
+    obstore_chunks,
+)
+from cloudfs_backends.s3.errors import BOTOCORE_ERRORS, CUSTOMER_KEY_DIALECT, DIALECT, from_botocore
+from cloudfs_backends.s3.session import S3Session
+from cloudfs_backends.url import StoreUrl
+
+_COPY_BYTES_MOST = 5 * 2**30
+
+
+def open_store(url: StoreUrl, options: StoreOptions) -> CloudStore:
+    """Return the store; no request is made yet. Raises `InvalidRequestError` for bad options."""
+    if options.requester_pays and options.no_sign_request:
+        raise with_advice(
+            InvalidRequestError("--requester-pays needs credentials: nobody can pay anonymously"),
+            "leave --no-sign-request or --requester-pays away",
+        )
+    return CloudStore(S3Client(url, options), options.max_downloads)
+
+
+class S3Client:
+    """One bucket and prefix of an S3 store; see `CloudClient` for the contract.
+
+    `probe` is what finds the bucket, its region and the credentials.
+    """
+
+    def __init__(self, url: StoreUrl, options: StoreOptions) -> None:
+        self._url = url
+        self._session = S3Session(url.bucket, url.prefix, options)
+        self._dialect = CUSTOMER_KEY_DIALECT if options.sse_customer_key else DIALECT
+
+    @property
+    def url(self) -> str:
+        """See `ObjectStore.url`."""
+        return str(self._url)
+
+    @property
+    def identity(self) -> str:
+        """See `ObjectStore.identity`. Names of buckets are unique within one part of AWS only."""
+        realm = self._session.realm
+        return f"{self.url} at {realm}" if realm else self.url
+
+    @property
+    def endpoint(self) -> str | None:
+        """See `StoreInspector.endpoint`."""
+        return self._session.endpoint
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """A LIST carries no user metadata. Compatible stores may lack what S3 itself can do.
+
+        Directory buckets rename objects but not folders.
+        """
+        return Capabilities(
+            metadata_in_list=False,
+            conditional_put=not self._session.is_custom,
+            append=self._session.is_directory_bucket,
+            copy_bytes_most=_COPY_BYTES_MOST,
+        )
+
+    def probe(self) -> None:
+        """See `ObjectStore.probe`; also follows the bucket to the region it is in."""
+        context = self._context("list", "")
+        with _translated(context):
+            self._session.locate()
+
+    def head(self, key: str) -> ObjectInfo:
+        """See `ObjectStore.head`."""
+        context = self._context("head", key)
+        full_key = key_within(self._url.prefix, context)
+        with _translated(context):
+            answer = self._session.client().head_object(
+                **self._session.object_arguments, Key=full_key
+            )
+        mtime_ns = metadata_mtime_ns(answer.get("Metadata", {}))
+        return ObjectInfo(
+            key=key,
+            size=answer["ContentLength"],
+            etag=_etag(answer, context),
+            mtime_ns=seconds_ns(answer["LastModified"]) if mtime_ns is None else mtime_ns,
+            has_metadata=True,
+            metadata_mtime=mtime_ns is not None,
+        )
+
+    def list_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
+        """See `ObjectStore.list_page`. S3 gives at most 1000 entries."""
+        context = self._context("list", prefix)
+        full_prefix = self._url.prefix + prefix
+        if not is_key(full_prefix):
+            return ListPage(objects=(), prefixes=(), next_token=None)
+        request = {**self._session.bucket_arguments, "Prefix": full_prefix, "MaxKeys": limit}
+        if delimiter:
+            request["Delimiter"] = delimiter
+        if token is not None:
+            request["ContinuationToken"] = token
+        with _translated(context):
+            answer = self._session.client().list_objects_v2(**request)
+        return self._page(answer, context)
+
+    def is_speakable(self, key: str) -> bool:
+        """See `CloudClient.is_speakable`."""
+        return is_speakable(self._url.prefix + key)
+
+    def fast_chunks(self, read: RangeRead) -> Generator[bytes, None, None]:
+        """See `CloudClient.fast_chunks`."""
+        context = self._context("get", read.key)
+        full_key = key_within(self._url.prefix, context)
+        with _translated(context):
+            store = self._session.byte_store()
+        yield from obstore_chunks(store, full_key, read, context)
+
+    def sdk_chunks(self, read: RangeRead) -> Generator[bytes, None, None]:
+        """See `CloudClient.sdk_chunks`."""
+        context = self._context("get", read.key)
+        request = {
+            **self._session.object_arguments,
+            "Key": key_within(self._url.prefix, context),
+            "Range": f"bytes={read.start}-{read.stop - 1}",
+        }
+        if read.etag is not None:
+            request["IfMatch"] = read.etag
+        with _translated(context):
+            answer = self._session.client().get_object(**request)
+            with closing(answer["Body"]) as body:
+                check_version(context, read.etag, answer.get("ETag"))
+                check_range(context, read, *content_range(context, answer.get("ContentRange")))
+                while chunk := body.read(CHUNK_BYTES):
+                    yield chunk
+
+    def identify(self) -> Identity:
+        """See `StoreInspector.identify`."""
+        with _translated(self._context("identify", "")):
+            return self._session.identify()
+
+    def region(self) -> str | None:
+        """See `CloudClient.region`."""
+        with _translated(self._context("list", "")):
+            return self._session.region()
+
+    def close(self) -> None:
+        """See `CloudClient.close`."""
+        self._session.close()
+
+    def _context(self, operation: str, key: str) -> RequestContext:
+        return RequestContext(operation, key, self._session, self._dialect)
+
+    def _page(self, answer: Mapping[str, Any], context: RequestContext) -> ListPage:
+        cut = len(self._url.prefix)
+        return ListPage(
+            objects=tuple(
+                ObjectInfo(
+                    key=entry["Key"][cut:],
+                    size=entry["Size"],
+                    etag=_etag(entry, context),
+                    mtime_ns=seconds_ns(entry["LastModified"]),
+                )
+                for entry in answer.get("Contents", ())
+                if len(entry["Key"]) > cut  # the marker of the prefix itself has no name here
+            ),
+            prefixes=tuple(entry["Prefix"][cut:] for entry in answer.get("CommonPrefixes", ())),
+            next_token=answer["NextContinuationToken"] if answer.get("IsTruncated") else None,
+        )
+
+
+@contextmanager
+def _translated(context: RequestContext) -> Iterator[None]:
+    try:
+        yield
+    except BOTOCORE_ERRORS as error:
+        raise from_botocore(error, context) from error
+    except OBSTORE_ERRORS as error:
+        raise from_obstore(error, context) from error
+
+
+def _etag(answer: Mapping[str, Any], context: RequestContext) -> str:
+    """Return the ETag as If-Match wants it; some stores leave the quotes away."""
+    etag: str | None = answer.get("ETag")
+    if not etag:
+        raise InvalidRequestError(
+            "the store sends no ETag", operation=context.operation, key=context.key
+        )
+    return etag if etag.endswith('"') else f'"{etag}"'

@@ -1,0 +1,128 @@
+"""The one place where what botocore raises becomes a `StoreError`, and S3's words for refusals.
+
+The S3 error code decides, then the HTTP status, then the exception's class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
+
+from cloudfs_backends.api import (
+    CredentialsError,
+    InvalidRequestError,
+    StoreError,
+    UnavailableError,
+)
+from cloudfs_backends.common.http_errors import (
+    Dialect,
+    Refusal,
+    RequestContext,
+    Surroundings,
+    first_class,
+    from_refusal,
+    one_line,
+    retry_after_s,
+    with_advice,
+)
+from cloudfs_backends.s3.codes import ADVICE_BY_CODE, CUSTOMER_KEY_ADVICE, ERRORS_BY_CODE
+
+BOTOCORE_ERRORS = (
+    boto.BotoCoreError,
+    boto.ClientError,
+    ResponseParserError,
+    ValueError,
+    RuntimeError,
+)
+"""What a call of botocore may raise.
+
+ValueError is for an endpoint that is no URL, RuntimeError for credentials that were renewed and are
+expired all the same: those in the environment, for one, never change.
+"""
+
+# `aws login` came to botocore after the oldest release that is good enough here.
+_LOGIN_ERROR: type[Exception] = getattr(boto, "LoginError", boto.SSOError)
+
+_BY_BOTOCORE: tuple[tuple[type[Exception], type[StoreError]], ...] = (
+    (boto.NoCredentialsError, CredentialsError),
+    (boto.PartialCredentialsError, CredentialsError),
+    (boto.CredentialRetrievalError, CredentialsError),
+    (boto.MetadataRetrievalError, CredentialsError),
+    (boto.ProfileNotFound, CredentialsError),
+    (boto.ConfigParseError, CredentialsError),
+    (boto.InvalidConfigError, CredentialsError),
+    (boto.TokenRetrievalError, CredentialsError),
+    (boto.SSOError, CredentialsError),
+    (RuntimeError, CredentialsError),
+    (_LOGIN_ERROR, CredentialsError),
+    (boto.ParamValidationError, InvalidRequestError),
+    (boto.InvalidRegionError, InvalidRequestError),
+    (boto.InvalidEndpointDiscoveryConfigurationError, InvalidRequestError),
+    (boto.HTTPClientError, UnavailableError),
+    (boto.ConnectionError, UnavailableError),
+    (boto.ResponseStreamingError, UnavailableError),
+    (boto.IncompleteReadError, UnavailableError),
+)
+
+
+def from_botocore(error: Exception, context: RequestContext) -> StoreError:
+    """Return the `StoreError` for an exception of botocore."""
+    if isinstance(error, boto.ClientError):
+        return from_refusal(_client_refusal(error.response), context)
+    if isinstance(error, ValueError):
+        return with_advice(
+            InvalidRequestError(one_line(error), operation=context.operation, key=context.key),
+            "check --endpoint-url and the profile's endpoint_url",
+        )
+    error_class = first_class(_BY_BOTOCORE, error, UnavailableError)
+    message = one_line(error)
+    if error_class is UnavailableError and context.surroundings.endpoint not in message:
+        message = f"{context.surroundings.endpoint}: {message}"
+    translated = error_class(message, operation=context.operation, key=context.key)
+    if error_class is CredentialsError:
+        with_advice(translated, _credentials_advice(error, context.surroundings))
+    return translated
+
+
+def _client_refusal(response: Mapping[str, Any]) -> Refusal:
+    details = response.get("Error", {})
+    metadata = response.get("ResponseMetadata", {})
+    headers = metadata.get("HTTPHeaders", {})
+    code = str(details.get("Code", ""))
+    return Refusal(
+        status=int(metadata.get("HTTPStatusCode", 0)),
+        # botocore invents a code from the status when there is no body, as after a HEAD
+        code="" if code.isdecimal() else code,
+        message=one_line(details.get("Message", "")),
+        request_id=headers.get("x-amz-request-id") or headers.get("x-amzn-requestid"),
+        retry_after_s=retry_after_s(headers.get("retry-after")),
+    )
+
+
+def _credentials_advice(error: Exception | None, surroundings: Surroundings) -> str:
+    profile = surroundings.profile
+    login = f"sso login --profile {profile or 'default'}"
+    if isinstance(error, boto.ProfileNotFound):
+        return "add the profile to ~/.aws/config or name another one with --profile"
+    if isinstance(error, boto.SSOError | boto.TokenRetrievalError) or "SSO" in str(error or ""):
+        return f"run: aws {login}"
+    if isinstance(error, _LOGIN_ERROR):
+        return f"run: aws login --profile {profile or 'default'}"
+    if isinstance(error, boto.NoCredentialsError):
+        return (
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with --profile;"
+            " --no-sign-request reads public buckets"
+        )
+    return f"renew the credentials (for SSO run: aws {login})"
+
+
+DIALECT = Dialect(ERRORS_BY_CODE, ADVICE_BY_CODE, _credentials_advice)
+"""S3's error codes, which every compatible store answers with."""
+
+CUSTOMER_KEY_DIALECT = Dialect(
+    ERRORS_BY_CODE, {**ADVICE_BY_CODE, **CUSTOMER_KEY_ADVICE}, _credentials_advice
+)
+"""The same for those who read with a customer key."""

@@ -1,0 +1,101 @@
+"""obstore's client of one S3 bucket, built from where botocore's LIST went and its credentials.
+
+obstore fills what it is not told from AWS_* variables, which botocore may have overruled or never
+heard of: so everything is told. This module decides nothing about the location.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from botocore.credentials import Credentials, RefreshableCredentials
+from obstore.store import S3Store
+
+from cloudfs_backends.api import StoreOptions
+from cloudfs_backends.common.obstore_options import client_options
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config, S3Credential
+
+# botocore renews 15 to 10 minutes before expiry, so what it hands out mostly lives this long.
+# obstore asks again when less than 5 minutes are left of it.
+_CREDENTIALS_LIFE: Final = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where requests for a bucket go. `express` means that requests are signed by sessions."""
+
+    bucket: str
+    endpoint: str
+    path_style: bool
+    region: str
+    express: bool
+
+
+def build_byte_store(
+    location: Location,
+    options: StoreOptions,
+    credentials: Credentials | None,
+    customer_key: bytes | None,
+    ca_bundle: str | None,
+) -> S3Store:
+    """Return obstore's client; without `credentials` its requests are anonymous."""
+    return S3Store(
+        location.bucket,
+        config=_config(location, options, credentials is None) | _encryption(customer_key),
+        client_options=client_options(location.endpoint, options, ca_bundle),
+        retry_config={"max_retries": 0},
+        credential_provider=_provider(credentials),
+    )
+
+
+def _config(location: Location, options: StoreOptions, anonymous: bool) -> S3Config:
+    return {
+        "endpoint": location.endpoint,
+        "aws_endpoint_url_s3": location.endpoint,
+        "region": location.region,
+        "virtual_hosted_style_request": not location.path_style,
+        "skip_signature": anonymous,
+        "s3_express": location.express,
+        "request_payer": options.requester_pays,
+        "unsigned_payload": False,
+    }
+
+
+def _encryption(customer_key: bytes | None) -> S3Config:
+    if customer_key is None:
+        return {"server_side_encryption": "AES256"}  # says nothing in a read
+    return {
+        "server_side_encryption": "sse-c",
+        "sse_customer_key_base64": base64.b64encode(customer_key).decode(),
+    }
+
+
+def _provider(credentials: Credentials | None) -> Callable[[], S3Credential] | None:
+    return None if credentials is None else lambda: _frozen(credentials)
+
+
+def _frozen(credentials: Credentials) -> S3Credential:
+    """Return what is valid now; called by obstore, in one of its threads."""
+    now = credentials.get_frozen_credentials()
+    return {
+        "access_key_id": now.access_key or "",
+        "secret_access_key": now.secret_key or "",
+        "token": now.token,
+        "expires_at": _expiry(credentials),
+    }
+
+
+def _expiry(credentials: Credentials) -> datetime | None:
+    """Return until when obstore may keep what it was given; None: for ever."""
+    if not isinstance(credentials, RefreshableCredentials):
+        return None
+    assumed = datetime.now(UTC) + _CREDENTIALS_LIFE
+    # A program may hand out what is nearly over. botocore has no public name for it.
+    known: datetime | None = getattr(credentials, "_expiry_time", None)
+    return assumed if known is None else min(known.astimezone(UTC), assumed)

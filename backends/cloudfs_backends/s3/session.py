@@ -1,0 +1,240 @@
+"""The two clients of one S3 bucket: boto3's for names and identity, obstore's for bytes.
+
+boto3 (with botocore below it) alone decides about credentials, region, endpoint and addressing
+style. obstore is then built from where the SDK's LIST really went and from the SDK's credentials,
+so that the two can never talk to different places. This module knows no keys but the listed prefix.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError, NoCredentialsError
+
+from cloudfs_backends.api import StoreOptions
+from cloudfs_backends.common.executor import METADATA_THREADS
+from cloudfs_backends.common.introspection import Identity
+from cloudfs_backends.s3.customer_key import check_is_private, read_customer_key
+from cloudfs_backends.s3.endpoint import Aim, aim_of, configured_region, find_aim
+from cloudfs_backends.s3.identity import ANONYMOUS, STS_CONFIG, ask_sts, describe
+from cloudfs_backends.s3.obstore import Location, build_byte_store
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+_UNKNOWN_ENDPOINT: Final = "the S3 endpoint"
+
+_DIRECTORY_BUCKET: Final = re.compile(r"--xa?-s3$")
+_SIGNED_REGION: Final = re.compile(r"Credential=[^,]*/\d{8}/([^/,]+)/")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """Where a LIST of the bucket was sent; `region` is None when it was not signed."""
+
+    endpoint: str
+    path_style: bool
+    region: str | None
+
+
+class S3Session:
+    """Builds the clients when they are first needed. Safe to use from any worker thread.
+
+    Nothing is translated here: what botocore and obstore raise passes through. Only a customer key
+    that cannot be read, or not be sent safely, is an `InvalidRequestError`, the first one when the
+    session is made.
+    """
+
+    def __init__(self, bucket: str, prefix: str, options: StoreOptions) -> None:
+        self._bucket = bucket
+        self._prefix = prefix
+        self._options = options
+        key_file = options.sse_customer_key
+        self._customer_key = None if key_file is None else read_customer_key(key_file)
+        self._session = botocore.session.Session(profile=options.profile)
+        self._lock = threading.Lock()
+        self._boto3: boto3.Session | None = None
+        self._client: Any = None
+        self._byte_store: S3Store | None = None
+        self._found_aim: Aim | None = None
+        self._sent: _Sent | None = None
+
+    @property
+    def bucket_arguments(self) -> dict[str, Any]:
+        """What botocore is told in every request for the bucket."""
+        payer = {"RequestPayer": "requester"} if self._options.requester_pays else {}
+        return {"Bucket": self._bucket, **payer}
+
+    @property
+    def object_arguments(self) -> dict[str, Any]:
+        """What botocore is told in every request for an object."""
+        if self._customer_key is None:
+            return self.bucket_arguments
+        encryption = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": self._customer_key}
+        return self.bucket_arguments | encryption
+
+    @property
+    def endpoint(self) -> str:
+        """Where requests go, or words while that cannot be known."""
+        return self._sent.endpoint if self._sent is not None else self._aim.url or _UNKNOWN_ENDPOINT
+
+    @property
+    def realm(self) -> str:
+        """Within what the bucket's name is unique: "" for AWS as most people know it."""
+        return self._aim.realm
+
+    @property
+    def is_custom(self) -> bool:
+        """The endpoint is not one of AWS's own."""
+        return self._aim.is_custom
+
+    @property
+    def is_directory_bucket(self) -> bool:
+        """The bucket is one of S3 Express, as only AWS has them."""
+        return bool(_DIRECTORY_BUCKET.search(self._bucket)) and not self.is_custom
+
+    @property
+    def profile(self) -> str | None:
+        """The profile in use, if one was chosen."""
+        return self._options.profile or self._session.get_config_variable("profile")
+
+    def client(self) -> Any:
+        """Return the botocore client. The first call may wait for credentials."""
+        with self._lock:
+            return self._get_client()
+
+    def locate(self) -> None:
+        """List one key, following the bucket to its region, and point the byte store there."""
+        with self._lock:
+            self._locate()
+
+    def byte_store(self) -> S3Store:
+        """Return obstore's client; the first call asks the bucket where it is."""
+        with self._lock:
+            return self._byte_store or self._locate()
+
+    def region(self) -> str | None:
+        """Ask for the bucket's region. AWS refuses a request that is signed for another one."""
+        self.locate()
+        signed = self._sent.region if self._sent is not None else None
+        if signed and not self.is_custom:
+            return signed
+        try:
+            answer = self.client().head_bucket(Bucket=self._bucket)
+        except ClientError:  # the LIST has worked: a store that does not know this request
+            return None
+        region: str | None = answer.get("BucketRegion")
+        return region
+
+    def identify(self) -> Identity:
+        """Find the credentials, renew them if need be, and say whose they are.
+
+        A store that is not AWS's has credentials of its own, which AWS is not shown.
+        """
+        if self._options.no_sign_request:
+            return ANONYMOUS
+        with self._lock:
+            credentials = self._session.get_credentials()
+            if credentials is None:
+                raise NoCredentialsError
+            sts = self._session.create_client(
+                "sts", region_name=self._signing_region(), config=STS_CONFIG
+            )
+        try:
+            foreign = self.is_custom and not aim_of(sts).is_custom
+            arn, note = ("", "") if foreign else ask_sts(sts)
+        finally:
+            sts.close()
+        return describe(credentials, self.profile, arn, note)
+
+    def close(self) -> None:
+        """Close idle connections; requests under way keep theirs."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+            self._client = self._byte_store = None
+
+    @property
+    def _aim(self) -> Aim:
+        if self._found_aim is None:
+            self._found_aim = find_aim(self._options)
+        return self._found_aim
+
+    def _get_client(self) -> Any:
+        if self._client is None:
+            # Two of them on one session of botocore get in each other's way.
+            self._boto3 = self._boto3 or boto3.Session(botocore_session=self._session)
+            client: Any = self._boto3.client(
+                "s3",
+                region_name=configured_region(self._session, self._options),
+                endpoint_url=self._options.endpoint_url,
+                config=_client_config(self._options),
+            )
+            if self._customer_key is not None:
+                check_is_private(client.meta.endpoint_url)
+            client.meta.events.register("before-send.s3.ListObjectsV2", self._note_sent)
+            self._client, self._found_aim = client, aim_of(client)
+        return self._client
+
+    def _locate(self) -> S3Store:
+        client = self._get_client()
+        client.list_objects_v2(**self.bucket_arguments, Prefix=self._prefix, MaxKeys=1)
+        if self._sent is None:
+            raise AssertionError("botocore sent a LIST without saying where")
+        self._byte_store = self._build_byte_store(self._sent)
+        return self._byte_store
+
+    def _note_sent(self, request: Any, **_: object) -> None:
+        """Remember where a LIST goes; the one after a redirect comes last."""
+        url = urlsplit(request.url)
+        path = url.path.rstrip("/")
+        signed = _SIGNED_REGION.search(_text(request.headers.get("Authorization", "")))
+        self._sent = _Sent(
+            endpoint=f"{url.scheme}://{url.netloc}{path.removesuffix('/' + self._bucket)}",
+            path_style=path.endswith("/" + self._bucket),
+            region=signed[1] if signed else None,
+        )
+
+    def _signing_region(self) -> str:
+        return (self._sent and self._sent.region) or configured_region(self._session, self._options)
+
+    def _build_byte_store(self, sent: _Sent) -> S3Store:
+        credentials = None if self._options.no_sign_request else self._session.get_credentials()
+        if credentials is None and not self._options.no_sign_request:
+            raise AssertionError("botocore signed a LIST without credentials")
+        location = Location(
+            bucket=self._bucket,
+            endpoint=sent.endpoint,
+            path_style=sent.path_style,
+            region=self._signing_region(),
+            express=self.is_directory_bucket,
+        )
+        bundle = self._session.get_config_variable("ca_bundle")
+        return build_byte_store(location, self._options, credentials, self._customer_key, bundle)
+
+
+def _client_config(options: StoreOptions) -> Config:
+    return Config(
+        signature_version=UNSIGNED if options.no_sign_request else None,
+        connect_timeout=options.connect_timeout_s,
+        read_timeout=options.read_timeout_s,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        # Keys that obstore cannot name are read by this client too.
+        max_pool_connections=METADATA_THREADS + options.max_downloads,
+        # Checksums that are asked for on every read are refused by many compatible stores.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": "path"} if options.force_path_style else None,
+    )
+
+
+def _text(header: str | bytes) -> str:
+    return header.decode("latin-1") if isinstance(header, bytes) else header

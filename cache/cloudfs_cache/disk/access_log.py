@@ -1,0 +1,96 @@
+"""Visits to extents that the index has not been told of yet. Owned by the trio loop.
+
+Each visit changes the record in the object at once, so that eviction sees it; the index is told in
+batches. The clock counts bytes that readers were given, by all mounts of the directory: between two
+batches it goes on with this mount's own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from cloudfs_cache.api import ObjectVersion
+from cloudfs_cache.disk.access_trace import VisitTrace
+from cloudfs_cache.disk.evictor import SharedPolicy
+from cloudfs_cache.disk.format.records import EXTENT_BLOCKS, DiskObject
+from cloudfs_cache.eviction.policy import EvictionPolicy, VisitRecord
+
+PENDING_MAX: Final = 65_536
+"""Extents of which the index may have old records; more are not told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisitBatch:
+    """What the index is told."""
+
+    visits: list[tuple[ObjectVersion, bytes, int, VisitRecord]]
+    clock_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """A visit that the policy has not heard of yet."""
+
+    held: DiskObject
+    number: int
+    clock: int
+    resident: bool
+
+
+class VisitLog:
+    """Turns visits into records."""
+
+    def __init__(self, policy: SharedPolicy, clock: int, trace: VisitTrace | None = None) -> None:
+        self._policy = policy
+        self.trace = trace
+        self._clock_base = clock
+        self._clock_bytes = 0
+        self._waiting: deque[_Visit] = deque()
+        self._changed: dict[tuple[bytes, int], tuple[ObjectVersion, VisitRecord]] = {}
+
+    @property
+    def clock(self) -> int:
+        """Bytes given to readers so far."""
+        return self._clock_base + self._clock_bytes
+
+    def note(self, held: DiskObject, index: int, size_bytes: int, *, resident: bool) -> None:
+        """A reader was given `size_bytes` of block `index`, from the disk if it was `resident`."""
+        self._clock_bytes += size_bytes
+        if len(self._waiting) < PENDING_MAX:
+            self._waiting.append(_Visit(held, index // EXTENT_BLOCKS, self.clock, resident))
+        with self._policy.at_once() as policy:
+            while policy is not None and self._waiting:
+                self._learn(policy, self._waiting.popleft())
+
+    def _learn(self, policy: EvictionPolicy, visit: _Visit) -> None:
+        held, number = visit.held, visit.number
+        known = held.visits.get(number)
+        record = policy.visit(known, visit.clock, held.group, resident=visit.resident)
+        if self.trace is not None and (known is None or record.visits != known.visits):
+            self.trace.note(held, number)
+        if record is not known:
+            held.visits[number] = record
+            if len(self._changed) < PENDING_MAX:
+                self._changed[(held.digest, number)] = (held.version, record)
+
+    def record(self, held: DiskObject, number: int) -> VisitRecord:
+        """The record of an extent that is about to be written."""
+        return held.visits.get(number) or VisitRecord(self.clock, 0, 1, held.group)
+
+    def take(self) -> VisitBatch:
+        """Hand over what changed. If the index cannot be told, it is lost: hints, not data."""
+        visits = [
+            (version, digest, number, record)
+            for (digest, number), (version, record) in self._changed.items()
+        ]
+        batch = VisitBatch(visits, self._clock_bytes)
+        self._changed.clear()
+        self._clock_base += self._clock_bytes
+        self._clock_bytes = 0
+        return batch
+
+    def agree(self, clock: int) -> None:
+        """The index says how far the clock is for all mounts."""
+        self._clock_base = clock

@@ -1,0 +1,103 @@
+"""What people ask of one cache directory: pins, eviction, verification, and what is there.
+
+Owned by the trio loop. Unlike reads these may take long, so each is made of steps that the disk
+ends in time, and a disk that fails is an answer: `DiskUnusableError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+from cloudfs_cache.api import (
+    DiskStalledError,
+    DiskUnusableError,
+    DiskUsage,
+    KeyRange,
+    VerifyProgress,
+    VerifyReport,
+)
+from cloudfs_cache.disk.access import DiskAccess
+from cloudfs_cache.disk.index.rows import ExtentRow
+from cloudfs_cache.disk.scrub import Verifier
+from cloudfs_cache.disk.store import DiskStorage
+
+_STEP_EXTENTS: Final = 64
+_LIMIT_S: Final = 20.0
+
+Result = TypeVar("Result")
+
+
+class DiskSteering:
+    """Commands for one cache directory and one store."""
+
+    def __init__(
+        self,
+        storage: DiskStorage,
+        access: DiskAccess,
+        store_url: str,
+        on_evicted: Callable[[Iterable[ExtentRow]], None],
+    ) -> None:
+        self._storage = storage
+        self._access = access
+        self._store_url = store_url
+        self._on_evicted = on_evicted
+
+    async def pin(self, ranges: Sequence[KeyRange]) -> None:
+        """Keep the blocks of these keys, now and later."""
+        await self._do(partial(self._storage.pins.add, self._store_url, ranges))
+
+    async def unpin(self, ranges: Sequence[KeyRange]) -> None:
+        """Undo pins within these ranges."""
+        await self._do(partial(self._storage.pins.remove, self._store_url, ranges))
+
+    async def pins(self) -> list[KeyRange]:
+        """What is pinned."""
+        return await self._ask(partial(self._storage.pins.of_store, self._store_url))
+
+    async def evict(self, ranges: Sequence[KeyRange]) -> int:
+        """Evict what is neither pinned nor being written; returns the bytes that are free now."""
+        freed = 0
+        for keys in ranges:
+            find = partial(self._storage.survey.extent_ids_of, self._store_url, keys)
+            ids = await self._ask(find)
+            for at in range(0, len(ids), _STEP_EXTENTS):
+                step = ids[at : at + _STEP_EXTENTS]
+                evicted = await self._ask(partial(self._storage.evict, step))
+                self._on_evicted(evicted.extents)
+                freed += evicted.freed_bytes
+        return freed
+
+    async def verify(self, note: Callable[[VerifyProgress], None]) -> VerifyReport:
+        """Read every block of this store and drop the wrong ones; delete files without an owner."""
+        verifier = Verifier(self._storage, self._store_url)
+        await self._do(verifier.begin)
+        while await self._ask(verifier.step):
+            note(verifier.progress)
+        return verifier.report
+
+    async def usage(self) -> list[DiskUsage]:
+        """What is held of which store."""
+        return await self._ask(partial(self._storage.survey.usage, self._storage.directory.path))
+
+    async def _do(self, work: Callable[[], None]) -> None:
+        def done() -> bool:
+            work()
+            return True
+
+        await self._ask(done)
+
+    async def _ask(self, work: Callable[[], Result]) -> Result:
+        result = None
+        try:
+            # One that hangs is not waited for again: the probe finds out when it is back.
+            if self._access.health.readable:
+                result = await self._access.attempt(work, "answer a command", limit_s=_LIMIT_S)
+        except DiskStalledError:
+            pass
+        if result is None:
+            raise DiskUnusableError(
+                f"cache directory {self._storage.directory.path}: {self._access.health.reason}"
+            )
+        return result

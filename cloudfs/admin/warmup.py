@@ -1,0 +1,371 @@
+"""Warming up: brings the files of some paths into the SSD tier, behind every reader.
+
+What the SSD has already is counted as done, so a warm-up that was cut short is repeated at the cost
+of a walk. An error of one file is counted and the others go on. Blocks, tiers and priorities are
+the cache's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from cloudfs.admin.ports import VERSIONS_MOST, Cache
+from cloudfs.admin.rate_limit import TokenBucket
+from cloudfs.admin.usage import version_of
+from cloudfs.admin.walk import Walk
+from cloudfs.config import globs
+from cloudfs.config.path_policy import PathPolicies
+from cloudfs.errors import ExitCode, UserError
+from cloudfs.units import MIB, format_count, format_size
+from cloudfs_backends.api import (
+    BucketNotFoundError,
+    CredentialsError,
+    ObjectChangedError,
+    ObjectInfo,
+    ObjectNotFoundError,
+    ObjectStore,
+    StoreError,
+)
+from cloudfs_cache.api import CacheClosedError, ObjectVersion, Placement
+
+FILES_AT_ONCE: Final = 8
+FAILURES_NAMED: Final = 20
+PATHS_WAITING_MOST: Final = 65_536
+FILES_WAITING_MOST: Final = 65_536
+"""Files found and not fetched yet: so far the walk runs ahead, which is what totals come from."""
+
+ADD_S_MOST: Final = 10.0
+MORE_PATHS_S_MOST: Final = 60.0
+
+_CHECKED_AT_ONCE: Final = 200
+_PREPAID_BYTES_MOST: Final = 32 * MIB
+"""About as much as the cache fetches of a file before it says so."""
+
+_REASON_SHOWN_MOST: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUpRequest:
+    """What is asked for. `check`: only count. `more`: further paths will be added."""
+
+    paths: tuple[str, ...]
+    globs: tuple[str, ...] = ()
+    rate_bytes_s: int | None = None
+    check: bool = False
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A path that could not be warmed up, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUpProgress:
+    """How far a warm-up is, or how it ended.
+
+    While `counting` the totals still grow. A file is done when it was fetched or the SSD had it
+    already; `fetched_bytes` are those that came from the store. `left_out` files have a policy of
+    no caching and are not in the totals. `refused` ones were fetched and not kept. `failures` are
+    the first of the `failed` ones; `notes` are sentences for people.
+    """
+
+    check: bool
+    counting: bool
+    files_total: int
+    files_done: int
+    bytes_total: int
+    bytes_done: int
+    fetched_bytes: int
+    left_out_files: int
+    left_out_bytes: int
+    refused_files: int
+    refused_bytes: int
+    failed: int
+    failures: tuple[Failure, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    version: ObjectVersion
+    placement: Placement
+    local_bytes: int
+
+
+class WarmUp:
+    """The work of one warm-up; paths as in `Walk`."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        cache: Cache,
+        policies: PathPolicies,
+        request: WarmUpRequest,
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._policies = policies
+        self._request = request
+        self._walk = Walk(store, globs.any_of(request.globs), self)
+        self._bucket = TokenBucket(request.rate_bytes_s)
+        self._paths = list(request.paths)
+        self._more = request.more
+        self._paths_changed = trio.Event()
+        self._send: trio.MemorySendChannel[_File] | None = None
+        self._scope = trio.CancelScope()
+        self._unchecked: list[ObjectVersion] = []
+        self._problem: UserError | None = None
+        self._counting = True
+        self._files_total = self._files_done = 0
+        self._bytes_total = self._bytes_done = self._fetched_bytes = 0
+        self._left_out_files = self._left_out_bytes = 0
+        self._refused_files = self._refused_bytes = 0
+        self._hidden = self._failed = 0
+        self._failures: list[Failure] = []
+
+    async def add(self, paths: Sequence[str], *, more: bool) -> bool:
+        """Take further paths; False when there is no room yet and nothing was taken."""
+        with trio.move_on_after(ADD_S_MOST):
+            while len(self._paths) >= PATHS_WAITING_MOST:
+                await self._paths_changed.wait()
+        if len(self._paths) >= PATHS_WAITING_MOST:
+            return False
+        self._paths += paths
+        self._more = more
+        self._note_paths_changed()
+        return True
+
+    async def run(self) -> None:
+        """See `Work.run`."""
+        self._send, receive = trio.open_memory_channel[_File](FILES_WAITING_MOST)
+        with self._scope:
+            async with receive, trio.open_nursery() as nursery:
+                for _ in range(FILES_AT_ONCE):
+                    nursery.start_soon(self._fetch_files, receive)
+                async with self._send:
+                    await self._walk_paths()
+                self._counting = False
+                self._note_unmatched()
+            await self._check_kept()
+        if self._problem is not None:
+            raise self._problem
+
+    def progress(self) -> WarmUpProgress:
+        """See `Work.progress`."""
+        return WarmUpProgress(
+            check=self._request.check,
+            counting=self._counting,
+            files_total=self._files_total,
+            files_done=self._files_done,
+            bytes_total=self._bytes_total,
+            bytes_done=self._bytes_done,
+            fetched_bytes=self._fetched_bytes,
+            left_out_files=self._left_out_files,
+            left_out_bytes=self._left_out_bytes,
+            refused_files=self._refused_files,
+            refused_bytes=self._refused_bytes,
+            failed=self._failed,
+            failures=tuple(self._failures),
+            notes=tuple(self._notes()),
+        )
+
+    async def found(self, path: str, files: Sequence[ObjectInfo]) -> None:
+        """See `Visitor.found`."""
+        asked: list[tuple[ObjectVersion, Placement]] = []
+        for info in files:
+            placement = self._policies.placement(info.key)
+            if placement.keep_on_disk:
+                asked.append((version_of(self._store, info), placement))
+            else:
+                self._left_out_files += 1
+                self._left_out_bytes += info.size
+        for start in range(0, len(asked), VERSIONS_MOST):
+            await self._plan(asked[start : start + VERSIONS_MOST])
+
+    def hidden(self, count: int) -> None:
+        """See `Visitor.hidden`."""
+        self._hidden += count
+
+    def failed(self, path: str, reason: str) -> None:
+        """See `Visitor.failed`; also for a file that could not be fetched."""
+        self._failed += 1
+        if len(self._failures) < FAILURES_NAMED:
+            self._failures.append(Failure(path, reason[:_REASON_SHOWN_MOST]))
+
+    async def _walk_paths(self) -> None:
+        while self._paths or self._more:
+            if not self._paths and not await self._more_paths_came():
+                message = "the list of paths broke off: run the command again"
+                self._problem = UserError(ExitCode.TIMEOUT, message)
+                return
+            paths, self._paths = self._paths, []
+            self._note_paths_changed()
+            await self._walk.visit_all(paths)
+
+    def _note_unmatched(self) -> None:
+        """A pattern that fits nothing is a mistake: what is wanted is not there."""
+        found = self._files_total or self._left_out_files or self._failed
+        if self._request.globs and not found and self._problem is None:
+            patterns = " or ".join(map(repr, self._request.globs))
+            fix = "patterns are relative to PATH, * stays within a folder, ** crosses folders"
+            self._problem = UserError(ExitCode.INCOMPLETE, f"no file matches {patterns}: {fix}")
+
+    async def _more_paths_came(self) -> bool:
+        with trio.move_on_after(MORE_PATHS_S_MOST) as scope:
+            while self._more and not self._paths:
+                await self._paths_changed.wait()
+        return not scope.cancelled_caught
+
+    def _note_paths_changed(self) -> None:
+        self._paths_changed.set()
+        self._paths_changed = trio.Event()
+
+    async def _plan(self, asked: Sequence[tuple[ObjectVersion, Placement]]) -> None:
+        """Count files and hand over those of which something is missing."""
+        local = await self._cache.disk_bytes([version for version, _ in asked])
+        missing: list[_File] = []
+        for (version, placement), local_bytes in zip(asked, local, strict=True):
+            self._files_total += 1
+            self._bytes_total += version.size
+            self._bytes_done += local_bytes
+            if local_bytes >= version.size:
+                self._files_done += 1
+            else:
+                missing.append(_File(version, placement, local_bytes))
+        if not self._request.check:
+            assert self._send is not None
+            for file in missing:
+                await self._send.send(file)
+
+    async def _fetch_files(self, files: trio.MemoryReceiveChannel[_File]) -> None:
+        async for file in files:
+            await self._fetch_or_fail(file)
+
+    async def _fetch_or_fail(self, file: _File) -> None:
+        key = file.version.key
+        try:
+            await self._fetch(file)
+        except ObjectChangedError:
+            self.failed(key, "it was overwritten meanwhile: run the command again")
+        except ObjectNotFoundError:
+            self.failed(key, "it was deleted meanwhile")
+        except CredentialsError as error:
+            self._stop(key, error, ExitCode.CREDENTIALS)
+        except BucketNotFoundError as error:
+            self._stop(key, error, ExitCode.BUCKET)
+        except StoreError as error:
+            self.failed(key, f"{error}: {error.advice}")
+        except CacheClosedError as error:
+            self.failed(key, str(error))
+        else:
+            self._files_done += 1
+            self._unchecked.append(file.version)
+            if len(self._unchecked) >= _CHECKED_AT_ONCE:
+                await self._check_kept()
+
+    def _stop(self, key: str, error: StoreError, exit_code: ExitCode) -> None:
+        """End the job on an error that all other files would have as well."""
+        self.failed(key, str(error))
+        self._problem = UserError(exit_code, f"{error}: {error.advice}")
+        self._scope.cancel()
+
+    async def _fetch(self, file: _File) -> None:
+        """Fetch what is missing of a file, no faster than the rate allows."""
+        size = file.version.size
+        counted = file.local_bytes
+        prepaid = 0
+        was_stopped = False
+
+        def count_fetched(count: int) -> None:
+            nonlocal counted, prepaid
+            count = max(0, min(count, size - counted))
+            counted += count
+            self._bytes_done += count
+            self._fetched_bytes += count
+            paid = min(count, prepaid)
+            prepaid -= paid
+            self._bucket.take(count - paid)
+
+        while True:
+            await self._bucket.wait()
+            # Paid in advance, so that the other files do not all begin on the same tokens.
+            due = min(size - counted, _PREPAID_BYTES_MOST)
+            self._bucket.take(due - prepaid)
+            prepaid = due
+            if was_stopped:
+                # What was on its way when the fetch was stopped has come without a note.
+                (local,) = await self._cache.disk_bytes([file.version])
+                count_fetched(local - counted)
+            with trio.CancelScope() as scope:
+
+                def note(count: int, scope: trio.CancelScope = scope) -> None:
+                    count_fetched(count)
+                    # The cache waits for nobody, so a large file is stopped and resumed.
+                    if self._bucket.is_overdrawn and counted < size:
+                        scope.cancel()
+
+                try:
+                    await self._cache.warm(file.version, file.placement, note)
+                except BaseException:
+                    self._bucket.take(-prepaid)
+                    prepaid = 0
+                    raise
+            if not scope.cancelled_caught:
+                break
+            was_stopped = True
+        if was_stopped:
+            count_fetched(size - counted)
+        # What is left came for a reader meanwhile.
+        self._bytes_done += size - counted
+
+    async def _check_kept(self) -> None:
+        """Look whether the cache has kept what it was given."""
+        versions, self._unchecked = self._unchecked, []
+        if not versions:
+            return
+        local = await self._cache.disk_bytes(versions)
+        for version, local_bytes in zip(versions, local, strict=True):
+            if local_bytes < version.size:
+                self._refused_files += 1
+                self._refused_bytes += version.size - local_bytes
+
+    def _notes(self) -> list[str]:
+        found = []
+        disks = self._cache.statistics().disks
+        capacity = sum(disk.capacity_bytes for disk in disks if disk.state != "bypassed")
+        if self._bytes_total > capacity and not self._request.check:
+            asked, held = format_size(self._bytes_total), format_size(capacity)
+            fix = "raise --max-cache-size, or warm up less"
+            found.append(f"{asked} are asked for and the cache holds {held}: {fix}")
+        if self._left_out_files:
+            files = format_count(self._left_out_files, "file")
+            size = format_size(self._left_out_bytes)
+            found.append(f"left out {files} ({size}): a [[policy]] says cache = false")
+        if self._hidden:
+            keys = format_count(self._hidden, "key")
+            found.append(f"left out {keys} that no path can name")
+        if self._refused_files:
+            files = format_count(self._refused_files, "file")
+            size = format_size(self._refused_bytes)
+            why = "there is no room that other data needs less, or a disk takes no writes"
+            found.append(f"{files} did not stay ({size} missing): {why}; see 'cloudfs cache info'")
+        return found
+
+
+def require_disk(cache: Cache) -> None:
+    """Raise `UserError` unless there is an SSD tier that takes what is fetched."""
+    disks = cache.statistics().disks
+    if not disks:
+        fix = "mount it with a --max-cache-size above 0"
+        raise UserError(ExitCode.CACHE, f"this mount has no disk cache: {fix}")
+    if all(disk.state != "ok" for disk in disks):
+        why = "; ".join(f"{disk.directory} is {disk.state} ({disk.reason})" for disk in disks)
+        raise UserError(ExitCode.CACHE, f"the disk cache takes no writes: {why}")

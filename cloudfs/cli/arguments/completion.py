@@ -1,0 +1,96 @@
+"""`cloudfs completion`: the script that makes a shell complete verbs, options, mountpoints, names.
+
+Click writes the script and does the work; here is what it cannot know. It does not know the verbs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from cloudfs.config import files
+from cloudfs.config import types as kinds
+from cloudfs.config.option import Option
+from cloudfs.errors import UserError
+from cloudfs.system import mountpoints as table
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+VARIABLE: Final = "_CLOUDFS_COMPLETE"
+"""Set by the script for the run that answers what a word may become."""
+
+_NAME: Final = "cloudfs"
+_SHELLS: Final = ("bash", "zsh", "fish")
+_TYPES: Final = {kinds.FILE: "file", kinds.CACHE_DIRECTORY: "dir", kinds.MOUNTPOINT: "dir"}
+
+
+@click.command("completion", short_help="Print what makes a shell complete commands.")
+@click.argument("shell", type=click.Choice(_SHELLS), metavar="|".join(_SHELLS))
+@click.pass_context
+def command(context: click.Context, shell: str) -> None:
+    """Print the script that makes bash, zsh or fish complete cloudfs with the tab key.
+
+    For bash: eval "$(cloudfs completion bash)" in ~/.bashrc.
+    """
+    from click import shell_completion  # noqa: PLC0415 - only for this verb
+
+    found = shell_completion.get_completion_class(shell)
+    assert found is not None
+    root = context.find_root().command
+    click.echo(found(root, {}, _NAME, VARIABLE).source())
+
+
+def answer(root: click.Command, instruction: str) -> int:
+    """Print what a word may become, as the script asks for it, and return the exit code.
+
+    A command line that has no sense completes to nothing; nothing is said of it.
+    """
+    from click import shell_completion  # noqa: PLC0415 - only for this
+
+    try:
+        return shell_completion.shell_complete(root, {}, _NAME, VARIABLE, instruction)
+    except UserError:
+        return 1
+
+
+def mountpoints(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the mounts of this machine, from the mount table: none of them is asked."""
+    return _items([str(mount.path) for mount in table.cloudfs_mounts()], incomplete)
+
+
+def paths(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the mounts of this machine, and let the shell add files where there is none."""
+    return [_places("file", incomplete), *mountpoints(context, parameter, incomplete)]
+
+
+def configurations(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the names of configurations, and let the shell add files where there is none."""
+    names = (path.stem for path in files.found(os.environ))
+    named = _items(dict.fromkeys(filter(files.is_name, names)), incomplete)
+    return [_places("file", incomplete), *named]
+
+
+def values(option: Option, incomplete: str) -> list[CompletionItem]:
+    """Return what a value of the table's option may be."""
+    if option.kind in _TYPES:
+        return [_places(_TYPES[option.kind], incomplete)]
+    return _items(option.kind.words, incomplete)
+
+
+def _places(kind: str, incomplete: str) -> CompletionItem:
+    """Return what makes the shell itself look for files or directories."""
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 - only for this
+
+    return CompletionItem(incomplete, type=kind)
+
+
+def _items(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 - only for this
+
+    return [CompletionItem(word) for word in words if word.startswith(incomplete)]

@@ -1,0 +1,119 @@
+"""The table of options as flags of a command: click's options, the grouped help, what was typed.
+
+It does not know which command takes which options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from cloudfs.cli.arguments import completion
+from cloudfs.cli.errors import say
+from cloudfs.config import options, sources
+from cloudfs.config import types as kinds
+from cloudfs.config.option import Heading, Option
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+_HELP: Final = "Help"
+
+
+class GroupedOption(click.Option):
+    """An option that the help shows below a heading."""
+
+    def __init__(self, names: list[str], *, heading: str, **settings: Any) -> None:
+        super().__init__(names, **settings)
+        self.heading = heading
+
+
+class GroupedCommand(click.Command):
+    """A command whose help is grouped by the headings of its options."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section per heading, then what belongs to none."""
+        sections: dict[str, list[tuple[str, str]]] = {str(heading): [] for heading in Heading}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                heading = parameter.heading if isinstance(parameter, GroupedOption) else _HELP
+                sections.setdefault(heading, []).append(record)
+        sections[_HELP] = sections.pop(_HELP, [])  # the last one
+        for heading, records in sections.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+
+def parameter(option: Option) -> click.Parameter:
+    """Return the click parameter of a row: an argument that may be left out, or a flag."""
+    if option.argument:
+        return click.Argument(
+            [option.name],
+            metavar=f"[{option.kind.metavar}]",
+            required=False,
+            shell_complete=partial(_complete, option),
+        )
+    return flag(option)
+
+
+def words() -> GroupedOption:
+    """Return `-o`, with which mount(8) and fstab give options."""
+    return GroupedOption(
+        ["-o", "words"],
+        heading=Heading.MOUNT,
+        multiple=True,
+        metavar="OPT[,OPT...]",
+        help="Options as mount(8) and fstab spell them, such as ro,max_downloads=16.",
+    )
+
+
+def flag(option: Option) -> GroupedOption:
+    """Return the click option of a row. Values stay text: `config.settings` parses every source."""
+    default = option.default_shown()
+    return GroupedOption(
+        [*filter(None, [option.short]), option.flag],
+        heading=option.heading,
+        is_flag=option.is_switch,
+        multiple=option.repeated,
+        metavar=option.kind.metavar or None,
+        help=f"{option.help} [default: {default}]" if default else option.help,
+        shell_complete=partial(_complete, option),
+    )
+
+
+def _complete(
+    option: Option, context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    if option.kind is kinds.CONFIG:
+        return completion.configurations(context, parameter, incomplete)
+    return completion.values(option, incomplete)
+
+
+def given(context: click.Context) -> dict[str, str | tuple[str, ...]]:
+    """Return what was typed, by option name, as text."""
+    typed = click.core.ParameterSource.COMMANDLINE
+    return {
+        name: _text(options.BY_NAME[name], value)
+        for name, value in context.params.items()
+        if name in options.BY_NAME
+        and not options.BY_NAME[name].argument
+        and context.get_parameter_source(name) is typed
+    }
+
+
+def _text(option: Option, value: Any) -> str | tuple[str, ...]:
+    if option.repeated:
+        return tuple(value)
+    return "true" if option.is_switch else str(value)
+
+
+def warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
+    """Say which `CLOUDFS_*` variables no option has: it may be a misspelt one, or not meant at all,
+    so it is no reason to refuse the command."""
+    for name, fix in sources.unknown_variables(environ):
+        say(f"unknown variable {name} is ignored: {fix}")

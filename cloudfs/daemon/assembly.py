@@ -1,0 +1,151 @@
+"""What a mount is made of, opened from its settings: the store, the cache directories, the catalog.
+
+Everything that can be wrong with the user's input or surroundings is found here, as UserError,
+before anything is mounted. It does not know how the parts work together.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import trio
+
+from cloudfs.config.settings import MountSettings
+from cloudfs.config.types import CacheDirectory
+from cloudfs.errors import ExitCode, UserError
+from cloudfs.system import defaults
+from cloudfs.vfs.metadata.persistent import Remembered
+from cloudfs_backends import api as backends
+from cloudfs_backends.registry import open_store as open_backend
+from cloudfs_backends.wrappers.retry import RetryPolicy
+from cloudfs_cache.api import CacheSetupError
+from cloudfs_cache.disk.capacity import derive_limits
+from cloudfs_cache.disk.open import DiskSettings, open_disk_tier
+from cloudfs_cache.metadata.database import Catalog
+from cloudfs_cache.tiers.api import BlockTier
+from cloudfs_cache.tiers.sharded import SpreadTier
+
+log = logging.getLogger(__name__)
+
+_PROBE_BUDGET_S: Final = 10.0
+_STORE_EXIT_CODES: Final[tuple[tuple[type[backends.StoreError], ExitCode], ...]] = (
+    (backends.BucketNotFoundError, ExitCode.BUCKET),
+    (backends.CredentialsError, ExitCode.CREDENTIALS),
+    (backends.AccessDeniedError, ExitCode.CREDENTIALS),
+    (backends.StoreError, ExitCode.UNREACHABLE),
+)
+
+
+async def open_store(settings: MountSettings) -> backends.ObjectStore:
+    """Open the store and see that it answers."""
+    policy = RetryPolicy(budget_s=settings.retry_budget)
+    try:
+        store = open_backend(settings.url, store_options(settings), policy)
+        await _probe(store, settings.endpoint_url or settings.url)
+    except backends.StoreError as error:
+        cause = str(error).rstrip(".")
+        raise UserError(exit_code(error), f"{settings.url}: {cause}: {error.advice}") from error
+    return store
+
+
+def exit_code(error: backends.StoreError) -> ExitCode:
+    """Return the code of a command that ends because the store cannot be used."""
+    if isinstance(error, backends.InvalidRequestError) and not error.operation:
+        return ExitCode.USAGE  # nothing was asked yet: an option, or a package, is wrong
+    return next(code for kind, code in _STORE_EXIT_CODES if isinstance(error, kind))
+
+
+def store_options(settings: MountSettings) -> backends.StoreOptions:
+    """What the settings tell a backend."""
+    return backends.StoreOptions(
+        endpoint_url=settings.endpoint_url,
+        region=settings.region,
+        profile=settings.profile,
+        no_sign_request=settings.no_sign_request,
+        force_path_style=settings.force_path_style,
+        requester_pays=settings.requester_pays,
+        sse_customer_key=settings.sse_customer_key,
+        user_project=settings.user_project,
+        azure_account=settings.azure_account,
+        max_downloads=settings.max_downloads,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Disks:
+    """The cache directories as one tier (None: the disk cache is turned off), and those that are
+    left out, with the reasons."""
+
+    tier: BlockTier | None
+    left_out: Mapping[str, str]
+
+
+async def open_disks(settings: MountSettings, identity: str) -> Disks:
+    """Open the cache directories for the store with this identity.
+
+    Of several, those that cannot be used are left out.
+    """
+    directories = [
+        directory for directory in cache_directories(settings) if _size(settings, directory) != 0
+    ]
+    tiers: list[BlockTier] = []
+    failures: dict[str, CacheSetupError] = {}
+    for directory in directories:
+        try:
+            tiers.append(await _open_disk(settings, directory, identity))
+        except CacheSetupError as error:
+            failures[str(directory.path)] = error
+    if failures and not tiers:
+        first = next(iter(failures.values()))
+        raise UserError(ExitCode.CACHE, str(first)) from first
+    for failure in failures.values():
+        log.warning("%s; going on with the other cache directories", failure)
+    left_out = {path: str(failure) for path, failure in failures.items()}
+    if not tiers:
+        return Disks(None, left_out)
+    return Disks(tiers[0] if len(tiers) == 1 else SpreadTier(tiers), left_out)
+
+
+def cache_directories(settings: MountSettings) -> Sequence[CacheDirectory]:
+    """The directories that were given, or the default one."""
+    return settings.cache_dirs or (CacheDirectory(defaults.cache_directory()),)
+
+
+def open_catalog(settings: MountSettings, disk: BlockTier | None, identity: str) -> Remembered:
+    """What earlier mounts learnt about names, kept in the first cache directory in use."""
+    if disk is None:
+        return Remembered(None, identity)
+    directory = disk.statistics()[0].directory
+    limits = derive_limits(directory, 0, settings.min_free_space, 0)
+    opened = partial(Catalog, directory, min_free_bytes=limits.min_free_bytes)
+    return Remembered(opened, identity)
+
+
+async def _open_disk(
+    settings: MountSettings, directory: CacheDirectory, identity: str
+) -> BlockTier:
+    disk_settings = DiskSettings(
+        capacity_bytes=_size(settings, directory),
+        min_free_bytes=settings.min_free_space,
+        eviction=settings.eviction,
+        recode=settings.compress != "off",
+        trace_path=None if settings.record_visits is None else str(settings.record_visits),
+    )
+    opened = partial(open_disk_tier, str(directory.path), identity, disk_settings)
+    return await trio.to_thread.run_sync(opened)
+
+
+def _size(settings: MountSettings, directory: CacheDirectory) -> int | None:
+    return settings.max_cache_size if directory.size_bytes is None else directory.size_bytes
+
+
+async def _probe(store: backends.ObjectStore, place: str) -> None:
+    """Probe within a bound that suits a person who waits for the command."""
+    with trio.move_on_after(_PROBE_BUDGET_S) as scope:
+        await store.probe()
+    if scope.cancelled_caught:
+        raise backends.UnavailableError(f"no answer from {place} within {_PROBE_BUDGET_S:.0f} s")

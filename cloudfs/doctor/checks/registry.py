@@ -1,0 +1,78 @@
+"""The checks in their order: each needs those that would make it fail for the same reason."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from cloudfs.doctor.checks.cache import cache
+from cloudfs.doctor.checks.config import config
+from cloudfs.doctor.checks.disk import disk
+from cloudfs.doctor.checks.fuse import fuse, fuse_conf, fusermount
+from cloudfs.doctor.checks.kernel import background, kernel, read_ahead
+from cloudfs.doctor.checks.limits import memory, open_files, threads
+from cloudfs.doctor.checks.mountpoint import mountpoint
+from cloudfs.doctor.checks.network import clock, reach
+from cloudfs.doctor.checks.read import byte_path, read, versions
+from cloudfs.doctor.checks.setup import setup
+from cloudfs.doctor.checks.speed import bandwidth, latency
+from cloudfs.doctor.checks.store import features, identity, listing, region
+from cloudfs.doctor.runner import Check, Section
+from cloudfs.errors import ExitCode
+
+_HANGS: Final = "something of the system hangs: 'dmesg' and 'ps -eo pid,stat,wchan,args' have more"
+_DISK_HANGS: Final = "the disk hangs: see 'dmesg', or give another --cache-dir"
+_MOUNT_HANGS: Final = "a mount there hangs: end it with 'cloudfs umount --lazy', or as root"
+
+_Local = partial(
+    Check,
+    section=Section.MACHINE,
+    late_code=ExitCode.FUSE,
+    late_fix=_HANGS,
+)
+_OfDisk = partial(
+    Check,
+    section=Section.MACHINE,
+    late_code=ExitCode.CACHE,
+    late_fix=_DISK_HANGS,
+)
+
+MACHINE_CHECKS: Final = (
+    _Local("config", config, vital=False),
+    _Local("fuse", fuse),
+    _Local("fusermount", fusermount),
+    _Local("fuse-conf", fuse_conf),
+    _Local("kernel", kernel, vital=False),
+    _Local("read-ahead", read_ahead, vital=False),
+    _Local("background", background, vital=False),
+    _Local("files", open_files, vital=False),
+    _Local("threads", threads, vital=False),
+    _Local("memory", memory, vital=False),
+    _OfDisk("cache", cache, limit_s=5.0),
+    _OfDisk("disk", disk, frozenset({"cache"}), limit_s=15.0, vital=False),
+    Check(
+        "mountpoint",
+        mountpoint,
+        limit_s=5.0,
+        section=Section.MACHINE,
+        late_code=ExitCode.MOUNTPOINT,
+        late_fix=_MOUNT_HANGS,
+    ),
+)
+"""What can be told without a store."""
+
+STORE_CHECKS: Final = (
+    Check("setup", setup),
+    Check("reach", reach, frozenset({"setup"}), limit_s=20.0),
+    Check("clock", clock, frozenset({"reach"})),
+    Check("identity", identity, frozenset({"reach"}), limit_s=15.0, vital=False),
+    Check("list", listing, frozenset({"identity"}), limit_s=15.0),
+    Check("read", read, frozenset({"list"}), limit_s=15.0),
+    Check("versions", versions, frozenset({"read"})),
+    Check("bytes", byte_path, frozenset({"read"}), vital=False),
+    Check("region", region, frozenset({"list"}), vital=False),
+    Check("features", features, frozenset({"list"}), vital=False),
+    Check("latency", latency, frozenset({"read"}), vital=False),
+    Check("bandwidth", bandwidth, frozenset({"read"}), vital=False),
+)
+"""What needs a URL."""

@@ -1,0 +1,86 @@
+"""The entries of one directory, made from the pages of a LIST. No I/O.
+
+Where a key is both a file (`a`) and a directory (`a/b`), the directory wins: everything below it
+stays reachable, and the file of the same name is hidden, counted and logged once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cloudfs.vfs.metadata import names
+from cloudfs_backends.api import ListPage, ObjectInfo
+
+log = logging.getLogger(__name__)
+
+_REMEMBERED_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A name in a directory: a file when `info` is set, else a directory."""
+
+    name: bytes
+    info: ObjectInfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All entries of a directory at one moment, in the store's key order."""
+
+    entries: tuple[Entry, ...]
+    by_name: dict[bytes, Entry]
+    listed_at: float
+
+
+class HiddenNames:
+    """Counts the keys that no path can name, and logs each once (up to a bound)."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self.count = 0
+
+    def note(self, key: str, reason: str) -> None:
+        """Count a hidden key; the same key is counted and logged once."""
+        if key in self._seen or len(self._seen) >= _REMEMBERED_MAX:
+            return
+        self.count += 1
+        self._seen.add(key)
+        log.warning("key %r is hidden: a path cannot name it (%s)", key, reason)
+
+
+def build(prefix: str, pages: Iterable[ListPage], hidden: HiddenNames, now: float) -> Listing:
+    """Make the listing of the directory `prefix` ("" or ending with "/") out of its pages."""
+    by_name: dict[bytes, Entry] = {}
+    for page in pages:
+        for common in page.prefixes:
+            _add(by_name, common[len(prefix) : -1], None, common, hidden)
+        for info in page.objects:
+            part = info.key[len(prefix) :]
+            if part == "":
+                continue  # the directory's own marker
+            if part.endswith("/"):
+                _add(by_name, part[:-1], None, info.key, hidden)
+            else:
+                _add(by_name, part, info, info.key, hidden)
+    return Listing(tuple(by_name.values()), by_name, now)
+
+
+def _add(
+    by_name: dict[bytes, Entry], part: str, info: ObjectInfo | None, key: str, hidden: HiddenNames
+) -> None:
+    reason = names.hidden_reason(part)
+    if reason is not None:
+        hidden.note(key, reason)
+        return
+    name = names.to_name(part)
+    known = by_name.get(name)
+    if known is not None and known.info is None:
+        if info is not None:
+            hidden.note(key, "a directory has the same name")
+        return
+    if known is not None and info is None and known.info is not None:
+        hidden.note(known.info.key, "a directory has the same name")
+    by_name[name] = Entry(name, info)

@@ -1,0 +1,188 @@
+"""The way to an endpoint, over real sockets: what every step says when it fails."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloudfs.doctor.probes import network
+from cloudfs.doctor.probes.failures import NetworkError, Trouble
+from cloudfs.doctor.probes.network import Answer, Target, ask
+from cloudfs.doctor.probes.proxies import Proxy
+from tests.support.proxy import Proxy as Wire
+from tests.support.proxy import Respond, always
+from tests.support.stores import S3Server
+from tests.support.tls import connect_proxy, make_certificate, tls_server
+from tests.unit.cloudfs.doctor.examined import UNKNOWN_DOMAIN
+
+
+def trouble_of(target: Target) -> tuple[Trouble, str]:
+    with pytest.raises(NetworkError) as caught:
+        ask(target)
+    return caught.value.trouble, str(caught.value)
+
+
+@contextmanager
+def listener() -> Iterator[int]:
+    """A socket that takes connections into its backlog and says nothing; gives the port."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield sock.getsockname()[1]
+
+
+class TestPlain:
+    def test_any_answer_will_do(self, wire: Wire) -> None:
+        date = "Sun, 06 Nov 1994 08:49:37 GMT"
+        wire.plan = always(Respond(418, headers={"Date": date}))
+        answer = ask(Target(f"{wire.endpoint_url}/some/path?sig=secret"))
+        assert (answer.status, answer.date) == (418, date)
+        assert list(answer.steps) == ["name", "tcp", "http"]
+        (request,) = wire.requests
+        assert (request.method, request.target) == ("HEAD", "/some/path")
+        assert request.headers["host"] == f"127.0.0.1:{wire.port}"
+        assert "authorization" not in request.headers
+
+    def test_no_name(self) -> None:
+        trouble, said = trouble_of(Target(f"http://{UNKNOWN_DOMAIN}"))
+        assert trouble is Trouble.NAME
+        assert said.startswith(f"the name {UNKNOWN_DOMAIN} is not known: ")
+
+    def test_what_can_be_no_name(self) -> None:
+        assert trouble_of(Target(f"http://{'a' * 64}.test"))[0] is Trouble.NAME
+
+    def test_nobody_listens(self) -> None:
+        assert trouble_of(Target("http://127.0.0.1:9")) == (
+            Trouble.REFUSED,
+            "nothing listens on 127.0.0.1 port 9",
+        )
+
+    def test_nobody_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(network, "STEP_S_MOST", 0.2)
+        with listener() as port:
+            trouble, said = trouble_of(Target(f"http://127.0.0.1:{port}"))
+        assert (trouble, said) == (
+            Trouble.SILENT,
+            "127.0.0.1 does not answer a request within 0.2 s",
+        )
+
+    def test_an_answer_that_is_no_http(self, server: S3Server, tmp_path: Path) -> None:
+        """A server that wants TLS hangs up, or says so in TLS."""
+        with tls_server(server.port, make_certificate(tmp_path)) as port:
+            trouble, said = trouble_of(Target(f"http://127.0.0.1:{port}"))
+        assert trouble is Trouble.HTTP
+        assert said.startswith("127.0.0.1 answers no HTTP: ")
+
+
+class TestTls:
+    def ask(self, folder: Path, server: S3Server, *, trusted: bool = True, **made: Any) -> Answer:
+        certificate = make_certificate(folder, **made)
+        with tls_server(server.port, certificate) as port:
+            bundle = str(certificate.ca_file) if trusted else None
+            return ask(Target(f"https://127.0.0.1:{port}", ca_bundle=bundle))
+
+    def test_a_ca_of_ones_own(self, tmp_path: Path, server: S3Server) -> None:
+        assert list(self.ask(tmp_path, server).steps) == ["name", "tcp", "tls", "http"]
+
+    @pytest.mark.parametrize(
+        ("made", "trouble", "words"),
+        [
+            ({"trusted": False}, Trouble.UNKNOWN_ISSUER, "is signed by a CA that is not trusted"),
+            ({"trusted": False, "self_signed": True}, Trouble.SELF_SIGNED, "is self-signed"),
+            ({"host": "localhost"}, Trouble.OTHER_NAME, "is for another name than 127.0.0.1"),
+            ({"valid_until": timedelta(hours=-1)}, Trouble.EXPIRED, "has expired"),
+            ({"valid_from": timedelta(hours=1)}, Trouble.EARLY, "is not valid yet"),
+        ],
+    )
+    def test_what_is_wrong_with_a_certificate(
+        self, tmp_path: Path, server: S3Server, made: dict[str, Any], trouble: Trouble, words: str
+    ) -> None:
+        with pytest.raises(NetworkError, match=f"^the certificate of 127.0.0.1 {words}") as caught:
+            self.ask(tmp_path, server, **made)
+        assert caught.value.trouble is trouble
+
+    def test_a_server_without_tls(self, server: S3Server) -> None:
+        trouble, said = trouble_of(Target(f"https://127.0.0.1:{server.port}"))
+        assert trouble is Trouble.TLS
+        assert said == f"127.0.0.1 port {server.port} speaks no TLS: wrong version number"
+
+    def test_a_server_that_begins_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(network, "STEP_S_MOST", 0.2)
+        with listener() as port:
+            trouble, said = trouble_of(Target(f"https://127.0.0.1:{port}"))
+        assert trouble is Trouble.TLS
+        assert said == f"127.0.0.1 port {port} begins no TLS within 0.2 s"
+
+    @pytest.mark.parametrize("content", [None, b"no certificate"])
+    def test_ca_certificates_that_cannot_be_read(
+        self, tmp_path: Path, server: S3Server, content: bytes | None
+    ) -> None:
+        bundle = tmp_path / "bundle.pem"
+        if content is not None:
+            bundle.write_bytes(content)
+        target = Target(f"https://127.0.0.1:{server.port}", ca_bundle=str(bundle))
+        trouble, said = trouble_of(target)
+        assert trouble is Trouble.BUNDLE
+        assert said.startswith(f"the CA certificates in {bundle} cannot be read: ")
+
+
+class TestProxies:
+    def test_https_goes_through_a_tunnel(self, tmp_path: Path, server: S3Server) -> None:
+        certificate = make_certificate(tmp_path)
+        with tls_server(server.port, certificate) as port, connect_proxy() as (hop, heads):
+            proxy = Proxy("HTTPS_PROXY", f"http://us%40er:pass@127.0.0.1:{hop}")
+            url = f"https://127.0.0.1:{port}"
+            answer = ask(Target(url, proxy, str(certificate.ca_file)))
+        assert list(answer.steps) == ["name", "tcp", "tunnel", "tls", "http"]
+        assert heads[0].startswith(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\n")
+        assert "Proxy-Authorization: Basic dXNAZXI6cGFzcw==" in heads[0]
+
+    def test_http_is_asked_of_the_proxy(self, wire: Wire) -> None:
+        wire.plan = always(Respond(200))
+        proxy = Proxy("HTTP_PROXY", f"http://user:pass@127.0.0.1:{wire.port}")
+        ask(Target("http://store.test:81/path", proxy))
+        (request,) = wire.requests
+        assert request.target == "http://store.test:81/path"
+        assert request.headers["host"] == "store.test:81"
+        assert request.headers["proxy-authorization"] == "Basic dXNlcjpwYXNz"
+
+    @pytest.mark.parametrize(
+        ("status", "words"),
+        [
+            ("407 Authentication Required", "wants a password"),
+            ("403 Forbidden", "does not connect to store.test:443: 403 Forbidden"),
+            ("nonsense", "does not answer: "),
+        ],
+    )
+    def test_a_proxy_that_refuses(self, status: str, words: str) -> None:
+        with connect_proxy(status) as (hop, _):
+            proxy = Proxy("HTTPS_PROXY", f"http://user:secret@127.0.0.1:{hop}")
+            trouble, said = trouble_of(Target("https://store.test", proxy))
+        assert trouble is Trouble.PROXY
+        assert said.startswith(f"the proxy http://127.0.0.1:{hop} of HTTPS_PROXY {words}")
+
+    def test_a_proxy_for_http_that_wants_a_password(self, wire: Wire) -> None:
+        wire.plan = always(Respond(407))
+        trouble, said = trouble_of(
+            Target("http://store.test", Proxy("HTTP_PROXY", wire.endpoint_url))
+        )
+        assert trouble is Trouble.PROXY
+        assert said.endswith("of HTTP_PROXY wants a password")
+
+    def test_a_proxy_that_is_not_there(self) -> None:
+        proxy = Proxy("HTTPS_PROXY", "http://127.0.0.1:9")
+        assert trouble_of(Target("https://store.test", proxy)) == (
+            Trouble.PROXY,
+            "the proxy http://127.0.0.1:9 of HTTPS_PROXY is not reached:"
+            " nothing listens on 127.0.0.1 port 9",
+        )
+
+    @pytest.mark.parametrize("url", ["socks5://host:1080", "http://", "http://host:port"])
+    def test_a_proxy_of_another_kind(self, url: str) -> None:
+        trouble, said = trouble_of(Target("https://store.test", Proxy("HTTPS_PROXY", url)))
+        assert trouble is Trouble.PROXY
+        assert said.endswith("it is not of the kind http://host:port")

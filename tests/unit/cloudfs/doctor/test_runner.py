@@ -1,0 +1,217 @@
+"""How checks are run: what is skipped, what is given up, and what a failure says."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from cloudfs.config.settings import resolve
+from cloudfs.doctor import runner
+from cloudfs.doctor.checks.registry import MACHINE_CHECKS, STORE_CHECKS
+from cloudfs.doctor.context import Context
+from cloudfs.doctor.findings import Finding, Result, failure, ok, skipped, warning
+from cloudfs.doctor.report import Report
+from cloudfs.doctor.runner import Check, Examined, Section, examine
+from cloudfs.errors import ExitCode
+from cloudfs_backends.api import ThrottledError
+from cloudfs_backends.local.client import LocalStore
+from tests.contract.in_trio import in_trio, in_trio_autojump
+
+FAILED = failure(ExitCode.BUCKET, "broken", "mend it")
+
+
+def context(**environ: str) -> Context:
+    return Context(resolve("s3://bucket", None, required=("url",)), environ)
+
+
+def finds(finding: Finding) -> Callable[[Context], Awaitable[Finding]]:
+    async def run(_: Context) -> Finding:
+        return finding
+
+    return run
+
+
+async def results(*checks: Check) -> list[tuple[str, Result, str]]:
+    done = await examine(context(), checks, lambda _: None)
+    return [(one.check, one.finding.result, one.finding.text) for one in done]
+
+
+@in_trio
+async def test_what_needs_a_failed_check_is_skipped_and_names_the_first_cause() -> None:
+    assert await results(
+        Check("a", finds(FAILED)),
+        Check("b", finds(ok("b")), frozenset({"a"})),
+        Check("c", finds(ok("c")), frozenset({"b"})),
+        Check("d", finds(ok("d"))),
+    ) == [
+        ("a", Result.FAILURE, "broken"),
+        ("b", Result.SKIPPED, "not tried, because of a"),
+        ("c", Result.SKIPPED, "not tried, because of a"),
+        ("d", Result.OK, "d"),
+    ]
+
+
+@in_trio
+async def test_a_warning_and_a_check_that_skips_itself_keep_nothing_back() -> None:
+    assert await results(
+        Check("a", finds(warning("so so", "mend it"))),
+        Check("b", finds(skipped("nothing to see"))),
+        Check("c", finds(ok("c")), frozenset({"a", "b"})),
+    ) == [
+        ("a", Result.WARNING, "so so"),
+        ("b", Result.SKIPPED, "nothing to see"),
+        ("c", Result.OK, "c"),
+    ]
+
+
+@in_trio
+async def test_each_finding_is_shown_as_soon_as_it_is_there() -> None:
+    shown: list[str] = []
+
+    async def second(_: Context) -> Finding:
+        assert shown == ["a"]
+        return ok("b")
+
+    checks = [Check("a", finds(ok("a"))), Check("b", second)]
+    await examine(context(), checks, lambda one: shown.append(one.check))
+    assert shown == ["a", "b"]
+
+
+async def hang(_: Context) -> Finding:
+    await trio.sleep_forever()
+    raise AssertionError
+
+
+@in_trio_autojump
+async def test_a_check_that_hangs_is_given_up() -> None:
+    started = trio.current_time()
+    (hung,) = await examine(context(), [Check("a", hang, limit_s=7)], lambda _: None)
+    assert trio.current_time() - started == pytest.approx(7)
+    assert hung.finding.text == "no result within 7 s"
+    assert hung.finding.exit_code is ExitCode.UNREACHABLE
+
+
+@in_trio_autojump
+async def test_a_check_of_the_machine_that_hangs_says_what_mends_it() -> None:
+    check = Check("a", hang, section=Section.MACHINE, late_code=ExitCode.CACHE, late_fix="a disk")
+    (hung,) = await examine(context(), [check], lambda _: None)
+    assert (hung.finding.fix, hung.finding.exit_code) == ("a disk", ExitCode.CACHE)
+    assert hung.section is Section.MACHINE
+
+
+@in_trio
+async def test_a_check_may_find_several_things() -> None:
+    async def several(_: Context) -> list[Finding]:
+        return [ok("one"), FAILED]
+
+    assert await results(Check("a", several), Check("b", finds(ok("b")), frozenset({"a"}))) == [
+        ("a", Result.OK, "one"),
+        ("a", Result.FAILURE, "broken"),
+        ("b", Result.SKIPPED, "not tried, because of a"),
+    ]
+
+
+@in_trio_autojump
+async def test_all_checks_together_are_bounded() -> None:
+    started = trio.current_time()
+    checks = [Check(f"{number}", hang, limit_s=25) for number in range(5)]
+    done = await examine(context(), checks, lambda _: None)
+    assert trio.current_time() - started == pytest.approx(runner.ALL_S_MOST)
+    assert [one.finding.text for one in done] == [
+        *("no result within 25 s", "no result within 25 s", "no result within 10 s"),
+        *["not tried, because of the time limit"] * 2,
+    ]
+
+
+@in_trio_autojump
+async def test_what_a_mount_does_not_need_may_hang() -> None:
+    assert await results(
+        Check("a", hang, limit_s=7, vital=False), Check("b", finds(ok("b")), frozenset({"a"}))
+    ) == [("a", Result.WARNING, "no result within 7 s"), ("b", Result.OK, "b")]
+
+
+@in_trio
+async def test_what_the_store_says_is_a_failure_with_the_code_of_mount() -> None:
+    async def refused(_: Context) -> Finding:
+        raise ThrottledError("SlowDown", operation="list", http_code=503, request_id="id")
+
+    (found,) = await examine(context(), [Check("a", refused)], lambda _: None)
+    assert found.finding.text == "SlowDown (HTTP 503)"
+    assert found.finding.fix == ThrottledError.advice
+    assert found.finding.exit_code is ExitCode.UNREACHABLE
+    facts = {"error": "ThrottledError", "http_code": 503, "request_id": "id"}
+    assert found.finding.facts == facts
+
+
+@in_trio
+async def test_findings_are_shown_without_secrets() -> None:
+    secret = "hunter2hunter2"
+    said = warning(f"{secret} a", f"{secret} b", fact=[f"{secret} c"])
+    shown: list[Examined] = []
+    subject = context(AWS_SECRET_ACCESS_KEY=secret)
+    done = await examine(subject, [Check("a", finds(said))], shown.append)
+    assert shown == done
+    assert (done[0].finding.text, done[0].finding.fix) == ("*** a", "*** b")
+    assert done[0].finding.facts == {"fact": ["*** c"]}
+
+
+@in_trio
+async def test_a_bug_is_not_hidden() -> None:
+    async def bug(_: Context) -> Finding:
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        await examine(context(), [Check("a", bug)], lambda _: None)
+
+
+@in_trio
+async def test_the_store_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"data")
+    subject = Context(resolve(f"file://{tmp_path}", None, required=("url",)), {})
+    await examine(subject, STORE_CHECKS, lambda _: None)
+    assert isinstance(subject.opened, LocalStore)
+    assert not subject.opened._buffers  # a read has made one, and closing lets go of it
+
+
+def test_every_check_needs_only_earlier_ones() -> None:
+    names: list[str] = []
+    for check in (*MACHINE_CHECKS, *STORE_CHECKS):
+        assert check.name not in names
+        assert check.needs <= set(names), check.name
+        names.append(check.name)
+
+
+@pytest.mark.parametrize(
+    ("findings", "verdict", "code"),
+    [
+        ([ok("a")], "everything works: mount it", ExitCode.OK),
+        ([ok("a"), warning("b", "c")], "it works, with 1 warning: mount it", ExitCode.OK),
+        ([warning("b", "c"), FAILED], "1 problem", ExitCode.BUCKET),
+        ([FAILED, failure(ExitCode.CACHE, "b", "c")], "2 problems", ExitCode.BUCKET),
+    ],
+)
+def test_the_verdict_and_the_code_follow_from_the_findings(
+    findings: list[Finding], verdict: str, code: ExitCode
+) -> None:
+    examined = [Examined(f"{number}", one, 0.0) for number, one in enumerate(findings)]
+    report = Report("s3://bucket", "mount it", examined)
+    assert (report.verdict, report.exit_code) == (verdict, code)
+    alone = Report("", "mount it", examined).verdict
+    assert alone.startswith(f"{verdict.partition(':')[0]}; the store was not examined: give")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (Result.OK, "a", "mend it"),
+        (Result.WARNING, "a"),
+        (Result.FAILURE, "a", "mend it"),
+        (Result.WARNING, "a", "mend it", ExitCode.CACHE),
+    ],
+)
+def test_a_finding_cannot_contradict_itself(arguments: tuple[Result, str]) -> None:
+    with pytest.raises(ValueError, match="is for"):
+        Finding(*arguments)
