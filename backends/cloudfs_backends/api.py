@@ -74,7 +74,7 @@ class Capabilities:
     append: bool = False
     """An object can grow without being written anew."""
 
-    copy_bytes_most: int = 0
+    copy_bytes_max: int = 0
     """The largest object that the store copies by one request, in bytes; 0: none."""
 
 

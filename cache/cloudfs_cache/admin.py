@@ -26,12 +26,12 @@ from cloudfs_cache.api import (
 )
 from cloudfs_cache.disk.format.records import DiskObject
 from cloudfs_cache.fetch.planner import Planner
-from cloudfs_cache.fetch.populate import WriteBack
+from cloudfs_cache.fetch.populate import Populator
 from cloudfs_cache.fetch.scheduler import FetchScheduler
 from cloudfs_cache.memory.block import Block, CachedObject
-from cloudfs_cache.memory.lru import MemoryTier
+from cloudfs_cache.memory.lru import MemoryCache
 from cloudfs_cache.memory.registry import ObjectRegistry
-from cloudfs_cache.tiers.api import BlockTier, TierSteering
+from cloudfs_cache.tiers.api import Tier, TierAdmin
 
 _WARM_BLOCKS: Final = 32
 _AGAIN_AFTER_S: Final = (0.1, 1.0)
@@ -42,17 +42,17 @@ write, and nobody tells when it is over."""
 
 @dataclass(frozen=True, slots=True)
 class CacheParts:
-    """The parts of a TieredCache that steering works with."""
+    """The parts of a TieredCache that admin works with."""
 
-    memory: MemoryTier
-    disk: BlockTier | None
+    memory: MemoryCache
+    disk: Tier | None
     registry: ObjectRegistry
     planner: Planner
     scheduler: FetchScheduler
-    writeback: WriteBack | None
+    populate: Populator | None
 
 
-class CacheSteering:
+class CacheAdmin:
     """Commands for the tiers of one mount."""
 
     def __init__(
@@ -135,11 +135,11 @@ class CacheSteering:
         return [] if self._parts.disk is None else await self._disks.usage()
 
     @property
-    def _disks(self) -> TierSteering:
+    def _disks(self) -> TierAdmin:
         if self._parts.disk is None:
             fix = "mount it with a --max-cache-size above 0"
             raise DiskUnusableError(f"this mount has no disk cache: {fix}")
-        return self._parts.disk.steering
+        return self._parts.disk.admin
 
     async def _look_again(self, cached: CachedObject) -> None:
         """Learn what the disk has: other mounts write and evict, and what this one knows may be of
@@ -188,8 +188,8 @@ class CacheSteering:
         parts.scheduler.pump()
         for block in blocks:
             await block.wait_settled()
-        if parts.writeback is not None:
-            await parts.writeback.wait_written(blocks)
+        if parts.populate is not None:
+            await parts.populate.wait_written(blocks)
 
     async def _write_out(self, cached: CachedObject, indices: Sequence[int]) -> dict[int, Block]:
         """Queue those blocks that memory has and nobody writes, and return them.
@@ -198,23 +198,23 @@ class CacheSteering:
         while the disk catches up: they are absent then.
         """
         queued: dict[int, Block] = {}
-        writeback = self._parts.writeback
-        if writeback is None:
+        populate = self._parts.populate
+        if populate is None:
             return queued
         for index in indices:
-            await writeback.wait_room()
+            await populate.wait_room()
             block = cached.blocks.get(index)
             if block is None:
                 continue
             # Also one that is still on its way for a reader: room is made, whatever has to go.
             block.for_disk = True
             if _is_unwritten(block):
-                writeback.add(block)
+                populate.add(block)
                 queued[index] = block
         return queued
 
 
-def _statistics(disk: BlockTier, held: DiskObject) -> DiskStatistics:
+def _statistics(disk: Tier, held: DiskObject) -> DiskStatistics:
     """How the disk of an object does."""
     return disk.statistics()[held.disk]
 

@@ -28,14 +28,14 @@ class ObjectVersion:
     `etag` is the store's opaque version (ETag or generation); `size` is in bytes.
     """
 
-    store_url: str
+    store_id: str
     key: str
     etag: str
     size: int
 
     def digest(self) -> str:
         """32 hex digits that name this version on disk."""
-        text = "\0".join((self.store_url, self.key, self.etag, str(self.size)))
+        text = "\0".join((self.store_id, self.key, self.etag, str(self.size)))
         data = text.encode("utf-8", "surrogateescape")
         return hashlib.blake2b(data, digest_size=16).hexdigest()
 
@@ -167,7 +167,7 @@ class DiskUsage:
     """What one cache directory holds of one store, in bytes on the disk (`saved_bytes` by lz4)."""
 
     directory: str
-    store_url: str
+    store_id: str
     objects: int
     blocks: int
     stored_bytes: int
@@ -221,7 +221,7 @@ class SourceStatistics:
 
 
 @dataclass(frozen=True, slots=True)
-class WriteBackStatistics:
+class PopulateStatistics:
     """What memory holds now that is on its way to the SSD tier."""
 
     waiting_blocks: int = 0
@@ -236,4 +236,4 @@ class CacheStatistics:
     disks: tuple[DiskStatistics, ...]
     prefetch: PrefetchStatistics
     sources: SourceStatistics
-    writeback: WriteBackStatistics = WriteBackStatistics()
+    populate: PopulateStatistics = PopulateStatistics()

@@ -12,7 +12,7 @@ from typing import Final, TypeGuard
 
 import trio
 
-from cloudfs_cache.admin import CacheParts, CacheSteering
+from cloudfs_cache.admin import CacheAdmin, CacheParts
 from cloudfs_cache.api import (
     BLOCK_BYTES,
     DEFAULT_PLACEMENT,
@@ -23,20 +23,20 @@ from cloudfs_cache.api import (
     ObjectVersion,
     Origin,
     Placement,
+    PopulateStatistics,
     PrefetchStatistics,
     SourceStatistics,
     WaitsFor,
-    WriteBackStatistics,
 )
 from cloudfs_cache.disk.format.records import EXTENT_BLOCKS
 from cloudfs_cache.fetch.fetcher import Fetcher
 from cloudfs_cache.fetch.planner import Planner
-from cloudfs_cache.fetch.populate import WRITERS, WriteBack
+from cloudfs_cache.fetch.populate import WRITERS, Populator
 from cloudfs_cache.fetch.scheduler import FetchScheduler
 from cloudfs_cache.memory.block import Block, CachedObject, Run
-from cloudfs_cache.memory.lru import MemoryTier
+from cloudfs_cache.memory.lru import MemoryCache
 from cloudfs_cache.memory.registry import ObjectRegistry
-from cloudfs_cache.tiers.api import BlockTier
+from cloudfs_cache.tiers.api import Tier
 
 PIECE_READ_BYTES_MAX: Final = 128 << 10
 """A random read up to this size is answered from the disk without reading the whole block."""
@@ -50,14 +50,14 @@ class TieredCache:
     def __init__(
         self,
         fetch: FetchRange,
-        memory: MemoryTier,
-        disk: BlockTier | None,
+        memory: MemoryCache,
+        disk: Tier | None,
         *,
         max_downloads: int,
     ) -> None:
         self._memory = memory
         self._disk = disk
-        self._writeback = WriteBack(memory, disk) if disk is not None else None
+        self._populate = Populator(memory, disk) if disk is not None else None
         self._registry = ObjectRegistry()
         self._opening: dict[ObjectVersion, trio.Event] = {}
         self._nursery: trio.Nursery | None = None
@@ -69,11 +69,11 @@ class TieredCache:
             start=self._start,
         )
         self._planner = Planner(disk, memory.capacity_blocks)
-        self._fetcher = Fetcher(fetch, memory, disk, self._writeback, self._scheduler)
+        self._fetcher = Fetcher(fetch, memory, disk, self._populate, self._scheduler)
         parts = CacheParts(
-            memory, disk, self._registry, self._planner, self._scheduler, self._writeback
+            memory, disk, self._registry, self._planner, self._scheduler, self._populate
         )
-        self.steering = CacheSteering(parts, self._open, self.release, self.statistics)
+        self.admin = CacheAdmin(parts, self._open, self.release, self.statistics)
         self._draining = False
         self._run_ended = trio.Event()
         self._used_ahead = 0
@@ -91,9 +91,9 @@ class TieredCache:
                 self._nursery = nursery
                 if self._disk is not None:
                     await nursery.start(self._disk.serve)
-                if self._writeback is not None:
+                if self._populate is not None:
                     for _ in range(WRITERS):
-                        nursery.start_soon(self._writeback.write_forever, self._scheduler.pump)
+                        nursery.start_soon(self._populate.write_forever, self._scheduler.pump)
                 task_status.started()
                 await trio.sleep_forever()
         finally:
@@ -220,8 +220,8 @@ class TieredCache:
         while self._scheduler.active:
             self._run_ended = trio.Event()
             await self._run_ended.wait()
-        if self._writeback is not None:
-            await self._writeback.wait_drained()
+        if self._populate is not None:
+            await self._populate.wait_drained()
 
     async def aclose(self) -> None:
         """Let the disks go. `serve` must have ended."""
@@ -230,7 +230,7 @@ class TieredCache:
 
     def statistics(self) -> CacheStatistics:
         """Return a snapshot."""
-        writeback = self._writeback
+        populate = self._populate
         return CacheStatistics(
             memory=self._memory.statistics(),
             disks=self._disk.statistics() if self._disk is not None else (),
@@ -245,7 +245,7 @@ class TieredCache:
                 disk_bytes=self._delivered[Origin.DISK],
                 store_bytes=self._delivered[Origin.STORE],
             ),
-            writeback=writeback.statistics() if writeback is not None else WriteBackStatistics(),
+            populate=populate.statistics() if populate is not None else PopulateStatistics(),
         )
 
     async def _open(self, version: ObjectVersion, placement: Placement) -> CachedObject:
@@ -329,7 +329,7 @@ class TieredCache:
         return view
 
     def _may_prefetch(self) -> bool:
-        keeps_up = self._writeback is None or self._writeback.may_prefetch
+        keeps_up = self._populate is None or self._populate.may_prefetch
         return keeps_up and not self._draining
 
     def _start(self, run: Run) -> None:

@@ -26,13 +26,13 @@ from cloudfs.errors import ExitCode, UserError
 from cloudfs_backends.api import ObjectStore
 from cloudfs_cache.api import DiskUnusableError, DiskUsage, KeyRange
 
-WAIT_S_MOST: Final = 10.0
+WAIT_S_MAX: Final = 10.0
 """How long a request waits for its job before it answers how far that is."""
 
-SURVEY_PATHS_MOST: Final = 100
+SURVEY_PATHS_MAX: Final = 100
 
-_PINS_SHOWN_MOST: Final = 1000
-_PINS_CHARACTERS_MOST: Final = 100_000
+_PINS_SHOWN_MAX: Final = 1000
+_PINS_CHARACTERS_MAX: Final = 100_000
 """An answer is one line of at most 1 MiB."""
 
 
@@ -40,18 +40,18 @@ def handlers(
     store: ObjectStore, cache: Cache, policies: PathPolicies, names: Names, jobs: Jobs
 ) -> dict[str, Handler]:
     """Return the commands of a mount made of these parts, for `control.serve`."""
-    steering = _Steering(store, cache, policies, names, jobs)
+    admin = _Commands(store, cache, policies, names, jobs)
     return {
-        "local": steering.local,
-        "warmup": steering.warmup,
-        "warmup-add": steering.warmup_add,
-        "job": steering.job,
-        "cache-info": steering.info,
-        "cache-pin": steering.pin,
-        "cache-unpin": steering.unpin,
-        "cache-evict": steering.evict,
-        "cache-invalidate": steering.invalidate,
-        "cache-verify": steering.verify,
+        "local": admin.local,
+        "warmup": admin.warmup,
+        "warmup-add": admin.warmup_add,
+        "job": admin.job,
+        "cache-info": admin.info,
+        "cache-pin": admin.pin,
+        "cache-unpin": admin.unpin,
+        "cache-evict": admin.evict,
+        "cache-invalidate": admin.invalidate,
+        "cache-verify": admin.verify,
     }
 
 
@@ -65,7 +65,7 @@ _Result = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class _Steering:
+class _Commands:
     """The handlers. Whatever starts a job answers with the job's document."""
 
     store: ObjectStore
@@ -77,10 +77,10 @@ class _Steering:
     async def local(self, arguments: _Arguments) -> _Result:
         """`paths`: count what is local. The answer has `paths`, complete once it is done."""
         paths = _paths(arguments)
-        if len(paths) > SURVEY_PATHS_MOST:
-            raise _wrong(f"at most {SURVEY_PATHS_MOST} paths at once")
+        if len(paths) > SURVEY_PATHS_MAX:
+            raise _wrong(f"at most {SURVEY_PATHS_MAX} paths at once")
         work = Survey(self.store, self.cache, self.policies, paths)
-        return await self._started("local", work, WAIT_S_MOST)
+        return await self._started("local", work, WAIT_S_MAX)
 
     async def warmup(self, arguments: _Arguments) -> _Result:
         """`paths`, `globs`, `rate_bytes_s`, `check`, `more`: start a warm-up."""
@@ -114,8 +114,8 @@ class _Steering:
         if _switch(arguments, "cancel"):
             job.cancel()
         wait_s = arguments.get("wait_s", 0)
-        if not isinstance(wait_s, int | float) or not 0 <= wait_s <= WAIT_S_MOST:
-            raise _wrong(f"wait_s is a number from 0 to {WAIT_S_MOST:g}")
+        if not isinstance(wait_s, int | float) or not 0 <= wait_s <= WAIT_S_MAX:
+            raise _wrong(f"wait_s is a number from 0 to {WAIT_S_MAX:g}")
         return await _document(job, wait_s)
 
     async def info(self, _arguments: _Arguments) -> _Result:
@@ -165,7 +165,7 @@ class _Steering:
     async def evict(self, arguments: _Arguments) -> _Result:
         """`paths`: remove what is local of them. The answer has `freed_bytes` once it is done."""
         work = Evict(self.cache, _ranges(arguments))
-        return await self._started("evict", work, WAIT_S_MOST)
+        return await self._started("evict", work, WAIT_S_MAX)
 
     async def invalidate(self, arguments: _Arguments) -> _Result:
         """`paths`: ask the store again about names, sizes and listings, and so about contents."""
@@ -184,8 +184,8 @@ class _Steering:
 
 def _first_keys(ranges: Sequence[KeyRange]) -> list[str]:
     """Return as many keys as an answer has room for."""
-    keys = [range_.key for range_ in ranges[:_PINS_SHOWN_MOST]]
-    while sum(map(len, keys)) > _PINS_CHARACTERS_MOST:
+    keys = [range_.key for range_ in ranges[:_PINS_SHOWN_MAX]]
+    while sum(map(len, keys)) > _PINS_CHARACTERS_MAX:
         del keys[len(keys) // 2 :]
     return keys
 

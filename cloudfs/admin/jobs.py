@@ -21,10 +21,10 @@ from cloudfs_cache.api import DiskUnusableError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-RUNNING_MOST: Final = 4
+RUNNING_MAX: Final = 4
 """Most jobs of one kind at a time."""
 
-KEPT_MOST: Final = 16
+KEPT_MAX: Final = 16
 """Most ended jobs of one kind that can still be asked about."""
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class Jobs:
     def start(self, kind: str, work: Work) -> Job:
         """Start a job, or raise `UserError` when too many of its kind are running."""
         running = [job.id for job in self._jobs.values() if job.kind == kind and job.is_running]
-        if len(running) >= RUNNING_MOST:
+        if len(running) >= RUNNING_MAX:
             message = f"{len(running)} {kind} jobs are running ({', '.join(running)})"
             fix = "wait for one, or end one with 'cloudfs warmup --job ID --cancel PATH'"
             raise UserError(ExitCode.USAGE, f"{message}: {fix}")
@@ -156,5 +156,5 @@ class Jobs:
 
     def _forget_oldest(self, kind: str) -> None:
         ended = [job.id for job in self._jobs.values() if job.kind == kind and not job.is_running]
-        for job_id in ended[: max(0, len(ended) - KEPT_MOST)]:
+        for job_id in ended[: max(0, len(ended) - KEPT_MAX)]:
             del self._jobs[job_id]

@@ -1,4 +1,4 @@
-"""What steering needs of the other parts of a mount, and nothing more of them."""
+"""What admin needs of the other parts of a mount, and nothing more of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cloudfs_cache.api import (
     VerifyReport,
 )
 
-VERSIONS_MOST = 1000
+VERSIONS_MAX = 1000
 """Most versions that `Cache.local_bytes` is asked for at once."""
 
 

@@ -17,7 +17,7 @@ from cloudfs.config.globs import Match
 from cloudfs.vfs.metadata import names
 from cloudfs_backends.api import ObjectInfo, ObjectNotFoundError, ObjectStore, StoreError
 
-_LISTED_NAMES_LEAST: Final = 8
+_LISTED_NAMES_MIN: Final = 8
 """So many names of one folder are looked for in its listing."""
 
 _NAMES_PER_PAGE: Final = 4
@@ -70,7 +70,7 @@ class Walk:
             folders[path.rpartition("/")[0]].append(path)
         single: list[str] = []
         for folder, members in folders.items():
-            many = len(members) >= _LISTED_NAMES_LEAST
+            many = len(members) >= _LISTED_NAMES_MIN
             single += await self._visit_listed(folder, members) if many else members
         await self._visit_each(single)
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import trio
 
-from cloudfs.admin.ports import VERSIONS_MOST, Cache
+from cloudfs.admin.ports import VERSIONS_MAX, Cache
 from cloudfs.admin.rate_limit import TokenBucket
 from cloudfs.admin.usage import version_of
 from cloudfs.admin.walk import Walk
@@ -34,18 +34,18 @@ from cloudfs_cache.api import CacheClosedError, ObjectVersion, Placement
 
 FILES_AT_ONCE: Final = 8
 FAILURES_NAMED: Final = 20
-PATHS_WAITING_MOST: Final = 65_536
-FILES_WAITING_MOST: Final = 65_536
+PATHS_WAITING_MAX: Final = 65_536
+FILES_WAITING_MAX: Final = 65_536
 """Files found and not fetched yet: so far the walk runs ahead, which is what totals come from."""
 
-ADD_S_MOST: Final = 10.0
-MORE_PATHS_S_MOST: Final = 60.0
+ADD_S_MAX: Final = 10.0
+MORE_PATHS_S_MAX: Final = 60.0
 
 _CHECKED_AT_ONCE: Final = 200
-_PREPAID_BYTES_MOST: Final = 32 * MIB
+_PREPAID_BYTES_MAX: Final = 32 * MIB
 """About as much as the cache fetches of a file before it says so."""
 
-_REASON_SHOWN_MOST: Final = 300
+_REASON_SHOWN_MAX: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +133,10 @@ class WarmUp:
 
     async def add(self, paths: Sequence[str], *, more: bool) -> bool:
         """Take further paths; False when there is no room yet and nothing was taken."""
-        with trio.move_on_after(ADD_S_MOST):
-            while len(self._paths) >= PATHS_WAITING_MOST:
+        with trio.move_on_after(ADD_S_MAX):
+            while len(self._paths) >= PATHS_WAITING_MAX:
                 await self._paths_changed.wait()
-        if len(self._paths) >= PATHS_WAITING_MOST:
+        if len(self._paths) >= PATHS_WAITING_MAX:
             return False
         self._paths += paths
         self._more = more
@@ -145,7 +145,7 @@ class WarmUp:
 
     async def run(self) -> None:
         """See `Work.run`."""
-        self._send, receive = trio.open_memory_channel[_File](FILES_WAITING_MOST)
+        self._send, receive = trio.open_memory_channel[_File](FILES_WAITING_MAX)
         with self._scope:
             async with receive, trio.open_nursery() as nursery:
                 for _ in range(FILES_AT_ONCE):
@@ -187,8 +187,8 @@ class WarmUp:
             else:
                 self._left_out_files += 1
                 self._left_out_bytes += info.size
-        for start in range(0, len(asked), VERSIONS_MOST):
-            await self._plan(asked[start : start + VERSIONS_MOST])
+        for start in range(0, len(asked), VERSIONS_MAX):
+            await self._plan(asked[start : start + VERSIONS_MAX])
 
     def hidden(self, count: int) -> None:
         """See `Visitor.hidden`."""
@@ -198,7 +198,7 @@ class WarmUp:
         """See `Visitor.failed`; also for a file that could not be fetched."""
         self._failed += 1
         if len(self._failures) < FAILURES_NAMED:
-            self._failures.append(Failure(path, reason[:_REASON_SHOWN_MOST]))
+            self._failures.append(Failure(path, reason[:_REASON_SHOWN_MAX]))
 
     async def _walk_paths(self) -> None:
         while self._paths or self._more:
@@ -219,7 +219,7 @@ class WarmUp:
             self._problem = UserError(ExitCode.INCOMPLETE, f"no file matches {patterns}: {fix}")
 
     async def _more_paths_came(self) -> bool:
-        with trio.move_on_after(MORE_PATHS_S_MOST) as scope:
+        with trio.move_on_after(MORE_PATHS_S_MAX) as scope:
             while self._more and not self._paths:
                 await self._paths_changed.wait()
         return not scope.cancelled_caught
@@ -297,7 +297,7 @@ class WarmUp:
         while True:
             await self._bucket.wait()
             # Paid in advance, so that the other files do not all begin on the same tokens.
-            due = min(size - counted, _PREPAID_BYTES_MOST)
+            due = min(size - counted, _PREPAID_BYTES_MAX)
             self._bucket.take(due - prepaid)
             prepaid = due
             if was_stopped:

@@ -26,7 +26,7 @@ Serve: TypeAlias = Callable[[MountSettings, Callable[[], None]], None]
 
 START_S: Final = 60.0
 _STOP_S: Final = 10.0
-_RECORD_BYTES_MOST: Final = 65536
+_RECORD_BYTES_MAX: Final = 65536
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def _received(reader: int, timeout_s: float) -> bytes | None:
         ready, _, _ = select.select([reader], [], [], timeout_s)
         if not ready:
             return None
-        chunk = os.read(reader, _RECORD_BYTES_MOST)
+        chunk = os.read(reader, _RECORD_BYTES_MAX)
         if not chunk:
             break
         received += chunk

@@ -14,12 +14,12 @@ from cloudfs.control.server import ControlError, NoDaemonError, NotPermittedErro
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import mountpoints
 
-ANSWER_S_MOST: Final = 10.0
+ANSWER_S_MAX: Final = 10.0
 """How long a daemon may take to answer, beside the time that it works for the answer."""
 
 AS_OWNER: Final = "ask as root or as the user who mounted it"
 
-WORK_S_MOST: Final = server.HANDLER_S_MOST
+WORK_S_MAX: Final = server.HANDLER_S_MAX
 """The longest that a daemon works for one answer."""
 
 
@@ -32,13 +32,13 @@ class Daemon:
         self._has_answered = False
 
     def ask(
-        self, command: str, arguments: Mapping[str, object], *, work_s: float = WORK_S_MOST
+        self, command: str, arguments: Mapping[str, object], *, work_s: float = WORK_S_MAX
     ) -> dict[str, Any]:
         """Return the daemon's answer, for which it may work `work_s`, or raise `UserError`."""
         if work_s and not self._has_answered:
             # One that hangs is found out without the time that the work may take.
-            self._request("status", {}, ANSWER_S_MOST)
-        return self._request(command, arguments, ANSWER_S_MOST + work_s)
+            self._request("status", {}, ANSWER_S_MAX)
+        return self._request(command, arguments, ANSWER_S_MAX + work_s)
 
     def _request(
         self, command: str, arguments: Mapping[str, object], timeout_s: float

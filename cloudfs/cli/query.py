@@ -15,7 +15,7 @@ from cloudfs.control.server import ControlError, NoDaemonError, NotPermittedErro
 from cloudfs.errors import ExitCode
 from cloudfs.system import mountpoints
 
-ANSWER_S_MOST: Final = 5.0
+ANSWER_S_MAX: Final = 5.0
 
 DEAD: Final = "dead"
 SILENT: Final = "not answering"
@@ -34,7 +34,7 @@ def document_at(path: Path) -> dict[str, Any]:
     if socket_path is None:
         raise mountpoints.not_mounted(path)
     try:
-        return server.request(socket_path, "status", timeout_s=ANSWER_S_MOST)
+        return server.request(socket_path, "status", timeout_s=ANSWER_S_MAX)
     except ControlError:
         raise mountpoints.not_mounted(path) from None
 
@@ -54,7 +54,7 @@ def all_documents() -> list[dict[str, Any]]:
     for socket_path in server.sockets():
         if socket_path not in seen:
             try:
-                documents.append(server.request(socket_path, "status", timeout_s=ANSWER_S_MOST))
+                documents.append(server.request(socket_path, "status", timeout_s=ANSWER_S_MAX))
             except ControlError:
                 continue
     return documents
@@ -75,7 +75,7 @@ def _document(path: Path, source: str) -> dict[str, Any]:
         if socket_path is None:
             # Handled below like that of another user.
             raise NotPermittedError("no control socket that this user may see")
-        return server.request(socket_path, "status", timeout_s=ANSWER_S_MOST)
+        return server.request(socket_path, "status", timeout_s=ANSWER_S_MAX)
     except ControlError as error:
         return _unanswered(path, source, error)
 

@@ -18,7 +18,7 @@ from cloudfs.errors import ExitCode, UserError
 SUFFIX: Final = ".toml"
 SYSTEM_FOLDER: Final = Path("/etc/cloudfs")
 
-_SIZE_BYTES_MOST: Final = 1024 * 1024
+_SIZE_BYTES_MAX: Final = 1024 * 1024
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*")
 _HEADER: Final = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _LINE_OF_ERROR: Final = re.compile(r" ?\(at (?:line ([0-9]+), column [0-9]+|end of document)\)")
@@ -95,8 +95,8 @@ def read(path: Path) -> Document:
     """Return the document of a TOML file, or raise `UserError`."""
     try:
         with open(path, "rb") as file:
-            content = file.read(_SIZE_BYTES_MOST + 1)
-        if len(content) > _SIZE_BYTES_MOST:
+            content = file.read(_SIZE_BYTES_MAX + 1)
+        if len(content) > _SIZE_BYTES_MAX:
             message = f"{path}: is larger than 1 MiB: give a file of options"
             raise UserError(ExitCode.USAGE, message)
         text = content.decode("utf-8")

@@ -18,9 +18,9 @@ from cloudfs.units import MIB
 from cloudfs_cache.api import BLOCK_BYTES, DEFAULT_PLACEMENT, Placement
 
 TABLE: Final = "policy"
-BLOCK_SIZE_MOST: Final = 64 * MIB
+BLOCK_SIZE_MAX: Final = 64 * MIB
 
-_REMEMBERED_MOST: Final = 16_384
+_REMEMBERED_MAX: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class PathPolicies:
     def __init__(self, tables: Iterable[PolicyTable]) -> None:
         self.tables = tuple(tables)
         self._matches = [(globs.compile_glob(table.match), table) for table in self.tables]
-        self._remembered = lru_cache(maxsize=_REMEMBERED_MOST)(self._found)
+        self._remembered = lru_cache(maxsize=_REMEMBERED_MAX)(self._found)
 
     def of(self, key: str) -> PathPolicy:
         """Return the policy of `key`, relative to the mount's root; a directory ends with `/`."""
@@ -144,7 +144,7 @@ def _parse_match(value: Any) -> str:
 
 def _parse_block_size(value: Any) -> int:
     size = units.parse_size(str(value))
-    if size % BLOCK_BYTES or not 0 < size <= BLOCK_SIZE_MOST:
+    if size % BLOCK_BYTES or not 0 < size <= BLOCK_SIZE_MAX:
         raise ValueError("use a multiple of 1MiB, at most 64MiB")
     return size
 

@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 Handler: TypeAlias = Callable[[Mapping[str, object]], Awaitable[Mapping[str, object]]]
 
-LINE_BYTES_MOST: Final = 1024 * 1024
-CONNECTIONS_MOST: Final = 16
-IDLE_S_MOST: Final = 30.0
-REFUSED_IDLE_S_MOST: Final = 1.0
-HANDLER_S_MOST: Final = 30.0
+LINE_BYTES_MAX: Final = 1024 * 1024
+CONNECTIONS_MAX: Final = 16
+IDLE_S_MAX: Final = 30.0
+REFUSED_IDLE_S_MAX: Final = 1.0
+HANDLER_S_MAX: Final = 30.0
 
-_PATH_BYTES_MOST: Final = 107
+_PATH_BYTES_MAX: Final = 107
 _CREDENTIALS: Final = struct.Struct("iII")
 _PROBE_S: Final = 1.0
 _CHUNK_BYTES: Final = 65536
-_COMMAND_SHOWN_MOST: Final = 64
+_COMMAND_SHOWN_MAX: Final = 64
 _OWN_FOLDER: Final = "set RUNTIME_DIRECTORY to a folder of your own"
 
 log = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ def receive_line(connection: socket.socket, received: bytearray) -> None:
         if not chunk:
             raise NotAnsweringError("the daemon hung up without an answer")
         received += chunk
-        if len(received) > LINE_BYTES_MOST:
+        if len(received) > LINE_BYTES_MAX:
             raise NotAnsweringError("the daemon's answer is too long")
 
 
@@ -237,7 +237,7 @@ def _remove(path: Path) -> None:
 
 def _listening_socket(path: Path) -> socket.socket:
     """Return a socket that listens on `path`, for this user only."""
-    if len(os.fsencode(path)) > _PATH_BYTES_MOST:
+    if len(os.fsencode(path)) > _PATH_BYTES_MAX:
         fix = "set RUNTIME_DIRECTORY to a shorter folder"
         raise UserError(ExitCode.USAGE, f"the socket path {path} is too long: {fix}")
     _prepare_folder(path.parent)
@@ -246,7 +246,7 @@ def _listening_socket(path: Path) -> socket.socket:
     try:
         listening.bind(os.fspath(path))
         os.chmod(path, 0o600)
-        listening.listen(CONNECTIONS_MOST)
+        listening.listen(CONNECTIONS_MAX)
         listening.setblocking(False)
     except OSError as error:
         listening.close()
@@ -309,20 +309,20 @@ class _Server:
 
     async def _answer_lines(self, stream: trio.SocketStream) -> None:
         refusal = self._refusal(stream)
-        idle_s = REFUSED_IDLE_S_MOST if refusal else IDLE_S_MOST
+        idle_s = REFUSED_IDLE_S_MAX if refusal else IDLE_S_MAX
         pending = bytearray()
         while (line := await _next_line(stream, pending, idle_s)) is not None:
             # Refused only now: closing before the request is read would drop the reply as well.
             reply = _failure(refusal) if refusal else await self._answer(line)
             await _send(stream, reply)
-            if refusal or len(line) > LINE_BYTES_MOST:
+            if refusal or len(line) > LINE_BYTES_MAX:
                 return
 
     def _refusal(self, stream: trio.SocketStream) -> str:
         """Return why this client gets no answers, "" when it does."""
         if not self._is_welcome(stream):
             return "this user may not control the mount"
-        if self._connections > CONNECTIONS_MOST:
+        if self._connections > CONNECTIONS_MAX:
             return "too many connections: try again later"
         return ""
 
@@ -334,13 +334,13 @@ class _Server:
 
     async def _answer(self, line: bytes) -> dict[str, object]:
         """Return the reply to one request line, whatever is wrong with it."""
-        if len(line) > LINE_BYTES_MOST:
+        if len(line) > LINE_BYTES_MAX:
             return _failure("the request is too long")
         try:
             document = _decoded(line)
         except ControlError as error:
             return _failure(str(error))
-        command = str(document.get("command"))[:_COMMAND_SHOWN_MOST]
+        command = str(document.get("command"))[:_COMMAND_SHOWN_MAX]
         handler = self._handlers.get(command)
         if handler is None:
             known = ", ".join(sorted(self._handlers))
@@ -356,13 +356,13 @@ async def _handled(handler: Handler, arguments: Mapping[str, object]) -> dict[st
     import trio  # noqa: PLC0415 - the client must start without it
 
     try:
-        with trio.fail_after(HANDLER_S_MOST):
+        with trio.fail_after(HANDLER_S_MAX):
             result = await handler(arguments)
         json.dumps(result)
     except UserError as error:
         return _failure(error.message, error.exit_code)
     except trio.TooSlowError:
-        return _failure(f"not done within {HANDLER_S_MOST:g} s", ExitCode.TIMEOUT)
+        return _failure(f"not done within {HANDLER_S_MAX:g} s", ExitCode.TIMEOUT)
     except Exception:
         log.exception("bug in a control command")
         return _failure("internal error: see the daemon's log", ExitCode.BUG)
@@ -377,7 +377,7 @@ async def _next_line(stream: trio.SocketStream, pending: bytearray, idle_s: floa
     import trio  # noqa: PLC0415 - the client must start without it
 
     with trio.move_on_after(idle_s):
-        while b"\n" not in pending and len(pending) <= LINE_BYTES_MOST:
+        while b"\n" not in pending and len(pending) <= LINE_BYTES_MAX:
             chunk = await stream.receive_some(_CHUNK_BYTES)
             if not chunk:
                 return None
@@ -391,7 +391,7 @@ async def _next_line(stream: trio.SocketStream, pending: bytearray, idle_s: floa
 async def _send(stream: trio.SocketStream, reply: Mapping[str, object]) -> None:
     import trio  # noqa: PLC0415 - the client must start without it
 
-    with trio.move_on_after(IDLE_S_MOST):
+    with trio.move_on_after(IDLE_S_MAX):
         await stream.send_all(json.dumps(reply).encode() + b"\n")
 
 

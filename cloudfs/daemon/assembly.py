@@ -26,8 +26,8 @@ from cloudfs_cache.api import CacheSetupError
 from cloudfs_cache.disk.capacity import derive_limits
 from cloudfs_cache.disk.open import DiskSettings, open_disk_tier
 from cloudfs_cache.metadata.database import Catalog
-from cloudfs_cache.tiers.api import BlockTier
-from cloudfs_cache.tiers.sharded import SpreadTier
+from cloudfs_cache.tiers.api import Tier
+from cloudfs_cache.tiers.sharded import ShardedTier
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Disks:
     """The cache directories as one tier (None: the disk cache is turned off), and those that are
     left out, with the reasons."""
 
-    tier: BlockTier | None
+    tier: Tier | None
     left_out: Mapping[str, str]
 
 
@@ -92,7 +92,7 @@ async def open_disks(settings: MountSettings, identity: str) -> Disks:
     directories = [
         directory for directory in cache_directories(settings) if _size(settings, directory) != 0
     ]
-    tiers: list[BlockTier] = []
+    tiers: list[Tier] = []
     failures: dict[str, CacheSetupError] = {}
     for directory in directories:
         try:
@@ -107,7 +107,7 @@ async def open_disks(settings: MountSettings, identity: str) -> Disks:
     left_out = {path: str(failure) for path, failure in failures.items()}
     if not tiers:
         return Disks(None, left_out)
-    return Disks(tiers[0] if len(tiers) == 1 else SpreadTier(tiers), left_out)
+    return Disks(tiers[0] if len(tiers) == 1 else ShardedTier(tiers), left_out)
 
 
 def cache_directories(settings: MountSettings) -> Sequence[CacheDirectory]:
@@ -115,7 +115,7 @@ def cache_directories(settings: MountSettings) -> Sequence[CacheDirectory]:
     return settings.cache_dirs or (CacheDirectory(defaults.cache_directory()),)
 
 
-def open_catalog(settings: MountSettings, disk: BlockTier | None, identity: str) -> Remembered:
+def open_catalog(settings: MountSettings, disk: Tier | None, identity: str) -> Remembered:
     """What earlier mounts learnt about names, kept in the first cache directory in use."""
     if disk is None:
         return Remembered(None, identity)
@@ -125,9 +125,7 @@ def open_catalog(settings: MountSettings, disk: BlockTier | None, identity: str)
     return Remembered(opened, identity)
 
 
-async def _open_disk(
-    settings: MountSettings, directory: CacheDirectory, identity: str
-) -> BlockTier:
+async def _open_disk(settings: MountSettings, directory: CacheDirectory, identity: str) -> Tier:
     disk_settings = DiskSettings(
         capacity_bytes=_size(settings, directory),
         min_free_bytes=settings.min_free_space,

@@ -22,7 +22,7 @@ from functools import partial
 import pyfuse3
 import trio
 
-from cloudfs.admin.commands import handlers as steering_handlers
+from cloudfs.admin.commands import handlers as admin_handlers
 from cloudfs.admin.jobs import Jobs
 from cloudfs.admin.usage import count_local
 from cloudfs.config.path_policy import PathPolicies
@@ -45,7 +45,7 @@ from cloudfs.vfs.tree import Tree
 from cloudfs_backends import api as backends
 from cloudfs_cache.api import ChunkSink, KeyRange, ObjectVersion
 from cloudfs_cache.cache import TieredCache
-from cloudfs_cache.memory.lru import MemoryTier
+from cloudfs_cache.memory.lru import MemoryCache
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ _STOP_GRACE_S = 2.0
 _STOP_REPLY_S = 0.5
 _DRAIN_S = 3.0
 _CLOSE_S = 20.0
-_STOP_S_MOST = _STOP_GRACE_S + _STOP_REPLY_S + _DRAIN_S + _CLOSE_S
+_STOP_S_MAX = _STOP_GRACE_S + _STOP_REPLY_S + _DRAIN_S + _CLOSE_S
 """What an orderly end may take; a disk that hangs is let go of within its own limits."""
 
 _TERMINAL = "/dev/tty"
@@ -113,7 +113,7 @@ async def _serve(
     store = await assembly.open_store(settings)
     disks = await assembly.open_disks(settings, store.identity)
     disk = disks.tier
-    memory = MemoryTier(settings.memory_limit, staging=disk is not None)
+    memory = MemoryCache(settings.memory_limit, staging=disk is not None)
     cache = TieredCache(partial(_fetch, store), memory, disk, max_downloads=settings.max_downloads)
     policies = PathPolicies(settings.policies)
     metrics = RequestMetrics()
@@ -136,7 +136,7 @@ async def _serve(
             cache,
             read_ahead_bytes=settings.read_ahead,
             placement_of=policies.placement,
-            count_local=partial(count_local, store, cache.steering, policies),
+            count_local=partial(count_local, store, cache.admin, policies),
         )
         operations = Operations(filesystem, _ownership(settings), metrics, watch)
         untuned = tuning.KernelSettings(None, None)
@@ -158,7 +158,7 @@ async def _serve(
         services.start_soon(watch.watch_forever)
         services.start_soon(invalidator.send_forever)
         services.start_soon(remembered.serve)
-        commands = steering_handlers(store, cache.steering, policies, filesystem, jobs)
+        commands = admin_handlers(store, cache.admin, policies, filesystem, jobs)
         await services.start(_serve_control, mount, commands)
         state.metrics_address = await services.start(
             prometheus.serve, settings.metrics_address, state.document
@@ -169,7 +169,7 @@ async def _serve(
             services.start_soon(_obey_signals, mount)
             await pyfuse3.main(_REQUEST_TASKS_MIN, _REQUEST_TASKS_MAX)
         log.info("unmounted %s", settings.mountpoint)
-        manager.stopping(_STOP_S_MOST, f"unmounted {settings.mountpoint}, ending")
+        manager.stopping(_STOP_S_MAX, f"unmounted {settings.mountpoint}, ending")
         await mount.drain()
         await remembered.aclose()
         services.cancel_scope.cancel()
@@ -194,7 +194,7 @@ async def _fetch(
 
 async def _serve_control(
     mount: _Mount,
-    steering: Mapping[str, server.Handler],
+    admin: Mapping[str, server.Handler],
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -202,7 +202,7 @@ async def _serve_control(
         return mount.state.document()
 
     path = session.control_socket(mount.state.settings.mountpoint)
-    await server.serve(path, {"status": status, **steering}, task_status=task_status)
+    await server.serve(path, {"status": status, **admin}, task_status=task_status)
 
 
 async def _announce(mount: _Mount, on_ready: Callable[[], None]) -> None:
@@ -256,7 +256,7 @@ async def _stop(mount: _Mount) -> None:
 
     Unmounted last: until then a reader gets an error, and no empty directory.
     """
-    mount.manager.stopping(_STOP_S_MOST, f"ending the mount at {mount.state.settings.mountpoint}")
+    mount.manager.stopping(_STOP_S_MAX, f"ending the mount at {mount.state.settings.mountpoint}")
     with trio.move_on_after(_STOP_GRACE_S):
         await mount.watch.wait_idle()
     mount.watch.close(errno.EIO)

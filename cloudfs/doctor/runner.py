@@ -20,12 +20,12 @@ from cloudfs.errors import ExitCode
 from cloudfs.telemetry.redact import Censor
 from cloudfs_backends.api import StoreError
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
-ALL_S_MOST: Final = 60.0
+ALL_S_MAX: Final = 60.0
 """How long all the checks may take together."""
 
-_CLOSE_S_MOST: Final = 1.0
+_CLOSE_S_MAX: Final = 1.0
 
 
 class Section(enum.StrEnum):
@@ -74,7 +74,7 @@ Show: TypeAlias = Callable[[Examined], None]
 async def examine(context: Context, checks: Sequence[Check], show: Show) -> list[Examined]:
     """Run the checks in their order, `show` each as it ends, and close what they opened."""
     censor = Censor(context.environ)
-    deadline = trio.current_time() + ALL_S_MOST
+    deadline = trio.current_time() + ALL_S_MAX
     causes: dict[str, str] = {}
     done: list[Examined] = []
     try:
@@ -93,7 +93,7 @@ async def examine(context: Context, checks: Sequence[Check], show: Show) -> list
             for finding in findings:
                 clean = _censored(finding, censor)
                 done.append(Examined(check.name, clean, seconds, check.section))
-                _log.debug("%s took %.3f s: %s", check.name, seconds, clean.facts)
+                log.debug("%s took %.3f s: %s", check.name, seconds, clean.facts)
                 show(done[-1])
     finally:
         await _close(context)
@@ -126,5 +126,5 @@ def _censored(finding: Finding, censor: Censor) -> Finding:
 async def _close(context: Context) -> None:
     """Let go of the connections, unless something of a check that was given up holds them."""
     if context.opened is not None:
-        with trio.move_on_after(_CLOSE_S_MOST, shield=True):
+        with trio.move_on_after(_CLOSE_S_MAX, shield=True):
             await context.opened.aclose()

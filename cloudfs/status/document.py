@@ -34,9 +34,9 @@ from cloudfs_cache.cache import TieredCache
 
 SCHEMA: Final = 3
 
-_WAITING_MOST: Final = 20
+_WAITING_MAX: Final = 20
 _JOBS_SHOWN: Final = ("warmup", "verify", "evict")
-_FAILURES_LEAST: Final = 3
+_FAILURES_MIN: Final = 3
 _STORE_WAIT_S: Final = 10.0
 _STATES_FINE: Final = ("ok", "off")
 
@@ -74,7 +74,7 @@ class MountState:
         """Return the document."""
         cache = self.cache.statistics()
         totals = self._totals(cache)
-        within, longest = self._recent.within(totals), self.watch.longest(_WAITING_MOST)
+        within, longest = self._recent.within(totals), self.watch.longest(_WAITING_MAX)
         reasons = [*self._reasons(cache), *store_reasons(within, longest[:1])]
         return {
             "schema": SCHEMA,
@@ -102,7 +102,7 @@ class MountState:
             "sources": asdict(cache.sources),
             "memory": asdict(cache.memory),
             "disks": {disk.directory: asdict(disk) for disk in cache.disks} | self._left_out(),
-            "writeback": asdict(cache.writeback),
+            "populate": asdict(cache.populate),
             "catalog": asdict(self.tree.remembered.statistics()),
             "store": self._store(),
             "cost": self._cost(),
@@ -182,7 +182,7 @@ def store_reasons(within: Totals, longest: Sequence[Wait]) -> Iterator[str]:
     """Say what is wrong with the store just now, by its answers of the last seconds and by the
     request that waits longest."""
     failures, requests = within.store_failures, within.store_requests
-    if failures >= _FAILURES_LEAST and failures * 2 >= requests:
+    if failures >= _FAILURES_MIN and failures * 2 >= requests:
         count = format_count(requests, "request")
         yield f"the store fails: {failures} of {count} in the last {within.at:.0f} s"
     for wait in longest:

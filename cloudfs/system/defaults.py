@@ -18,8 +18,8 @@ import platformdirs
 
 from cloudfs.units import GIB, MIB
 
-MEMORY_LIMIT_LEAST: Final = 64 * MIB
-MEMORY_LIMIT_MOST: Final = 1 * GIB
+MEMORY_LIMIT_MIN: Final = 64 * MIB
+MEMORY_LIMIT_MAX: Final = 1 * GIB
 MEMORY_SHARE: Final = 8
 
 _ROOT_RUNTIME_DIRECTORY: Final = Path("/run/cloudfs")
@@ -30,7 +30,7 @@ _ROOT_LOG_DIRECTORY: Final = Path("/var/log/cloudfs")
 def memory_limit(root: Path = Path("/")) -> int:
     """Return 1/8 of the memory that this process may use, within 64 MiB and 1 GiB."""
     share = usable_memory(root) // MEMORY_SHARE
-    return max(MEMORY_LIMIT_LEAST, min(MEMORY_LIMIT_MOST, share))
+    return max(MEMORY_LIMIT_MIN, min(MEMORY_LIMIT_MAX, share))
 
 
 def usable_memory(root: Path = Path("/")) -> int:

@@ -31,8 +31,8 @@ _CAP_SYS_ADMIN: Final = 1 << 21
 _MNT_DETACH: Final = 2
 _UMOUNT_NOFOLLOW: Final = 8
 _FUSERMOUNT_TIMEOUT_S: Final = 30
-_STACKED_MOUNTS_MOST: Final = 16
-_SYMLINKS_MOST: Final = 40
+_STACKED_MOUNTS_MAX: Final = 16
+_SYMLINKS_MAX: Final = 40
 _HOLDERS_NAMED: Final = 3
 _PASSED: Final = re.compile(r"/dev/fd/([0-9]{1,9})")
 
@@ -159,7 +159,7 @@ def canonical(path: str | os.PathLike[str]) -> Path:
     if passed_descriptor(path) is not None:
         return Path(path)
     current = os.path.abspath(path)
-    for _ in range(_SYMLINKS_MOST):
+    for _ in range(_SYMLINKS_MAX):
         parent, name = os.path.split(current)
         current = os.path.join(os.path.realpath(parent), name)
         try:
@@ -185,12 +185,12 @@ def clear_dead(path: Path) -> int:
 
     May block while the daemon of a mount there hangs.
     """
-    for cleared in range(_STACKED_MOUNTS_MOST):
+    for cleared in range(_STACKED_MOUNTS_MAX):
         mount = mount_at(path)
         if mount is None or not mount.is_fuse or not is_dead(path):
             return cleared
         unmount(path, lazy=True)
-    return _STACKED_MOUNTS_MOST
+    return _STACKED_MOUNTS_MAX
 
 
 def check_mountpoint(path: Path) -> None:

@@ -25,8 +25,8 @@ STATUS_EVERY_S: Final = 10.0
 _ADDRESS: Final = "NOTIFY_SOCKET"
 _WATCHDOG: Final = "WATCHDOG_USEC"
 _WATCHDOG_PID: Final = "WATCHDOG_PID"
-_SEND_S_MOST: Final = 0.1
-_STATUS_CHARACTERS_MOST: Final = 500
+_SEND_S_MAX: Final = 0.1
+_STATUS_CHARACTERS_MAX: Final = 500
 
 
 class ServiceManager:
@@ -100,7 +100,7 @@ class ServiceManager:
         name = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-                sender.settimeout(_SEND_S_MOST)
+                sender.settimeout(_SEND_S_MAX)
                 sender.sendto("\n".join(lines).encode("utf-8", "replace"), os.fsencode(name))
         except OSError as error:
             # A name that does not fit is an OSError too; the next message may find it listening.
@@ -124,4 +124,4 @@ def status_line(document: Mapping[str, Any]) -> str:
 def _shown(status: str) -> str:
     """Return text as one line of bounded length: a name may hold line breaks."""
     line = "".join(character if character.isprintable() else "?" for character in status)
-    return line[:_STATUS_CHARACTERS_MOST]
+    return line[:_STATUS_CHARACTERS_MAX]

@@ -18,8 +18,8 @@ from cloudfs.telemetry.logs.repeats import wording
 from cloudfs.telemetry.redact import Censor
 from cloudfs_backends.histogram import no_counts, place
 
-_ERRORS_MOST: Final = 10
-_TEXT_MOST: Final = 500
+_ERRORS_MAX: Final = 10
+_TEXT_MAX: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +69,20 @@ class RecentErrors:
 
     def note(self, operation: str, name: str, number: int, cause: str, advice: str) -> None:
         """Take an error that was answered with the errno `number`; secrets are taken out."""
-        cause = self._censor.clean(cause)[:_TEXT_MOST]
+        cause = self._censor.clean(cause)[:_TEXT_MAX]
         # Each answer of a store has a request id of its own.
         key = operation, number, wording(cause)
         earlier = self._records.pop(key, None)
         self._records[key] = ErrorRecord(
             time=round(self._clock(), 3),
             operation=operation,
-            name=name[:_TEXT_MOST],
+            name=name[:_TEXT_MAX],
             errno=errno_name(number),
             cause=cause,
-            advice=self._censor.clean(advice)[:_TEXT_MOST],
+            advice=self._censor.clean(advice)[:_TEXT_MAX],
             count=1 if earlier is None else earlier.count + 1,
         )
-        while len(self._records) > _ERRORS_MOST:
+        while len(self._records) > _ERRORS_MAX:
             self._records.popitem(last=False)
 
     def records(self) -> list[ErrorRecord]:

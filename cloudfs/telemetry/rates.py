@@ -12,7 +12,7 @@ from typing import Final
 WINDOW_S: Final = 10.0
 SAMPLE_EVERY_S: Final = 1.0
 
-_SAMPLES_MOST: Final = int(WINDOW_S / SAMPLE_EVERY_S) + 1
+_SAMPLES_MAX: Final = int(WINDOW_S / SAMPLE_EVERY_S) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Recent:
     """The totals of the last `WINDOW_S` seconds. `first` are those at the start."""
 
     def __init__(self, first: Totals) -> None:
-        self._samples = deque([first], maxlen=_SAMPLES_MOST)
+        self._samples = deque([first], maxlen=_SAMPLES_MAX)
 
     def note(self, totals: Totals) -> None:
         """Take the totals of this moment; call it every `SAMPLE_EVERY_S`."""

@@ -19,7 +19,7 @@ _NAMES: Final = re.compile(
     r"(AWS|AZURE|GOOGLE)_.*(SECRET|PASSWORD|TOKEN|_KEY|CONNECTION_STRING)(?!.*_(FILE|URI|URL|ID)$)"
 )
 _PARTS: Final = re.compile(r"(?:AccountKey|SharedAccessSignature)=([^;]+)")
-_LENGTH_LEAST: Final = 8
+_LENGTH_MIN: Final = 8
 """Shorter values are words that occur anywhere."""
 
 # Headers are quoted as `Name: value` to the end of the line, or in a mapping that is printed.
@@ -87,7 +87,7 @@ class Censor:
         values = {value for name, value in environ.items() if _NAMES.match(name)}
         values.update(part for value in tuple(values) for part in _PARTS.findall(value))
         # Longest first: one may be a part of another.
-        self._values = sorted((v for v in values if len(v) >= _LENGTH_LEAST), key=len, reverse=True)
+        self._values = sorted((v for v in values if len(v) >= _LENGTH_MIN), key=len, reverse=True)
 
     def clean(self, text: str) -> str:
         """Return `text` without secrets."""

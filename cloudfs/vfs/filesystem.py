@@ -200,7 +200,7 @@ class FileSystem:
         if inode.is_directory:
             return b"%d/%d" % await self._count_local(inode.key.removesuffix("/"))
         version = self._version(inode)
-        (local,) = await self._cache.steering.local_bytes([version])
+        (local,) = await self._cache.admin.local_bytes([version])
         return b"%d/%d" % (local, version.size)
 
     def _version(self, inode: Inode) -> ObjectVersion:

@@ -135,7 +135,7 @@ def document() -> dict[str, Any]:
                 "errors": 0,
             }
         },
-        "writeback": {"waiting_blocks": 1, "waiting_bytes": 1 << 20},
+        "populate": {"waiting_blocks": 1, "waiting_bytes": 1 << 20},
         "catalog": {"state": "late"},
         "store": {
             "backend": "s3",
@@ -202,8 +202,8 @@ async def serve(path: Path) -> None:
     cache.corrupt.add("train/07.h5")
     policies = PathPolicies([PolicyTable("checkpoints/**", cache=False)])
     async with trio.open_nursery() as nursery:
-        steering = commands.handlers(store, cache, policies, SimpleNames(), Jobs(nursery))
-        handlers = {"status": status, **steering}
+        admin = commands.handlers(store, cache, policies, SimpleNames(), Jobs(nursery))
+        handlers = {"status": status, **admin}
         await nursery.start(
             lambda task_status: server.serve(path, handlers, task_status=task_status)
         )

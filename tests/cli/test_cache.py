@@ -34,7 +34,7 @@ def test_information_for_programs(run: Run, daemon: Daemon, mountpoint: Path) ->
     assert (done.code, document["schema"]) == (0, 1)
     (mount,) = document["mounts"]
     assert mount["mountpoint"] == str(mountpoint)
-    assert mount["directories"][0]["stores"][0]["store_url"] == "s3://bucket/pre fix"
+    assert mount["directories"][0]["stores"][0]["store_id"] == "s3://bucket/pre fix"
     assert (mount["pins"], mount["jobs"]) == ([], [])
 
 

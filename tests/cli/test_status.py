@@ -155,7 +155,7 @@ def test_a_mount_that_does_not_answer_is_shown_with_its_fix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", environment["RUNTIME_DIRECTORY"])
-    monkeypatch.setattr(query, "ANSWER_S_MOST", 0.05)
+    monkeypatch.setattr(query, "ANSWER_S_MAX", 0.05)
     with daemon(mode):
         done = CliRunner().invoke(
             status.command, ["--json", str(mountpoint)], standalone_mode=False

@@ -44,8 +44,8 @@ def test_a_process_that_does_not_end_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", environment["RUNTIME_DIRECTORY"])
-    monkeypatch.setattr(umount, "UNTOLD_S_MOST", 0.05)
-    monkeypatch.setattr(umount, "END_S_MOST", 0.05)
+    monkeypatch.setattr(umount, "UNTOLD_S_MAX", 0.05)
+    monkeypatch.setattr(umount, "END_S_MAX", 0.05)
     monkeypatch.chdir(mountpoint.parent)  # put back afterwards: the command leaves for /
     assert umount.command.callback is not None
     with daemon("deaf"), pytest.raises(UserError, match=r"not ended in 0\.05 s") as caught:

@@ -280,7 +280,7 @@ def test_a_daemon_that_does_not_answer_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", environment["RUNTIME_DIRECTORY"])
-    monkeypatch.setattr(client, "ANSWER_S_MOST", 0.05)
+    monkeypatch.setattr(client, "ANSWER_S_MAX", 0.05)
     with (
         daemon("mute"),
         pytest.raises(UserError, match="cannot be asked, the daemon does") as caught,

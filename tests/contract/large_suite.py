@@ -15,7 +15,7 @@ from tests.contract.world import DATA, World, all_pages, keys, prefixes, read
 HUGE_BYTES = 65 * 2**20 + 13
 """Hundreds of chunks, and more than any of the SDKs sends or fetches in one piece."""
 
-PIECE_BYTES_MOST = 4 * 2**20
+PIECE_BYTES_MAX = 4 * 2**20
 """What may arrive at a time: a store that collects a body first needs memory for all of it."""
 
 
@@ -78,7 +78,7 @@ class LargeContract:
         whole = _Comparison(data)
         await world.store.get_range("huge", 0, info.size, etag=info.etag, sink=whole)
         assert whole.position == info.size
-        assert whole.largest_piece <= PIECE_BYTES_MOST
+        assert whole.largest_piece <= PIECE_BYTES_MAX
         for start, stop in [(info.size - 1, info.size), (8 * 2**20 - 3, 16 * 2**20 + 5)]:
             assert await read(world.store, "huge", start, stop, info.etag) == data[start:stop]
 

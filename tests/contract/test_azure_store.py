@@ -342,7 +342,7 @@ class TestContainer:
         able = world.store.capabilities
         assert (able.metadata_in_list, able.conditional_put, able.append) == (True, True, True)
         assert not able.atomic_rename
-        assert able.copy_bytes_most == 5_242_880_000
+        assert able.copy_bytes_max == 5_242_880_000
 
     @in_trio
     async def test_identity_is_of_the_account_and_the_endpoint(

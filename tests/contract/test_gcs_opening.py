@@ -77,7 +77,7 @@ class TestPlace:
         is_googles = " at " not in identity
         assert store.capabilities.metadata_in_list
         assert store.capabilities.conditional_put is is_googles
-        assert bool(store.capabilities.copy_bytes_most) is is_googles
+        assert bool(store.capabilities.copy_bytes_max) is is_googles
         assert not store.capabilities.append
 
     @pytest.mark.parametrize("form", ["http://127.0.0.1:{port}/", "127.0.0.1:{port}"])

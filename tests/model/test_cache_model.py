@@ -29,9 +29,9 @@ from cloudfs_cache.disk.open import DiskSettings
 from cloudfs_cache.disk.recompress import Recoder
 from cloudfs_cache.disk.tier import DiskTier
 from cloudfs_cache.memory.block import CachedObject
-from cloudfs_cache.memory.lru import MemoryTier
-from cloudfs_cache.tiers.api import BlockTier
-from cloudfs_cache.tiers.sharded import SpreadTier
+from cloudfs_cache.memory.lru import MemoryCache
+from cloudfs_cache.tiers.api import Tier
+from cloudfs_cache.tiers.sharded import ShardedTier
 from tests.support.faults import Faults, injected
 from tests.support.tiers import STORE, audit, open_tier, storage_of
 from tests.unit.cache.source import Source, content
@@ -116,8 +116,8 @@ class Mount:
         self.scenario = scenario
         self.rng = scenario.rng
         self.tiers = [open_tier(d, scenario.settings) for d in scenario.directories]
-        self.memory = MemoryTier(MEMORY_BLOCKS * BLOCK_BYTES)
-        disk: BlockTier = self.tiers[0] if len(self.tiers) == 1 else SpreadTier(self.tiers)
+        self.memory = MemoryCache(MEMORY_BLOCKS * BLOCK_BYTES)
+        disk: Tier = self.tiers[0] if len(self.tiers) == 1 else ShardedTier(self.tiers)
         self.cache = TieredCache(scenario.source.fetch, self.memory, disk, max_downloads=4)
 
     async def live(self) -> None:
@@ -196,29 +196,29 @@ class Mount:
 
     async def _warm(self) -> None:
         try:
-            await self.cache.steering.warm(self.scenario.version(self.rng.choice([2, 3])))
+            await self.cache.admin.warm(self.scenario.version(self.rng.choice([2, 3])))
         except ConnectionError:
             assert self.scenario.shape.faults > 0
 
     async def _pin(self) -> None:
-        await self.cache.steering.pin([self._some()])
+        await self.cache.admin.pin([self._some()])
 
     async def _unpin(self) -> None:
-        await self.cache.steering.unpin([KeyRange("", subtree=True)])
+        await self.cache.admin.unpin([KeyRange("", subtree=True)])
 
     async def _evict(self) -> None:
-        assert await self.cache.steering.evict([self._some()]) >= 0
+        assert await self.cache.admin.evict([self._some()]) >= 0
 
     async def _verify(self) -> None:
-        report = await self.cache.steering.verify(lambda _progress: None)
+        report = await self.cache.admin.verify(lambda _progress: None)
         if self.scenario.shape.disk_faults == 0:
             assert (report.corrupt, report.missing, report.orphans) == (0, 0, 0)
 
     async def _look(self) -> None:
         versions = [self.scenario.version(n) for n in range(len(self.scenario.sizes))]
-        local = await self.cache.steering.local_bytes(versions)
+        local = await self.cache.admin.local_bytes(versions)
         assert all(0 <= n <= v.size for n, v in zip(local, versions, strict=True))
-        usage = await self.cache.steering.disk_usage()
+        usage = await self.cache.admin.disk_usage()
         assert all(u.stored_bytes <= self.scenario.settings.capacity_bytes for u in usage)
 
     async def _recode(self) -> None:

@@ -19,7 +19,7 @@ from cloudfs_cache.api import BLOCK_BYTES, DiskUnusableError, KeyRange, ObjectVe
 from cloudfs_cache.cache import TieredCache
 from cloudfs_cache.disk.recompress import Recoder
 from cloudfs_cache.disk.tier import DiskTier
-from cloudfs_cache.memory.lru import MemoryTier
+from cloudfs_cache.memory.lru import MemoryCache
 from tests.support.tiers import open_tier, storage_of, version
 from tests.unit.cache.source import Source, content
 
@@ -35,7 +35,7 @@ def work(directory: Path, seed: int) -> None:
 
 async def _work(directory: Path, rng: random.Random) -> None:
     tier = open_tier(directory, capacity_bytes=CAPACITY_BYTES, recode=True)
-    cache = TieredCache(Source().fetch, MemoryTier(0), tier, max_downloads=4)
+    cache = TieredCache(Source().fetch, MemoryCache(0), tier, max_downloads=4)
     async with trio.open_nursery() as nursery:
         await nursery.start(cache.serve)
         nursery.start_soon(_read_forever, cache, rng)
@@ -62,19 +62,19 @@ async def check(cache: TieredCache, wanted: ObjectVersion) -> None:
 
 
 async def _command_forever(cache: TieredCache, tier: DiskTier, rng: random.Random) -> None:
-    steering = cache.steering
+    admin = cache.admin
     while True:
         keys = [KeyRange(f"dir{rng.randrange(3)}", subtree=True)]
         try:
             match rng.randrange(6):
                 case 0:
-                    await steering.evict(keys)
+                    await admin.evict(keys)
                 case 1:
-                    await steering.pin(keys[:1])
+                    await admin.pin(keys[:1])
                 case 2:
-                    await steering.unpin([KeyRange("", subtree=True)])
+                    await admin.unpin([KeyRange("", subtree=True)])
                 case 3:
-                    await steering.warm(rng.choice(OBJECTS))
+                    await admin.warm(rng.choice(OBJECTS))
                 case _:
                     await trio.to_thread.run_sync(Recoder(storage_of(tier)).step, 0)
         except DiskUnusableError:

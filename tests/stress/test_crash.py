@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from cloudfs_cache.cache import TieredCache
-from cloudfs_cache.memory.lru import MemoryTier
+from cloudfs_cache.memory.lru import MemoryCache
 from tests.stress import crash_child
 from tests.support.tiers import audit, open_tier, storage_of
 from tests.unit.cache.source import Source
@@ -57,10 +57,10 @@ def intents(directory: Path) -> int:
 async def served(directory: Path) -> None:
     """A fresh mount serves every object right, and finds no wrong block on the disk."""
     tier = open_tier(directory, capacity_bytes=crash_child.CAPACITY_BYTES, recode=True)
-    cache = TieredCache(Source().fetch, MemoryTier(0), tier, max_downloads=4)
+    cache = TieredCache(Source().fetch, MemoryCache(0), tier, max_downloads=4)
     async with trio.open_nursery() as nursery:
         await nursery.start(cache.serve)
-        report = await cache.steering.verify(lambda _progress: None)
+        report = await cache.admin.verify(lambda _progress: None)
         assert (report.corrupt, report.missing, report.orphans) == (0, 0, 0)
         for wanted in crash_child.OBJECTS:
             await crash_child.check(cache, wanted)

@@ -126,7 +126,7 @@ def test_somebody_else_fills_the_disk(
                 file.truncate(0)
             await until(cache, lambda now: now.state == "ok")
             await stored(cache, version("after"))
-            assert await cache.steering.local_bytes([version("after")]) == [4 * MIB]
+            assert await cache.admin.local_bytes([version("after")]) == [4 * MIB]
 
     with small_disk(kind, tmp_path / "disk") as disk:
         trio.run(test, disk)
@@ -201,7 +201,7 @@ def test_a_disk_that_falls_read_only(tmp_path: Path, caplog: pytest.LogCaptureFi
             await readable(cache, version("before"))
             await stored(cache, version("after"))
             assert state_of(cache).state == "ok"
-            assert await cache.steering.local_bytes([version("after")]) == [4 * MIB]
+            assert await cache.admin.local_bytes([version("after")]) == [4 * MIB]
 
     with disks.loop_disk(tmp_path / "disk", 64 * MIB) as disk:
         trio.run(test, disk)
@@ -242,7 +242,7 @@ async def survives_a_stall(
             await readable(cache, *objects(9))
         await until(cache, lambda now: now.state == "ok")
         await stored(cache, version("after"))
-        assert await cache.steering.local_bytes([version("after")]) == [4 * MIB]
+        assert await cache.admin.local_bytes([version("after")]) == [4 * MIB]
         await cache.drain()
         await idle(cache)
         memory = cache.statistics().memory
@@ -294,7 +294,7 @@ def test_a_device_that_fails(what: str, tmp_path: Path, caplog: pytest.LogCaptur
             disk.mend()
             await until(cache, lambda now: now.state == "ok")
             await stored(cache, version("after"))
-            assert await cache.steering.local_bytes([version("after")]) == [4 * MIB]
+            assert await cache.admin.local_bytes([version("after")]) == [4 * MIB]
 
     with disks.stalling_disk(tmp_path / "disk", tmp_path / "backing") as disk:
         trio.run(test, disk)
@@ -305,10 +305,10 @@ def test_a_device_that_fails(what: str, tmp_path: Path, caplog: pytest.LogCaptur
 async def all_right(disk: disks.Disk) -> None:
     """A later mount finds nothing that is wrong."""
     async with mounted(disk) as cache:
-        await cache.steering.verify(lambda _progress: None)
+        await cache.admin.verify(lambda _progress: None)
         await readable(cache, *objects(8))
         assert state_of(cache).corrupt == 0
-        report = await cache.steering.verify(lambda _progress: None)
+        report = await cache.admin.verify(lambda _progress: None)
         assert (report.corrupt, report.missing, report.orphans) == (0, 0, 0)
 
 
@@ -349,7 +349,7 @@ def test_wrong_bytes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
             assert state_of(cache).corrupt > 6
             assert state_of(cache).state == "ok"
             await cache.drain()
-            assert await cache.steering.local_bytes(objects(6)) == [4 * MIB] * 6
+            assert await cache.admin.local_bytes(objects(6)) == [4 * MIB] * 6
 
     with small_disk("ext4", tmp_path / "disk") as disk:
         trio.run(test, disk)

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.support.proxy import Action, ProxiedRequest, Respond
 
-_PAGE_MOST = 1000
+_PAGE_MAX = 1000
 _NO_PAYER = "Bucket is a requester pays bucket but no user project provided."
 _NO_BUCKET = "The specified bucket does not exist."
 _WHEN = datetime(2023, 11, 14, 22, 13, 20, 123456, tzinfo=UTC)
@@ -102,7 +102,7 @@ class GoogleBucket:
     def _list(self, query: Mapping[str, str]) -> Respond:
         after = base64.b64decode(query.get("pageToken", "")).decode()
         entries = [entry for entry in self._entries(query) if entry.encode() > after.encode()]
-        most = min(int(query.get("maxResults", _PAGE_MOST)), _PAGE_MOST)
+        most = min(int(query.get("maxResults", _PAGE_MAX)), _PAGE_MAX)
         page = entries[:most]
         answer: dict[str, object] = {"kind": "storage#objects"}
         answer["prefixes"] = [entry for entry in page if entry not in self._objects]

@@ -20,8 +20,8 @@ from cloudfs_cache.disk.open import DiskSettings, open_disk_tier
 from cloudfs_cache.disk.store import DiskStorage, WriteJob
 from cloudfs_cache.disk.tier import DiskTier
 from cloudfs_cache.eviction.policy import VisitRecord
-from cloudfs_cache.memory.lru import MemoryTier
-from cloudfs_cache.tiers.api import BlockTier
+from cloudfs_cache.memory.lru import MemoryCache
+from cloudfs_cache.tiers.api import Tier
 from tests.unit.cache.source import Source, content
 
 STORE = "test://"
@@ -57,11 +57,11 @@ def opened_storage(
 
 @asynccontextmanager
 async def serving(
-    source: Source, disk: BlockTier | None, *, memory_blocks: int = 64
+    source: Source, disk: Tier | None, *, memory_blocks: int = 64
 ) -> AsyncIterator[TieredCache]:
     """A cache that is drained at the end; what then hangs on a disk is left to itself."""
     cache = TieredCache(
-        source.fetch, MemoryTier(memory_blocks * BLOCK_BYTES), disk, max_downloads=8
+        source.fetch, MemoryCache(memory_blocks * BLOCK_BYTES), disk, max_downloads=8
     )
     try:
         async with trio.open_nursery() as nursery:
@@ -89,11 +89,11 @@ async def read_all(cache: TieredCache, wanted: ObjectVersion) -> None:
 async def stored(cache: TieredCache, wanted: ObjectVersion) -> None:
     """Read an object and wait for the disk to have it, without an end of prefetching."""
     await read_all(cache, wanted)
-    writeback = cache._writeback
-    assert writeback is not None
+    populate = cache._populate
+    assert populate is not None
     # The last bytes are read before their run has ended, and only then the block is written.
     await eventually(lambda: not cache._scheduler.active, 10)
-    await writeback.wait_drained()
+    await populate.wait_drained()
 
 
 async def eventually(reached: Callable[[], bool], limit_s: float) -> None:

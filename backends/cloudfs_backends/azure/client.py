@@ -25,7 +25,7 @@ from cloudfs_backends.common.obstore_reads import RangeRead, is_speakable, obsto
 from cloudfs_backends.url import AZ, StoreUrl
 
 # Put Blob From URL, which is done when it answers; Copy Blob has no limit, but goes on afterwards.
-_COPY_BYTES_MOST = 5000 * 2**20
+_COPY_BYTES_MAX = 5000 * 2**20
 
 
 def open_store(url: StoreUrl, options: StoreOptions) -> CloudStore:
@@ -78,7 +78,7 @@ class AzureClient:
             conditional_put=True,
             atomic_rename=self._hierarchical,
             append=True,
-            copy_bytes_most=_COPY_BYTES_MOST,
+            copy_bytes_max=_COPY_BYTES_MAX,
         )
 
     def probe(self) -> None:

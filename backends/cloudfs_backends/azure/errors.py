@@ -85,7 +85,7 @@ _FAILURE = re.compile(r"^\t(\w+): (Authentication failed: .*)", re.MULTILINE)
 _REASON = re.compile(r"Operation returned an invalid status '(.*)'")
 # The URL of a failed request has the SAS token in it.
 _URL = re.compile(r"Max retries exceeded with url: \S* |\?\S*\bsig=\S*")
-_MESSAGE_CHARACTERS_MOST = 300
+_MESSAGE_CHARACTERS_MAX = 300
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def login_error(error: Exception) -> LoginError:
         return LoginError(f"the login was refused: {refusal[0]}")
     failure = _FAILURE.search(text)
     if failure:
-        return LoginError(f"{failure[1]}: {one_line(failure[2])[:_MESSAGE_CHARACTERS_MOST]}")
+        return LoginError(f"{failure[1]}: {one_line(failure[2])[:_MESSAGE_CHARACTERS_MAX]}")
     tried = dict.fromkeys(_ATTEMPT.findall(text))
     if tried:
         return NoLoginError(f"azure-identity found no login (tried {', '.join(tried)})")
@@ -202,4 +202,4 @@ def _first_line(error: Exception) -> str:
     text = str(getattr(error, "message", "") or error)
     text = _URL.sub("", one_line(text.strip().partition("\n")[0]))
     without_body = _REASON.fullmatch(text)
-    return (without_body[1] if without_body else text)[:_MESSAGE_CHARACTERS_MOST]
+    return (without_body[1] if without_body else text)[:_MESSAGE_CHARACTERS_MAX]

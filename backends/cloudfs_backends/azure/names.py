@@ -32,8 +32,8 @@ from cloudfs_backends.azure.xml import Listing, NoListingError, read_listing
 from cloudfs_backends.common.cloud import key_within
 from cloudfs_backends.common.http_errors import Dialect, RequestContext
 
-_CHARACTERS_MOST: Final = 1024
-_ENTRIES_MOST: Final = 5000
+_CHARACTERS_MAX: Final = 1024
+_ENTRIES_MAX: Final = 5000
 
 # What a hierarchical namespace may answer to a listing of a folder that is not there.
 _NO_SUCH_FOLDER = "PathNotFound"
@@ -49,7 +49,7 @@ def fits(text: str) -> bool:
         text.encode()
     except UnicodeEncodeError:  # bytes that are not UTF-8
         return False
-    return len(text) <= _CHARACTERS_MOST
+    return len(text) <= _CHARACTERS_MAX
 
 
 def full_name(prefix: str, context: RequestContext) -> str:
@@ -132,7 +132,7 @@ class AzureNames:
         client = self._session.client()
         options: dict[str, Any] = {
             "include": ["metadata"],
-            "results_per_page": min(limit, _ENTRIES_MOST),
+            "results_per_page": min(limit, _ENTRIES_MAX),
             "raw_response_hook": hook,
         }
         if delimiter:

@@ -14,7 +14,7 @@ from typing import Final
 
 from azure.storage.blob import BlobProperties
 
-_REMEMBERED_MOST: Final = 256
+_REMEMBERED_MAX: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class LateAnswers:
         with self._lock:
             self._answers.pop(name, None)
             self._answers[name] = LateAnswer(time.monotonic(), blob)
-            if len(self._answers) > _REMEMBERED_MOST:
+            if len(self._answers) > _REMEMBERED_MAX:
                 self._answers.popitem(last=False)
 
     def since(self, name: str, moment: float) -> LateAnswer | None:

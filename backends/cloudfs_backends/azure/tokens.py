@@ -22,7 +22,7 @@ from cloudfs_backends.azure.errors import LoginError, login_error
 if TYPE_CHECKING:
     from obstore.store import AzureBearerToken
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 SCOPE: Final = "https://storage.azure.com/.default"
 
@@ -79,7 +79,7 @@ class TokenSource:
         except LoginError as error:
             if old is None or old.expires_on <= self._clock():
                 raise
-            _log.warning("the login is not renewed yet: %s", error)
+            log.warning("the login is not renewed yet: %s", error)
             return old
 
     def _asked(self, options: Mapping[str, Any]) -> AccessToken:

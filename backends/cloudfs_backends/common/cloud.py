@@ -28,7 +28,7 @@ from cloudfs_backends.common.obstore_errors import UnfitAnswerError
 from cloudfs_backends.common.obstore_reads import RangeRead
 from cloudfs_backends.common.route import ReadRoute
 
-KEY_BYTES_MOST = 1024
+KEY_BYTES_MAX = 1024
 """The longest key of S3 and GCS, in bytes of UTF-8."""
 
 
@@ -175,7 +175,7 @@ class CloudStore:
 def is_key(text: str) -> bool:
     """Whether an object can have this name."""
     try:
-        return len(text.encode()) <= KEY_BYTES_MOST
+        return len(text.encode()) <= KEY_BYTES_MAX
     except UnicodeEncodeError:  # bytes that are not UTF-8
         return False
 

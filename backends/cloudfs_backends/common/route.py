@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 CAREFUL_S: Final = 10.0
 """How long after a throttled read the SDK, which sees Retry-After, does the reading."""
@@ -56,5 +56,5 @@ class ReadRoute:
             known, self._unfit = self._unfit, why
             self._unfit_until = self._clock() + UNFIT_S
         if why != known:  # a server that stays as it is says nothing new
-            _log.info("%s: reads go through the slower SDK, for the server is unfit: %s",
+            log.info("%s: reads go through the slower SDK, for the server is unfit: %s",
                       self._url, why)  # fmt: skip

@@ -33,7 +33,7 @@ from cloudfs_backends.gcs.session import GcsSession
 from cloudfs_backends.url import StoreUrl
 
 # The largest object there is: within a bucket a rewrite moves no bytes and is done at once.
-_COPY_BYTES_MOST: Final = 5 * 2**40
+_COPY_BYTES_MAX: Final = 5 * 2**40
 
 _NO_LAYOUT: Final = (
     AccessDeniedError,
@@ -89,7 +89,7 @@ class GcsClient:
             metadata_in_list=True,
             conditional_put=is_googles,
             atomic_rename=self._has_folders,
-            copy_bytes_most=_COPY_BYTES_MOST if is_googles else 0,
+            copy_bytes_max=_COPY_BYTES_MAX if is_googles else 0,
         )
 
     def probe(self) -> None:

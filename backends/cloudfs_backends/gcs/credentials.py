@@ -24,7 +24,7 @@ from google.auth.transport.requests import Request
 from cloudfs_backends.common.introspection import Identity
 from cloudfs_backends.gcs.errors import text_of
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_only"
 
@@ -134,7 +134,7 @@ class TokenSource:
         try:
             return self._replace(seen)
         except GoogleAuthError as error:
-            _log.warning("the access token cannot be renewed, it is good until %s: %s",
+            log.warning("the access token cannot be renewed, it is good until %s: %s",
                          seen.ends_at, text_of(error))  # fmt: skip
             self._token = replace(seen, renew_at=self._now() + _PAUSE_AFTER_FAILURE)
             return self._token

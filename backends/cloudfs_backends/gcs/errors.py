@@ -51,7 +51,7 @@ GOOGLE_ERRORS = (
 
 CREDENTIALS_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 LOGIN = "gcloud auth application-default login"
-_MESSAGE_MOST = 300
+_MESSAGE_MAX = 300
 _SETTINGS_ADVICE = (
     "check --endpoint-url, and the variables STORAGE_EMULATOR_HOST and REQUESTS_CA_BUNDLE"
 )
@@ -130,7 +130,7 @@ def text_of(error: BaseException) -> str:
     parts = [text_of(part) if isinstance(part, BaseException) else part for part in error.args]
     # The rest are answers of servers, whole: not for messages.
     texts = [part for part in parts if isinstance(part, str) and part]
-    return one_line(" ".join(texts))[:_MESSAGE_MOST] or type(error).__name__
+    return one_line(" ".join(texts))[:_MESSAGE_MAX] or type(error).__name__
 
 
 def _message(error: Exception, error_class: type[StoreError], endpoint: str) -> str:
@@ -149,7 +149,7 @@ def _words(answer: requests.Response) -> tuple[str, str]:
         first = (error.get("errors") or [{}])[0]
         return str(first.get("reason", "")), one_line(error.get("message", ""))
     except (ValueError, LookupError, TypeError, AttributeError):
-        text = one_line(answer.text)[:_MESSAGE_MOST]
+        text = one_line(answer.text)[:_MESSAGE_MAX]
         return "", "" if text[:1] in {"<", "{", "["} else text
 
 

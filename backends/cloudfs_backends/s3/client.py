@@ -35,7 +35,7 @@ from cloudfs_backends.s3.errors import BOTOCORE_ERRORS, CUSTOMER_KEY_DIALECT, DI
 from cloudfs_backends.s3.session import S3Session
 from cloudfs_backends.url import StoreUrl
 
-_COPY_BYTES_MOST = 5 * 2**30
+_COPY_BYTES_MAX = 5 * 2**30
 
 
 def open_store(url: StoreUrl, options: StoreOptions) -> CloudStore:
@@ -85,7 +85,7 @@ class S3Client:
             metadata_in_list=False,
             conditional_put=not self._session.is_custom,
             append=self._session.is_directory_bucket,
-            copy_bytes_most=_COPY_BYTES_MOST,
+            copy_bytes_max=_COPY_BYTES_MAX,
         )
 
     def probe(self) -> None:

@@ -17,7 +17,7 @@ from cloudfs_backends.api import InvalidRequestError
 from cloudfs_backends.common.http_errors import with_advice
 
 KEY_BYTES: Final = 32
-_READ_BYTES_MOST: Final = 1024
+_READ_BYTES_MAX: Final = 1024
 _LIKE_A_KEY: Final = re.compile(r"[A-Za-z0-9+/]{43}=$")
 
 
@@ -28,7 +28,7 @@ def read_customer_key(path: Path) -> bytes:
     """
     try:
         with open(path, "rb") as file:
-            content = file.read(_READ_BYTES_MOST)
+            content = file.read(_READ_BYTES_MAX)
     except OSError as error:
         shown = "that" if _LIKE_A_KEY.search(str(path)) else path
         raise with_advice(

@@ -27,7 +27,7 @@ from cloudfs_backends.api import (
     StoreStatistics,
 )
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _LOG_INTERVAL_S = 1.0
 
 T = TypeVar("T")
@@ -265,7 +265,7 @@ class RetryingStore:
         error = state.outcome.exception() if state.outcome else None
         reason = error.describe() if isinstance(error, StoreError) else error
         # Before anything has worked it is the start-up that fails, and its error says it all.
-        _log.log(
+        log.log(
             logging.INFO if self._worked else logging.DEBUG,
             "retry in %.2f s: %s (%d earlier retries not logged)",
             state.upcoming_sleep,

@@ -29,10 +29,10 @@ from cloudfs_benchmarks.bench.targets.urls import parse_nfs
 from cloudfs_benchmarks.readpath import pages
 
 _UNPROVEN = CacheState.UNPROVEN
-_COLD_MOST, _WARM_LEAST = 0.01, 0.99
+_COLD_MAX, _WARM_MIN = 0.01, 0.99
 _STEER_S = 300.0
 _EVICTIONS = 3
-_ASKED_MOST = 2000
+_ASKED_MAX = 2000
 _BLOCK_BYTES = 1 << 20
 _LIBNFS = "libnfs keeps nothing"
 _CACHED_XATTR = "user.cloudfs.cached"
@@ -80,7 +80,7 @@ class Caches:
             return self._cold_libnfs()
         self._drop_pages(paths)
         share = resident_share(spread(self._natives(paths)))
-        state = CacheState.COLD if share is not None and share < _COLD_MOST else _UNPROVEN
+        state = CacheState.COLD if share is not None and share < _COLD_MAX else _UNPROVEN
         texts = [_pages_text(share)]
         if self._target.kind is Kind.CLOUDFS:
             proof = self._evict(folder)
@@ -104,16 +104,16 @@ class Caches:
             return self._ssd_warm(paths)
 
     def _ssd_warm(self, paths: Sequence[str]) -> Proof:
-        asked = spread(self._natives(paths), _ASKED_MOST)
-        if _local_share(asked) < _WARM_LEAST:
+        asked = spread(self._natives(paths), _ASKED_MAX)
+        if _local_share(asked) < _WARM_MIN:
             self._drop_pages(paths)  # a read that finds pages does not come to the mount
             self._read_through(paths)
         self._drop_pages(paths)
         local = _local_share(asked)
         share = resident_share(spread(asked))
-        cold = share is not None and share < _COLD_MOST
+        cold = share is not None and share < _COLD_MAX
         return Proof(
-            CacheState.SSD_WARM if cold and local >= _WARM_LEAST else _UNPROVEN,
+            CacheState.SSD_WARM if cold and local >= _WARM_MIN else _UNPROVEN,
             f"{_pages_text(share)}; {local:.1%} of the bytes are local to the mount, on its SSD or "
             f"in the daemon's memory ({_CACHED_XATTR} of {len(asked)} files)",
         )
@@ -125,7 +125,7 @@ class Caches:
             share = resident_share(spread(self._natives(paths)))
         if self._target.kind is Kind.LIBNFS:
             return Proof(_UNPROVEN, "read once; libnfs keeps nothing on this machine")
-        warm = share is not None and share > _WARM_LEAST
+        warm = share is not None and share > _WARM_MIN
         return Proof(CacheState.RAM_WARM if warm else _UNPROVEN, f"read once; {_pages_text(share)}")
 
     def cold_method(self) -> str:
@@ -158,7 +158,7 @@ class Caches:
                 file.read(_BLOCK_BYTES)
             self._drop_pages([path])
             share = resident_share(self._natives([path]))
-        empty = share is not None and share < _COLD_MOST
+        empty = share is not None and share < _COLD_MAX
         self._provable = empty and (self._target.kind is not Kind.CLOUDFS or self._answers())
         return self._provable
 

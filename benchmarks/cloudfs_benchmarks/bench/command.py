@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 PAGE_NAME = "report.html"
-_WIDTH_MOST = 120
+_WIDTH_MAX = 120
 
 
 def run(values: Mapping[str, Any], show: Show) -> bool:
@@ -191,4 +191,4 @@ def _say(line: str) -> None:
 
 
 def _width() -> int:
-    return min(_WIDTH_MOST, shutil.get_terminal_size((100, 24)).columns)
+    return min(_WIDTH_MAX, shutil.get_terminal_size((100, 24)).columns)

@@ -26,7 +26,7 @@ from cloudfs_benchmarks.readpath import pages
 READ_ONLY = "the target is read-only"
 _GB = 1e9
 # Below this CPU time is a few ticks of 10 ms each.
-_CPU_BYTES_LEAST = 16_000_000
+_CPU_BYTES_MIN = 16_000_000
 _LED = ("throughput", "iops", "files", "names")
 """The figures that decide whether a measurement is unstable; the others explain it."""
 
@@ -208,7 +208,7 @@ def speeds(shape: Shape, outcome: Outcome) -> dict[str, float]:
 def _costs(outcome: Outcome, used: Usage | None) -> dict[str, float]:
     """CPU, memory and sources of the bytes, as far as they are known."""
     found: dict[str, float] = {}
-    if outcome.bytes >= _CPU_BYTES_LEAST:
+    if outcome.bytes >= _CPU_BYTES_MIN:
         found["reader_cpu"] = outcome.cpu_s / (outcome.bytes / _GB)
         if used is not None:
             found["serving_cpu"] = used.cpu_s / (outcome.bytes / _GB)

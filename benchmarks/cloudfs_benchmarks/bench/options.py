@@ -16,7 +16,7 @@ from cloudfs_benchmarks.bench.training.job import LoaderKind, Model, TrainingSet
 
 MIB = 1024**2
 GIB = 1024**3
-SIZE_LEAST = 8 * MIB
+SIZE_MIN = 8 * MIB
 TRIALS_DEFAULT = 3
 
 
@@ -86,7 +86,7 @@ def resolve_size(size_bytes: int | None, suites: Sequence[Suite]) -> int:
     """The size that was asked for, or the largest default of the suites."""
     if size_bytes is None:
         return max(SIZES[suite] for suite in suites)
-    if size_bytes < SIZE_LEAST:
+    if size_bytes < SIZE_MIN:
         raise BenchError(f"--size {size_bytes} is too little to measure: give 8MiB or more")
     return size_bytes
 

@@ -23,7 +23,7 @@ _COLD = (CacheState.COLD,)
 _COLD_AND_TIER = (CacheState.COLD, CacheState.SSD_WARM)
 _ALL = (CacheState.COLD, CacheState.SSD_WARM, CacheState.RAM_WARM)
 
-_BLOCK_LEAST = 4 * _KIB
+_BLOCK_MIN = 4 * _KIB
 
 _Piece = TypeVar("_Piece", File, Sample)
 
@@ -123,7 +123,7 @@ def make_job(step: Step, data: DataSet, options: Options, trial: int, write_fold
 def fitting(block: int, files: Sequence[File]) -> int:
     """The block, or the largest power of two of at least 4 KiB that the smallest file has room for:
     a random block lies within a file."""
-    smallest = max(_BLOCK_LEAST, min(file.size for file in files))
+    smallest = max(_BLOCK_MIN, min(file.size for file in files))
     return min(block, 1 << smallest.bit_length() - 1)
 
 

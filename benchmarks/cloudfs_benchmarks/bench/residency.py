@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterable, Sequence
 
-_SAMPLE_MOST = 64
+_SAMPLE_MAX = 64
 _SYS_CACHESTAT = 451  # on every architecture; since Linux 6.5
 
 
@@ -25,7 +25,7 @@ class _CacheStat(ctypes.Structure):
     )
 
 
-def spread(paths: Sequence[str], most: int = _SAMPLE_MOST) -> list[str]:
+def spread(paths: Sequence[str], most: int = _SAMPLE_MAX) -> list[str]:
     """At most `most` of the paths, spread evenly over them, with the first and the last."""
     if len(paths) <= most:
         return list(paths)

@@ -21,12 +21,12 @@ SCHEMES = ("s3", "gs", "az", "file")
 
 _BYTES = 1 << 30
 _BLOCK = 1 << 20
-_SMALL_BYTES_MOST = 160 << 20
+_SMALL_BYTES_MAX = 160 << 20
 _SMALL_READERS = 8
 _RANDOM_BYTES = 4096
 _RANDOM_COUNT = 200
 _FOLDERS = 4
-_NAMES_MOST = 10_000
+_NAMES_MAX = 10_000
 # Few names are enough for a run that only shows that everything works.
 _BYTES_PER_NAME = 64 << 10
 _MIB = 1 << 20
@@ -82,8 +82,8 @@ def _row(series: dict[str, Series], scheme: str, measure: str, byte_path: str) -
 @contextmanager
 def _data(bench: Bench) -> Iterator[_Data]:
     size = bench.options.size or _BYTES
-    small = small_files.file_sizes(min(size, _SMALL_BYTES_MOST))
-    count = min(_NAMES_MOST, size // _BYTES_PER_NAME)
+    small = small_files.file_sizes(min(size, _SMALL_BYTES_MAX))
+    count = min(_NAMES_MAX, size // _BYTES_PER_NAME)
     with (
         bench.files("large", [size]) as large,
         bench.files("random", [size]) as random,

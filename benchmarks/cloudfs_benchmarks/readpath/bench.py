@@ -24,7 +24,7 @@ RANGE_BYTES = 8 << 20
 _READ_S = 600.0
 _DOCTOR_S = 60.0
 _PIECE_BYTES = 8 << 20
-_SHOWN_MOST = 16
+_SHOWN_MAX = 16
 
 Figures = dict[str, float]
 """Named figures of one trial."""
@@ -208,7 +208,7 @@ class Bench:
         for number in range(1 - self.options.warm_ups, self.options.trials + 1):
             figures = measure(number)
             shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
-            if len(figures) > _SHOWN_MOST:
+            if len(figures) > _SHOWN_MAX:
                 shown = f"{len(figures)} figures"
             self.say(f"{f'trial {number}' if number > 0 else 'warm-up'}: {shown}")
             trials.append(figures)

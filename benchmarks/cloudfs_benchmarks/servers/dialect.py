@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from cloudfs_benchmarks.servers.listing import LIMIT_MOST, Names, Page
+from cloudfs_benchmarks.servers.listing import LIMIT_MAX, Names, Page
 
 XML = "application/xml"
 JSON = "application/json; charset=UTF-8"
@@ -28,7 +28,7 @@ class Question:
         return names.page(
             prefix=self.query.get("prefix", ""),
             delimiter=self.query.get("delimiter", ""),
-            limit=int(self.query.get(limit) or LIMIT_MOST),
+            limit=int(self.query.get(limit) or LIMIT_MAX),
             token=self.query.get(token, ""),
         )
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-LIMIT_MOST = 1000
-_SNAPSHOTS_MOST = 16
+LIMIT_MAX = 1000
+_SNAPSHOTS_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,12 @@ class Names:
         self._snapshots: dict[str, Sequence[Entry]] = {}
 
     def page(self, *, prefix: str, delimiter: str, limit: int, token: str) -> Page:
-        """Return the page after `token`; at most `LIMIT_MOST` names, whatever the limit."""
+        """Return the page after `token`; at most `LIMIT_MAX` names, whatever the limit."""
         folder = prefix.rpartition("/")[0]
         if not token or (entries := self._snapshots.get(folder)) is None:
             entries = sorted(scan(self._root, folder), key=_order)
             self._remember(folder, entries)
-        limit = min(limit, LIMIT_MOST)
+        limit = min(limit, LIMIT_MAX)
         return select(entries, prefix=prefix, delimiter=delimiter, limit=limit, token=token)
 
     def find(self, key: str) -> Entry | None:
@@ -78,7 +78,7 @@ class Names:
         return _entry(key, os.stat(path))
 
     def _remember(self, folder: str, entries: Sequence[Entry]) -> None:
-        if len(self._snapshots) >= _SNAPSHOTS_MOST:
+        if len(self._snapshots) >= _SNAPSHOTS_MAX:
             self._snapshots = {}
         self._snapshots[folder] = entries
 

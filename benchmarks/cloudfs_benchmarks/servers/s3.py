@@ -6,7 +6,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from cloudfs_benchmarks.servers.dialect import Answer, Dialect, Question, Refusal
-from cloudfs_benchmarks.servers.listing import LIMIT_MOST, Names, Page
+from cloudfs_benchmarks.servers.listing import LIMIT_MAX, Names, Page
 
 _NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 _LOCATIONS = """\
@@ -45,7 +45,7 @@ def render(page: Page, question: Question) -> str:
         f"<ListBucketResult {_NAMESPACE}><Name>{question.bucket}</Name>"
         f"<Prefix>{spell(query.get('prefix', ''))}</Prefix>"
         f"<KeyCount>{len(page.entries) + len(page.prefixes)}</KeyCount>"
-        f"<MaxKeys>{query.get('max-keys', LIMIT_MOST)}</MaxKeys>"
+        f"<MaxKeys>{query.get('max-keys', LIMIT_MAX)}</MaxKeys>"
         + ("<EncodingType>url</EncodingType>" if encoded else "")
         + f"<IsTruncated>{'true' if page.token else 'false'}</IsTruncated>"
         f"{token}{contents}{common}</ListBucketResult>"

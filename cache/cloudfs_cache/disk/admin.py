@@ -29,38 +29,38 @@ _LIMIT_S: Final = 20.0
 Result = TypeVar("Result")
 
 
-class DiskSteering:
+class DiskAdmin:
     """Commands for one cache directory and one store."""
 
     def __init__(
         self,
         storage: DiskStorage,
         access: DiskAccess,
-        store_url: str,
+        store_id: str,
         on_evicted: Callable[[Iterable[ExtentRow]], None],
     ) -> None:
         self._storage = storage
         self._access = access
-        self._store_url = store_url
+        self._store_id = store_id
         self._on_evicted = on_evicted
 
     async def pin(self, ranges: Sequence[KeyRange]) -> None:
         """Keep the blocks of these keys, now and later."""
-        await self._do(partial(self._storage.pins.add, self._store_url, ranges))
+        await self._do(partial(self._storage.pins.add, self._store_id, ranges))
 
     async def unpin(self, ranges: Sequence[KeyRange]) -> None:
         """Undo pins within these ranges."""
-        await self._do(partial(self._storage.pins.remove, self._store_url, ranges))
+        await self._do(partial(self._storage.pins.remove, self._store_id, ranges))
 
     async def pins(self) -> list[KeyRange]:
         """What is pinned."""
-        return await self._ask(partial(self._storage.pins.of_store, self._store_url))
+        return await self._ask(partial(self._storage.pins.of_store, self._store_id))
 
     async def evict(self, ranges: Sequence[KeyRange]) -> int:
         """Evict what is neither pinned nor being written; returns the bytes that are free now."""
         freed = 0
         for keys in ranges:
-            find = partial(self._storage.survey.extent_ids_of, self._store_url, keys)
+            find = partial(self._storage.survey.extent_ids_of, self._store_id, keys)
             ids = await self._ask(find)
             for at in range(0, len(ids), _STEP_EXTENTS):
                 step = ids[at : at + _STEP_EXTENTS]
@@ -71,7 +71,7 @@ class DiskSteering:
 
     async def verify(self, note: Callable[[VerifyProgress], None]) -> VerifyReport:
         """Read every block of this store and drop the wrong ones; delete files without an owner."""
-        verifier = Verifier(self._storage, self._store_url)
+        verifier = Verifier(self._storage, self._store_id)
         await self._do(verifier.begin)
         while await self._ask(verifier.step):
             note(verifier.progress)

@@ -47,7 +47,7 @@ class DiskSettings:
     patience: Patience = DEFAULT_PATIENCE
 
 
-def open_disk_tier(path: str, store_url: str, settings: DiskSettings) -> DiskTier:
+def open_disk_tier(path: str, store_id: str, settings: DiskSettings) -> DiskTier:
     """Become one of the mounts that use a cache directory, and clear up after those that crashed.
 
     Takes as long for a million blocks as for none. Raises CacheSetupError when the directory cannot
@@ -55,7 +55,7 @@ def open_disk_tier(path: str, store_url: str, settings: DiskSettings) -> DiskTie
     """
     directory = directories.claim(path)
     try:
-        return _open(directory, store_url, settings)
+        return _open(directory, store_id, settings)
     except (OSError, sqlite3.Error) as error:
         directory.close()
         raise CacheSetupError(
@@ -67,7 +67,7 @@ def open_disk_tier(path: str, store_url: str, settings: DiskSettings) -> DiskTie
         raise
 
 
-def _open(directory: CacheDirectory, store_url: str, settings: DiskSettings) -> DiskTier:
+def _open(directory: CacheDirectory, store_id: str, settings: DiskSettings) -> DiskTier:
     database = _open_database(directory)
     try:
         totals = IndexSurvey(database).totals()
@@ -89,7 +89,7 @@ def _open(directory: CacheDirectory, store_url: str, settings: DiskSettings) -> 
     trace = VisitTrace(settings.trace_path) if settings.trace_path is not None else None
     return DiskTier(
         storage,
-        store_url,
+        store_id,
         threads=settings.threads,
         recode=settings.recode,
         patience=settings.patience,

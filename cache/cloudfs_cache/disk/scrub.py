@@ -27,9 +27,9 @@ _PAGE_OBJECTS: Final = 256
 class Verifier:
     """One verification."""
 
-    def __init__(self, storage: DiskStorage, store_url: str) -> None:
+    def __init__(self, storage: DiskStorage, store_id: str) -> None:
         self._storage = storage
-        self._store_url = store_url
+        self._store_id = store_id
         self._shards: deque[str] = deque()
         self._block = memoryview(mmap.mmap(-1, BLOCK_BYTES, mmap.MAP_PRIVATE))
         self._blocks = self._bytes = self._corrupt = self._missing = self._orphans = 0
@@ -48,7 +48,7 @@ class Verifier:
 
     def begin(self) -> None:
         """Find out what there is to read."""
-        self._total = self._storage.survey.count_blocks(self._store_url)
+        self._total = self._storage.survey.count_blocks(self._store_id)
         self._shards = deque(sorted(os.listdir(self._storage.directory.objects)))
         self._work = self._all()
 
@@ -69,7 +69,7 @@ class Verifier:
 
     def _objects(self) -> Iterator[tuple[ObjectVersion, bytes]]:
         survey, last = self._storage.survey, 0
-        while found := survey.objects_after(self._store_url, last, _PAGE_OBJECTS):
+        while found := survey.objects_after(self._store_id, last, _PAGE_OBJECTS):
             for _, version, digest in found:
                 yield version, digest
             last = found[-1][0]

@@ -26,7 +26,7 @@ from cloudfs_cache.disk import files as disk_io
 from cloudfs_cache.disk.access import DiskAccess, Patience
 from cloudfs_cache.disk.access_log import VisitLog
 from cloudfs_cache.disk.access_trace import VisitTrace
-from cloudfs_cache.disk.admin import DiskSteering
+from cloudfs_cache.disk.admin import DiskAdmin
 from cloudfs_cache.disk.format.codec import Codec
 from cloudfs_cache.disk.format.records import EXTENT_BLOCKS, DiskObject, object_files
 from cloudfs_cache.disk.index.rows import ExtentRow
@@ -34,7 +34,7 @@ from cloudfs_cache.disk.maintenance import DiskMaintenance
 from cloudfs_cache.disk.recompress import Recoded
 from cloudfs_cache.disk.store import Blame, DiskStorage, Outcome, WriteJob, WriteResult
 from cloudfs_cache.memory.block import Block
-from cloudfs_cache.tiers.api import GiveBack, TierSteering
+from cloudfs_cache.tiers.api import GiveBack, TierAdmin
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class DiskTier:
     def __init__(
         self,
         storage: DiskStorage,
-        store_url: str,
+        store_id: str,
         *,
         threads: int,
         recode: bool,
@@ -64,7 +64,7 @@ class DiskTier:
             storage, self._access, self._visits, self._forget, self._note_recoded, recode=recode
         )
         self._maintenance.used_bytes = totals.used_bytes
-        self.steering: TierSteering = DiskSteering(storage, self._access, store_url, self._forget)
+        self.admin: TierAdmin = DiskAdmin(storage, self._access, store_id, self._forget)
         self._loaded: weakref.WeakValueDictionary[bytes, DiskObject] = weakref.WeakValueDictionary()
         self._loaded_at: weakref.WeakKeyDictionary[DiskObject, float] = weakref.WeakKeyDictionary()
         self._hits = self._misses = self._writes = self._evictions = 0

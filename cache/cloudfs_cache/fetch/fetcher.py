@@ -13,12 +13,12 @@ import trio
 
 from cloudfs_cache.api import BLOCK_BYTES, CacheClosedError, FetchRange, Origin
 from cloudfs_cache.fetch.body import RunFiller
-from cloudfs_cache.fetch.populate import WriteBack
+from cloudfs_cache.fetch.populate import Populator
 from cloudfs_cache.fetch.scheduler import FetchScheduler
 from cloudfs_cache.memory.block import Block, Run
-from cloudfs_cache.memory.lru import MemoryTier
+from cloudfs_cache.memory.lru import MemoryCache
 from cloudfs_cache.memory.pool import BlockBuffer
-from cloudfs_cache.tiers.api import BlockTier
+from cloudfs_cache.tiers.api import Tier
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +29,15 @@ class Fetcher:
     def __init__(
         self,
         fetch: FetchRange,
-        memory: MemoryTier,
-        disk: BlockTier | None,
-        writeback: WriteBack | None,
+        memory: MemoryCache,
+        disk: Tier | None,
+        populate: Populator | None,
         scheduler: FetchScheduler,
     ) -> None:
         self._fetch = fetch
         self._memory = memory
         self._disk = disk
-        self._writeback = writeback
+        self._populate = populate
         self._scheduler = scheduler
 
     async def fill(self, run: Run) -> None:
@@ -112,7 +112,7 @@ class Fetcher:
             if block.full:
                 if self._disk is not None and run.owner.disk is not None:
                     self._disk.missed(run.owner.disk)
-                if self._writeback is not None:
-                    self._writeback.add(block)
+                if self._populate is not None:
+                    self._populate.add(block)
                 block.end_run()
                 self._memory.settle(block)

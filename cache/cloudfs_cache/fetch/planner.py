@@ -10,7 +10,7 @@ from typing import Final
 
 from cloudfs_cache.api import Origin
 from cloudfs_cache.memory.block import Block, CachedObject, Run
-from cloudfs_cache.tiers.api import BlockTier
+from cloudfs_cache.tiers.api import Tier
 
 _DISK_RUN_BLOCKS: Final = 8
 # Reads that hang on a stalled disk keep their buffers: they must not be most of them.
@@ -22,7 +22,7 @@ class Planner:
     """Enters blocks in the table of their object and groups them into runs; `memory_blocks` is the
     size of the memory budget."""
 
-    def __init__(self, disk: BlockTier | None, memory_blocks: int) -> None:
+    def __init__(self, disk: Tier | None, memory_blocks: int) -> None:
         self._disk = disk
         self._disk_run = max(1, min(_DISK_RUN_BLOCKS, memory_blocks // _DISK_RUN_SHARE))
         self.issued_ahead_bytes = 0

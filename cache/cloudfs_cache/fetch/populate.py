@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from cloudfs_cache.api import WriteBackStatistics
+from cloudfs_cache.api import PopulateStatistics
 from cloudfs_cache.disk.format.records import DiskObject
 from cloudfs_cache.memory.block import Block, CachedObject
-from cloudfs_cache.memory.lru import MemoryTier
-from cloudfs_cache.tiers.api import BlockTier
+from cloudfs_cache.memory.lru import MemoryCache
+from cloudfs_cache.tiers.api import Tier
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +25,10 @@ _BATCH_BLOCKS = 8
 WRITERS = 2
 
 
-class WriteBack:
+class Populator:
     """A bounded queue of full blocks and the tasks that write them."""
 
-    def __init__(self, memory: MemoryTier, disk: BlockTier) -> None:
+    def __init__(self, memory: MemoryCache, disk: Tier) -> None:
         self._memory = memory
         self._disk = disk
         self._queue: deque[tuple[CachedObject, list[Block]]] = deque()
@@ -44,9 +44,9 @@ class WriteBack:
         """The disk keeps up with what is fetched."""
         return self._pending < self._pause_at
 
-    def statistics(self) -> WriteBackStatistics:
+    def statistics(self) -> PopulateStatistics:
         """Return a snapshot: what is queued and what is being written."""
-        return WriteBackStatistics(self._pending, self._pending_bytes)
+        return PopulateStatistics(self._pending, self._pending_bytes)
 
     def add(self, block: Block) -> None:
         """Queue a full block; it stays pinned until it is written or dropped."""

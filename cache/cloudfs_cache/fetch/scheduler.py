@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from cloudfs_cache.api import Origin, WaitsFor
 from cloudfs_cache.memory.block import Block, CachedObject, Run
-from cloudfs_cache.memory.lru import MemoryTier
+from cloudfs_cache.memory.lru import MemoryCache
 
 
 class _Lane:
@@ -47,7 +47,7 @@ class FetchScheduler:
 
     def __init__(
         self,
-        memory: MemoryTier,
+        memory: MemoryCache,
         *,
         store_slots: int,
         disk_slots: int,

@@ -19,7 +19,7 @@ MEMORY_LIMIT_MIN_BYTES = 64 * BLOCK_BYTES
 _SPENT_KEPT = 32
 
 
-class MemoryTier:
+class MemoryCache:
     """Buffers and their recency. Blocks with `pins` are in no queue and cannot be evicted.
 
     With `staging`, another tier below keeps what was read: then blocks that were handed over are

@@ -27,7 +27,7 @@ from cloudfs_cache.memory.pool import BlockBuffer
 GiveBack = Callable[[BlockBuffer], None]
 
 
-class TierSteering(Protocol):
+class TierAdmin(Protocol):
     """What people ask of a tier. Raises DiskUnusableError when a disk cannot answer."""
 
     async def pin(self, ranges: Sequence[KeyRange]) -> None:
@@ -49,11 +49,11 @@ class TierSteering(Protocol):
         """What is held of which store."""
 
 
-class BlockTier(Protocol):
+class Tier(Protocol):
     """Blocks of object versions, on something slower than memory and faster than the store."""
 
     @property
-    def steering(self) -> TierSteering:
+    def admin(self) -> TierAdmin:
         """What people ask of it."""
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = ...) -> None:

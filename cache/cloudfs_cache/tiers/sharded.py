@@ -28,18 +28,18 @@ from cloudfs_cache.api import (
 )
 from cloudfs_cache.disk.format.records import DiskObject
 from cloudfs_cache.memory.block import Block
-from cloudfs_cache.tiers.api import BlockTier, GiveBack, TierSteering
+from cloudfs_cache.tiers.api import GiveBack, Tier, TierAdmin
 
 Answer = TypeVar("Answer")
 Part = TypeVar("Part")
 
 
-class SpreadTier:
+class ShardedTier:
     """At least one tier, asked as one."""
 
-    def __init__(self, tiers: Sequence[BlockTier]) -> None:
+    def __init__(self, tiers: Sequence[Tier]) -> None:
         self._tiers = tuple(tiers)
-        self.steering: TierSteering = SpreadSteering([tier.steering for tier in tiers])
+        self.admin: TierAdmin = ShardedTierAdmin([tier.admin for tier in tiers])
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve all of them until cancelled."""
@@ -124,10 +124,10 @@ class SpreadTier:
         return max(1, record.capacity_bytes) / -math.log(min(drawn, 1 - 2**-53))
 
 
-class SpreadSteering:
+class ShardedTierAdmin:
     """Commands for all disks."""
 
-    def __init__(self, parts: Sequence[TierSteering]) -> None:
+    def __init__(self, parts: Sequence[TierAdmin]) -> None:
         self._parts = tuple(parts)
 
     async def pin(self, ranges: Sequence[KeyRange]) -> None:

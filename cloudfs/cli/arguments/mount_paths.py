@@ -17,7 +17,7 @@ from typing import Final
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import mountpoints
 
-_SYMLINKS_MOST: Final = 40
+_SYMLINKS_MAX: Final = 40
 _FOLDERS_REMEMBERED: Final = 4096
 
 
@@ -74,7 +74,7 @@ class MountTable:
             except OSError:
                 continue
             links += 1
-            if links > _SYMLINKS_MOST:
+            if links > _SYMLINKS_MAX:
                 message = f"{path}: too many symbolic links: give the real path"
                 raise UserError(ExitCode.USAGE, message)
             resolved = os.path.normpath(os.path.join(os.path.dirname(current), target))

@@ -97,7 +97,7 @@ def _directory_lines(directory: dict[str, Any]) -> Iterator[str]:
         stored, pinned = format_size(store["stored_bytes"]), format_size(store["pinned_bytes"])
         packed, saved = format_size(store["compressed_bytes"]), format_size(store["saved_bytes"])
         parts = f"{objects}, {stored}, pinned {pinned}, compressed {packed}, saved {saved}"
-        yield f"directory {name}, {store['store_url']}: {parts}"
+        yield f"directory {name}, {store['store_id']}: {parts}"
 
 
 @command.command("pin", short_help="Keep files and trees from being evicted.")

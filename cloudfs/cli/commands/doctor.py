@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cloudfs.doctor.runner import Examined, Show
 
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "failure": "red"}
-_SETTLE_S_MOST: Final = 5.0
+_SETTLE_S_MAX: Final = 5.0
 _RESULT_WIDTH: Final = len("warning") + 2
 _NAME_WIDTH: Final = len("fusermount") + 2
 
@@ -77,10 +77,10 @@ def _settled(settle: Callable[[], Resolution]) -> Resolution:
     # A daemon thread: none of those that are waited for at the end.
     threading.Thread(target=work, daemon=True).start()
     try:
-        outcome = outcomes.get(timeout=_SETTLE_S_MOST)
+        outcome = outcomes.get(timeout=_SETTLE_S_MAX)
     except Empty:
         fix = "see 'dmesg', and give other places for --cache-dir, --log-file and the mountpoint"
-        message = f"a disk among the options does not answer within {_SETTLE_S_MOST:g} s: {fix}"
+        message = f"a disk among the options does not answer within {_SETTLE_S_MAX:g} s: {fix}"
         raise UserError(ExitCode.TIMEOUT, message) from None
     if isinstance(outcome, BaseException):
         raise outcome

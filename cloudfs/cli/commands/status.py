@@ -24,8 +24,8 @@ from cloudfs.cli.render.figures import Paint
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import mountpoints
 
-EVERY_S_LEAST: Final = 0.1
-EVERY_S_MOST: Final = 3600.0
+EVERY_S_MIN: Final = 0.1
+EVERY_S_MAX: Final = 3600.0
 
 
 @click.command("status", short_help="Show what the mounts do.")
@@ -110,7 +110,7 @@ def _watched(value: str, path: str | None) -> tuple[Path, float]:
             message = f"bad value {value!r} for --watch: write seconds or a duration such as 500ms"
             raise UserError(ExitCode.USAGE, message) from None
         every_s, path = 1.0, value
-    if not EVERY_S_LEAST <= every_s <= EVERY_S_MOST:
+    if not EVERY_S_MIN <= every_s <= EVERY_S_MAX:
         message = f"bad value {value!r} for --watch: use a value between 100ms and 1h"
         raise UserError(ExitCode.USAGE, message)
     return _mount_to_watch(path), every_s

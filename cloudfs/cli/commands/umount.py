@@ -22,8 +22,8 @@ from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import mountpoints
 from cloudfs.system.mountpoints import BusyError
 
-UNTOLD_S_MOST: Final = 6.0
-END_S_MOST: Final = 15.0
+UNTOLD_S_MAX: Final = 6.0
+END_S_MAX: Final = 15.0
 
 
 @click.command("umount", short_help="End a mount.")
@@ -109,11 +109,11 @@ def _unmount(path: Path, process: int | None, *, lazy: bool) -> None:
 def _wait_for_end(process: int, path: Path) -> None:
     """Wait for the daemon; one that is still mounted elsewhere (a container's copy of the mount
     table) does not notice the unmount and is told."""
-    if _ends_within(process, UNTOLD_S_MOST):
+    if _ends_within(process, UNTOLD_S_MAX):
         return
     signal.pidfd_send_signal(process, signal.SIGTERM)
-    if not _ends_within(process, END_S_MOST):
-        message = f"{path} is unmounted but its process has not ended in {END_S_MOST:g} s"
+    if not _ends_within(process, END_S_MAX):
+        message = f"{path} is unmounted but its process has not ended in {END_S_MAX:g} s"
         raise UserError(ExitCode.TIMEOUT, f"{message}: {_fix_of(server.daemon_pid(path))}")
 
 

@@ -28,8 +28,8 @@ from cloudfs.cli.render.progress import Row
 from cloudfs.errors import ExitCode, UserError, printable
 from cloudfs.units import format_count, format_duration, format_size
 
-_CHUNK_PATHS_MOST: Final = 5000
-_CHUNK_BYTES_MOST: Final = 512 * 1024
+_CHUNK_PATHS_MAX: Final = 5000
+_CHUNK_BYTES_MAX: Final = 512 * 1024
 """Half of what a line of the control socket may have."""
 
 _Chunk = tuple[Path, list[str]]
@@ -165,7 +165,7 @@ def _chunks_of_list(paths: Sequence[str], list_file: TextIO) -> Iterator[_Chunk]
             )
         keys = pending.setdefault(place.mountpoint, [])
         keys.append(place.key)
-        if len(keys) >= _CHUNK_PATHS_MOST:
+        if len(keys) >= _CHUNK_PATHS_MAX:
             yield from _cut(place.mountpoint, pending.pop(place.mountpoint))
     if is_empty:
         raise UserError(ExitCode.USAGE, f"{list_file.name} has no paths: write one per line")
@@ -176,12 +176,12 @@ def _chunks_of_list(paths: Sequence[str], list_file: TextIO) -> Iterator[_Chunk]
 def _cut(mountpoint: Path, keys: Sequence[str]) -> Iterator[_Chunk]:
     """Yield the keys in pieces that fit into a line of the control socket."""
     piece: list[str] = []
-    room = _CHUNK_BYTES_MOST
+    room = _CHUNK_BYTES_MAX
     for key in keys:
         length = len(json.dumps(key)) + 2
         if piece and length > room:
             yield mountpoint, piece
-            piece, room = [], _CHUNK_BYTES_MOST
+            piece, room = [], _CHUNK_BYTES_MAX
         piece.append(key)
         room -= length
     yield mountpoint, piece

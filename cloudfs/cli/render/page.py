@@ -157,7 +157,7 @@ def _disks(document: Document) -> _Lines:
         yield f"{directory}: {disk.get('state')}{why}"
         if "used_bytes" in disk:
             yield "  " + ", ".join((_fill(disk), *_disk_figures(disk)))
-    waiting = document.get("writeback", {}).get("waiting_bytes", 0)
+    waiting = document.get("populate", {}).get("waiting_bytes", 0)
     yield f"{size(waiting)} not yet on the SSD; to the bucket nothing is written: read-only"
 
 

@@ -26,7 +26,7 @@ _BAR_EVERY_S: Final = 0.2
 _SPEED_OVER_S: Final = 10.0
 _BAR_WIDTH: Final = 20
 _BAR_AND_TEXT: Final = 75
-_TITLE_LEAST: Final = 10
+_TITLE_MIN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def display() -> Iterator[Display]:
 
     console = Console(stderr=True)
     # A long path is cut, or it would leave no room for the figures.
-    room = max(_TITLE_LEAST, console.width - _BAR_AND_TEXT)
+    room = max(_TITLE_MIN, console.width - _BAR_AND_TEXT)
     title = Column(no_wrap=True, max_width=room)
     columns = (
         TextColumn("{task.fields[row].title}", markup=False, table_column=title),

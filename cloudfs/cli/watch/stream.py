@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import click
 
-from cloudfs.cli.query import ANSWER_S_MOST
+from cloudfs.cli.query import ANSWER_S_MAX
 from cloudfs.cli.render import figures, json_text
 from cloudfs.cli.render.page import Document, health_of
 from cloudfs.cli.watch.poll import Look, Watched
 from cloudfs.errors import printable
 
-_ANSWER_S_LEAST: Final = 1.0
+_ANSWER_S_MIN: Final = 1.0
 _HEAD_EVERY: Final = 20
 
 _GROUPS: Final = (
@@ -107,7 +107,7 @@ def row(earlier: Document, document: Document) -> str:
 
 def _looks(watched: Watched, every_s: float) -> Iterator[Look]:
     """Yield a look at once and at every interval; one that came late shifts those after it."""
-    timeout_s = min(max(every_s, _ANSWER_S_LEAST), ANSWER_S_MOST)
+    timeout_s = min(max(every_s, _ANSWER_S_MIN), ANSWER_S_MAX)
     due = time.monotonic()
     while True:
         yield watched.look(timeout_s)

@@ -39,7 +39,7 @@ MARKER: Final = "cloudfs-cache.json"
 LITTLE_BYTES: Final = 10 * GIB
 """A smaller cache holds too little of most datasets to be worth a look at."""
 
-_LOCK_S_MOST: Final = 0.5
+_LOCK_S_MAX: Final = 0.5
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 _NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "lustre", "glusterfs"})
 
@@ -162,7 +162,7 @@ def _used_bytes(path: Path) -> int:
         return 0
     address = f"file:{quote(str(index))}?mode=ro"
     try:
-        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=_LOCK_S_MOST)) as base:
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=_LOCK_S_MAX)) as base:
             return totals_of(base).used_bytes
     except sqlite3.Error:
         return 0

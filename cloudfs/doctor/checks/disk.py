@@ -20,7 +20,7 @@ from cloudfs.units import MIB, format_size
 READ_USEFUL_BYTES_PER_S: Final = 200e6
 """What a cloud gives a machine without effort: a slower disk holds reads back."""
 
-_ROOM_BYTES_LEAST: Final = 1024 * MIB
+_ROOM_BYTES_MIN: Final = 1024 * MIB
 _FAST: Final = "give a directory on a local NVMe SSD with --cache-dir"
 _DIRECT: Final = "use ext4 or xfs for it: without O_DIRECT the cache takes memory twice"
 
@@ -52,7 +52,7 @@ def _places(settings: MountSettings) -> list[Path]:
 def _measured(place: Path) -> tuple[Finding, DiskSpeed | None]:
     rotates = disks.disk_of(place).rotates
     free = disks.free_bytes(place)
-    if free < _ROOM_BYTES_LEAST:
+    if free < _ROOM_BYTES_MIN:
         return skipped(f"{place}: not measured with only {format_size(free)} free"), None
     try:
         speed = disk_speed.measure(place)

@@ -23,11 +23,11 @@ from cloudfs.system import mountpoints
 
 DEVICE: Final = Path("/dev/fuse")
 CONFIGURATION: Final = Path("/etc/fuse.conf")
-MOUNTS_MOST: Final = 1000
+MOUNTS_MAX: Final = 1000
 """How many FUSE mounts fusermount3 makes when the configuration does not say."""
 
-_VERSION_S_MOST: Final = 5.0
-_MOUNTS_LEFT_LEAST: Final = 10
+_VERSION_S_MAX: Final = 5.0
+_MOUNTS_LEFT_MIN: Final = 10
 _CONTAINER: Final = "start the container with '--device /dev/fuse --cap-add SYS_ADMIN'"
 _OF_OPEN: Final = {
     errno.ENOENT: ("is missing", f"run 'modprobe fuse', or {_CONTAINER}"),
@@ -94,7 +94,7 @@ def _version(program: str) -> str | None:
             [program, "--version"],
             capture_output=True,
             check=False,
-            timeout=_VERSION_S_MOST,
+            timeout=_VERSION_S_MAX,
             stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -141,13 +141,13 @@ def judged_configuration(text: str, mounts: int, *, allow_other: bool) -> Findin
     lines = [line.strip() for line in text.splitlines()]
     permitted = "user_allow_other" in lines
     limits = [match[1] for line in lines if (match := re.fullmatch(r"mount_max = (\d+)", line))]
-    most = int(limits[-1]) if limits else MOUNTS_MOST
+    most = int(limits[-1]) if limits else MOUNTS_MAX
     facts = {"user_allow_other": permitted, "mount_max": most, "fuse_mounts": mounts}
     if allow_other and not permitted:
         fix = f"as root: echo user_allow_other >> {CONFIGURATION}"
         problem = "--allow-other is not permitted to this user"
         return failure(ExitCode.FUSE, problem, fix, **facts)
-    if mounts + _MOUNTS_LEFT_LEAST > most:
+    if mounts + _MOUNTS_LEFT_MIN > most:
         fix = f"as root, write 'mount_max = {most * 10}' into {CONFIGURATION}"
         problem = f"{mounts} FUSE mounts are made, and {most} are permitted"
         return warning(problem, fix, **facts)

@@ -28,15 +28,15 @@ ASKED: Final = 7
 LATENCY_WARNED_S: Final = 0.1
 """Further away than another continent's coast: a bucket nearby answers in a third of that."""
 
-ONE_BYTES_MOST: Final = 32 * MIB
-ALL_BYTES_MOST: Final = 256 * MIB
-ONE_S_MOST: Final = 1.0
-MANY_S_MOST: Final = 2.0
-BYTES_LEAST: Final = 8 * MIB
+ONE_BYTES_MAX: Final = 32 * MIB
+ALL_BYTES_MAX: Final = 256 * MIB
+ONE_S_MAX: Final = 1.0
+MANY_S_MAX: Final = 2.0
+BYTES_MIN: Final = 8 * MIB
 """With less to read, the time is that of the first bytes and not of the others."""
 
 _PIECE_BYTES: Final = 8 * MIB
-_LINK_SHARE_LEAST: Final = 0.3
+_LINK_SHARE_MIN: Final = 0.3
 _EXAMPLE_BYTES: Final = 1e12
 _LOOPBACK: Final = frozenset({"localhost", "::1"})
 
@@ -104,11 +104,11 @@ async def bandwidth(context: Context) -> Finding:
     if context.quick:
         return skipped("not measured, because of --quick")
     objects = sorted((found for found in context.objects if found.size), key=lambda o: -o.size)
-    if sum(found.size for found in objects) < BYTES_LEAST:
-        return skipped(f"not measured: the objects have less than {format_size(BYTES_LEAST)}")
-    one = _Purse(ONE_BYTES_MOST, ONE_S_MOST)
+    if sum(found.size for found in objects) < BYTES_MIN:
+        return skipped(f"not measured: the objects have less than {format_size(BYTES_MIN)}")
+    one = _Purse(ONE_BYTES_MAX, ONE_S_MAX)
     await _read(context, objects, one, 1)
-    many = _Purse(ALL_BYTES_MOST - ONE_BYTES_MOST, MANY_S_MOST)
+    many = _Purse(ALL_BYTES_MAX - ONE_BYTES_MAX, MANY_S_MAX)
     connections = await _read(context, objects, many, context.settings.max_downloads)
     return _judged(context, one, many, connections)
 
@@ -159,7 +159,7 @@ def _judged(context: Context, one: _Purse, many: _Purse, connections: int) -> Fi
         "read_bytes": read,
         "link_bytes_per_s": link,
     }
-    if link is not None and rate < link * _LINK_SHARE_LEAST:
+    if link is not None and rate < link * _LINK_SHARE_MIN:
         fix = "raise --max-downloads; if it does not help, look at the machine's limit and region"
         problem = f"{text}; the network could carry {shown_rate(link)}"
         return warning(problem, fix, **facts)

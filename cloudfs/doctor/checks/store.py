@@ -23,7 +23,7 @@ ANONYMOUS: Final = "anonymous"
 """The name of whoever sends no credentials."""
 
 _PAGE: Final = 1000
-_PAGES_MOST: Final = 5
+_PAGES_MAX: Final = 5
 """How far to look for an object with bytes: folders may be marked by empty ones."""
 
 
@@ -87,7 +87,7 @@ async def listing(context: Context) -> Finding:
 
 
 async def _find_sample(context: Context, page: ListPage) -> None:
-    for _ in range(_PAGES_MOST):
+    for _ in range(_PAGES_MAX):
         context.sample = next((found for found in page.objects if found.size), None)
         if context.sample is not None or page.next_token is None:
             return
@@ -124,7 +124,7 @@ async def features(context: Context) -> Finding:
     """Tell what the store can do."""
     await trio.lowlevel.checkpoint()
     able = context.store.capabilities
-    copies = able.copy_bytes_most
+    copies = able.copy_bytes_max
     words = {
         "conditional writes": able.conditional_put,
         "atomic renames": able.atomic_rename,

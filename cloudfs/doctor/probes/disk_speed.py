@@ -23,7 +23,7 @@ from cloudfs.units import MIB
 
 PIECE_BYTES: Final = 8 * MIB
 PIECES: Final = 16
-STEP_S_MOST: Final = 1.5
+STEP_S_MAX: Final = 1.5
 """How long writing may take, and how long reading; a piece under way is waited for."""
 
 _THREADS: Final = 4
@@ -97,7 +97,7 @@ class _Buffers:
 def _timed(work: Callable[[int], None], pieces: int) -> tuple[int, float]:
     """Do as many pieces as there is time for, and return their number and the seconds."""
     started = time.perf_counter()
-    deadline = started + STEP_S_MOST
+    deadline = started + STEP_S_MAX
 
     def in_time(piece: int) -> bool:
         if piece and time.perf_counter() > deadline:

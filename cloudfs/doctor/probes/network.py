@@ -26,7 +26,7 @@ from cloudfs.doctor.probes.failures import (
 )
 from cloudfs.doctor.probes.proxies import Proxy
 
-STEP_S_MOST: Final = 5.0
+STEP_S_MAX: Final = 5.0
 
 _ADDRESSES_TRIED: Final = 3
 
@@ -89,7 +89,7 @@ def ask(target: Target) -> Answer:
 @contextmanager
 def _connected(target: Target, url: SplitResult, steps: _Steps) -> Iterator[HTTPConnection]:
     """Yield a connection to the endpoint, or to the proxy that passes it on."""
-    connection = HTTPConnection(*host_and_port(url), timeout=STEP_S_MOST)
+    connection = HTTPConnection(*host_and_port(url), timeout=STEP_S_MAX)
     connection.sock = _opened(url, steps) if target.proxy is None else _hop(target.proxy, steps)
     try:
         if target.proxy is not None and url.scheme == "https":
@@ -141,14 +141,14 @@ def _connection(addresses: list[tuple[str, int]], host: str, port: int) -> socke
     error: OSError | None = None
     for address in addresses:
         try:
-            return socket.create_connection(address, timeout=STEP_S_MOST)
+            return socket.create_connection(address, timeout=STEP_S_MAX)
         except OSError as refused:
             error = refused
     where = f"{host} port {port}"
     if isinstance(error, ConnectionRefusedError):
         raise NetworkError(Trouble.REFUSED, f"nothing listens on {where}") from error
     if isinstance(error, TimeoutError):
-        message = f"no connection to {where} within {STEP_S_MOST:g} s"
+        message = f"no connection to {where} within {STEP_S_MAX:g} s"
         raise NetworkError(Trouble.SILENT, message) from error
     reason = (error.strerror if error else "") or "no address"
     raise NetworkError(Trouble.ROUTE, f"no connection to {where}: {reason}") from error
@@ -197,7 +197,7 @@ def _head(connection: HTTPConnection, target: Target, url: SplitResult) -> HTTPR
         connection.request("HEAD", path, headers=headers)
         return connection.getresponse()
     except TimeoutError as error:
-        message = f"{url.hostname} does not answer a request within {STEP_S_MOST:g} s"
+        message = f"{url.hostname} does not answer a request within {STEP_S_MAX:g} s"
         raise NetworkError(Trouble.SILENT, message) from error
     except (OSError, HTTPException) as error:
         message = f"{url.hostname} answers no HTTP: {reason_of(error)}"

@@ -21,13 +21,13 @@ from cloudfs.status.prometheus.listening import bound_to, open_listeners
 Document: TypeAlias = Callable[[], Mapping[str, Any]]
 Render: TypeAlias = Callable[[Mapping[str, Any], str], tuple[bytes, str]]
 
-CONNECTIONS_MOST: Final = 16
-REQUEST_S_MOST: Final = 10.0
+CONNECTIONS_MAX: Final = 16
+REQUEST_S_MAX: Final = 10.0
 """From the connection to the end of the answer."""
 
-_HEAD_BYTES_MOST: Final = 16_384
+_HEAD_BYTES_MAX: Final = 16_384
 _CHUNK_BYTES: Final = 4096
-_REFUSAL_S_MOST: Final = 1.0
+_REFUSAL_S_MAX: Final = 1.0
 _NOTHING_READ: Final = answers.Request("", "", "", None)
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class _Server:
         """Answer one request and hang up."""
         self._connections += 1
         try:
-            with trio.move_on_after(REQUEST_S_MOST):
+            with trio.move_on_after(REQUEST_S_MAX):
                 async with stream:
                     await self._answer_one(stream)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -84,7 +84,7 @@ class _Server:
             self._connections -= 1
 
     async def _answer_one(self, stream: trio.SocketStream) -> None:
-        if self._connections > CONNECTIONS_MOST:
+        if self._connections > CONNECTIONS_MAX:
             reply = answers.refusal(_NOTHING_READ, HTTPStatus.SERVICE_UNAVAILABLE)
         else:
             head = await _head(stream)
@@ -111,7 +111,7 @@ async def _head(stream: trio.SocketStream) -> bytes | None:
     """Return the first line and the headers, cut at the limit; None when the client hung up."""
     received = bytearray()
     while b"\r\n\r\n" not in received and b"\n\n" not in received:
-        if len(received) > _HEAD_BYTES_MOST:
+        if len(received) > _HEAD_BYTES_MAX:
             break
         chunk = await stream.receive_some(_CHUNK_BYTES)
         if not chunk:
@@ -122,7 +122,7 @@ async def _head(stream: trio.SocketStream) -> bytes | None:
 
 async def _hang_up(stream: trio.SocketStream) -> None:
     """End the answer, and read what still comes: closing before it is read drops the answer."""
-    with trio.move_on_after(_REFUSAL_S_MOST):
+    with trio.move_on_after(_REFUSAL_S_MAX):
         await stream.send_eof()
         while await stream.receive_some(_CHUNK_BYTES):
             pass

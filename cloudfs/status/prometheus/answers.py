@@ -19,7 +19,7 @@ HEALTH: Final = "/healthz"
 TEXT: Final = "text/plain; charset=utf-8"
 
 _METHODS: Final = ("GET", "HEAD")
-_LINE_BYTES_MOST: Final = 8192
+_LINE_BYTES_MAX: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class _Parser(BaseHTTPRequestHandler):
         self.client_address = ("", 0)
         self.command = self.path = ""
         self.refusal: HTTPStatus | None = None
-        self.raw_requestline = self.rfile.readline(_LINE_BYTES_MOST)
+        self.raw_requestline = self.rfile.readline(_LINE_BYTES_MAX)
         if not self.parse_request() and self.refusal is None:
             self.refusal = HTTPStatus.BAD_REQUEST
 

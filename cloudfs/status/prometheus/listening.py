@@ -21,7 +21,7 @@ from cloudfs.config.types import ListenAddress
 from cloudfs.errors import ExitCode, UserError
 
 _BACKLOG: Final = 16
-_PATH_BYTES_MOST: Final = 107
+_PATH_BYTES_MAX: Final = 107
 _PROBE_S: Final = 1.0
 _MODE: Final = 0o660
 _FIX: Final = "give another address with --metrics-address"
@@ -77,7 +77,7 @@ def _is_loopback(listener: trio.SocketListener) -> bool:
 
 
 def _unix(path: Path) -> trio.SocketListener:
-    if len(os.fsencode(path)) > _PATH_BYTES_MOST:
+    if len(os.fsencode(path)) > _PATH_BYTES_MAX:
         message = f"the socket path {path} is too long for the kernel: {_FIX}"
         raise UserError(ExitCode.USAGE, message)
     _remove_stale(path)

@@ -160,7 +160,7 @@ DEFINITIONS: Final = (
     Definition(
         "cloudfs_cache_unsaved_bytes", _GAUGE, (), _EXPERIMENTAL,
         "Bytes in memory that are on their way to an SSD.",
-        "Does the SSD keep up?", figure("writeback", "waiting_bytes"),
+        "Does the SSD keep up?", figure("populate", "waiting_bytes"),
     ),
     Definition(
         "cloudfs_catalog_lookups_total", _COUNTER, ("outcome",), _EXPERIMENTAL,

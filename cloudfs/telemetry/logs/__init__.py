@@ -26,7 +26,7 @@ from cloudfs.telemetry.redact import Censor
 
 LOGGERS: Final = ("cloudfs", "cloudfs_cache", "cloudfs_backends")
 
-_FILE_BYTES_MOST: Final = 10_000_000
+_FILE_BYTES_MAX: Final = 10_000_000
 _FILE_BACKUPS: Final = 3
 _CLOCK: Final = "%H:%M:%S"
 _DATE_AND_CLOCK: Final = "%Y-%m-%d %H:%M:%S"
@@ -95,7 +95,7 @@ def _file_handler(path: Path) -> logging.Handler:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return logging.handlers.RotatingFileHandler(
             path,
-            maxBytes=_FILE_BYTES_MOST,
+            maxBytes=_FILE_BYTES_MAX,
             backupCount=_FILE_BACKUPS,
             encoding="utf-8",
             errors="backslashreplace",

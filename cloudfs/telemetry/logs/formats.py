@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from cloudfs.telemetry.redact import Censor
 
-_MESSAGE_MOST: Final = 16_384
-_TRACEBACK_MOST: Final = 65_536
-_FIELDS_MOST: Final = 32
+_MESSAGE_MAX: Final = 16_384
+_TRACEBACK_MAX: Final = 65_536
+_FIELDS_MAX: Final = 32
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """Attributes that every record has: the others came with `extra`."""
@@ -42,7 +42,7 @@ class CleanFormatter(logging.Formatter):
 
     def message(self, record: logging.LogRecord) -> str:
         """Return the message, cut at 16 KiB."""
-        return self._censor.clean(_cut(record.getMessage().strip("\n"), _MESSAGE_MOST))
+        return self._censor.clean(_cut(record.getMessage().strip("\n"), _MESSAGE_MAX))
 
     def traceback(self, record: logging.LogRecord) -> str:
         """Return the traceback or the stack that came with it, cut at 64 KiB; "" without."""
@@ -53,7 +53,7 @@ class CleanFormatter(logging.Formatter):
             parts.append(record.exc_text)
         if record.stack_info:
             parts.append(record.stack_info)
-        return self._censor.clean(_cut("\n".join(parts), _TRACEBACK_MOST))
+        return self._censor.clean(_cut("\n".join(parts), _TRACEBACK_MAX))
 
 
 class TextFormatter(CleanFormatter):
@@ -86,7 +86,7 @@ class JsonFormatter(CleanFormatter):
         return json.dumps({**document, **self._extra(record), **document})
 
     def _extra(self, record: logging.LogRecord) -> dict[str, Any]:
-        names = [name for name in vars(record) if name not in _STANDARD][:_FIELDS_MOST]
+        names = [name for name in vars(record) if name not in _STANDARD][:_FIELDS_MAX]
         fields = {name: _plain(getattr(record, name)) for name in names}
         cleaned: dict[str, Any] = self._censor.clean_all(fields)
         return cleaned
@@ -125,11 +125,11 @@ def _iso_time(seconds: float) -> str:
 def _plain(value: object) -> object:
     """Return `value` as something that JSON has."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in list(value.items())[:_FIELDS_MOST]}
+        return {str(key): _plain(item) for key, item in list(value.items())[:_FIELDS_MAX]}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value[:_FIELDS_MOST]]
+        return [_plain(item) for item in value[:_FIELDS_MAX]]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if value is None or isinstance(value, bool | int | float):
         return value
-    return _cut(str(value), _MESSAGE_MOST)
+    return _cut(str(value), _MESSAGE_MAX)

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 WINDOW_S: Final = 60.0
-SHOWN_MOST: Final = 10
+SHOWN_MAX: Final = 10
 """Records of one kind that a window shows."""
 
-_KINDS_MOST: Final = 256
-_KEY_MOST: Final = 200
-_MESSAGE_MOST: Final = 2000
+_KINDS_MAX: Final = 256
+_KEY_MAX: Final = 200
+_MESSAGE_MAX: Final = 2000
 _PARTICULAR: Final = re.compile(r"""'[^']*'|"[^"]*"|\S*\d\S*""")
 
 _Key: TypeAlias = tuple[str, int, str]
@@ -62,7 +62,7 @@ class RepeatLimit(logging.Handler):
         now = self._clock()
         self.settle(now)
         window = self._window(_key(record), now)
-        if window.shown < SHOWN_MOST:
+        if window.shown < SHOWN_MAX:
             window.shown += 1
             self._target.handle(record)
             return
@@ -103,7 +103,7 @@ class RepeatLimit(logging.Handler):
     def _window(self, key: _Key, now: float) -> _Window:
         window = self._windows.get(key)
         if window is None:
-            if len(self._windows) >= _KINDS_MOST:
+            if len(self._windows) >= _KINDS_MAX:
                 self._tell(self._windows.popitem(last=False)[1])
             window = self._windows[key] = _Window(now)
         return window
@@ -143,8 +143,8 @@ class RepeatLimit(logging.Handler):
 
 def _key(record: logging.LogRecord) -> _Key:
     # Not the template: that a disk works again must not count as one more failure of it.
-    words = wording(record.getMessage()[:_MESSAGE_MOST])
-    return record.name, record.levelno, words[:_KEY_MOST]
+    words = wording(record.getMessage()[:_MESSAGE_MAX])
+    return record.name, record.levelno, words[:_KEY_MAX]
 
 
 def wording(text: str) -> str:

@@ -25,7 +25,7 @@ from cloudfs_cache.cache import TieredCache
 from cloudfs_cache.disk import files
 from cloudfs_cache.disk.index.rows import Intent
 from cloudfs_cache.disk.tier import DiskTier
-from cloudfs_cache.memory.lru import MemoryTier
+from cloudfs_cache.memory.lru import MemoryCache
 from tests.support.tiers import (
     audit,
     eventually,
@@ -125,11 +125,11 @@ def test_warming_puts_what_is_missing_on_the_disk_once(tmp_path: Path) -> None:
         source = Source()
         async with serving(source, open_tier(tmp_path)) as cache:
             noted: list[int] = []
-            await cache.steering.warm(wanted, note=noted.append)
+            await cache.admin.warm(wanted, note=noted.append)
             assert sum(noted) == wanted.size
-            assert await cache.steering.local_bytes([wanted, version("b")]) == [wanted.size, 0]
+            assert await cache.admin.local_bytes([wanted, version("b")]) == [wanted.size, 0]
             before = source.fetched_bytes()
-            await cache.steering.warm(wanted, note=noted.append)
+            await cache.admin.warm(wanted, note=noted.append)
             await read_all(cache, wanted)
             assert (source.fetched_bytes(), sum(noted)) == (before, wanted.size)
             assert before == wanted.size
@@ -153,10 +153,10 @@ def test_warming_raises_what_the_store_raised_and_goes_on_later(tmp_path: Path) 
         )
         async with serving(source, open_tier(tmp_path)) as cache:
             with pytest.raises(ConnectionError):
-                await cache.steering.warm(wanted)
+                await cache.admin.warm(wanted)
             source.fault = None
-            await cache.steering.warm(wanted)
-            assert await cache.steering.local_bytes([wanted]) == [wanted.size]
+            await cache.admin.warm(wanted)
+            assert await cache.admin.local_bytes([wanted]) == [wanted.size]
 
     trio.run(test)
 
@@ -165,10 +165,10 @@ def test_warming_what_does_not_fit_ends(tmp_path: Path) -> None:
     async def test() -> None:
         source, tier = Source(), open_tier(tmp_path, capacity_bytes=8 * BLOCK_BYTES)
         async with serving(source, tier) as cache:
-            await cache.steering.pin(A)
+            await cache.admin.pin(A)
             async with memory_short(cache):
                 for number in range(4):
-                    await cache.steering.warm(version(f"a/{number}", 3))
+                    await cache.admin.warm(version(f"a/{number}", 3))
             on_disk = await cache._disk.local_blocks([version(f"a/{n}", 3) for n in range(4)])
             assert sum(map(len, on_disk)) <= 8
             assert len(on_disk[0]) == 3
@@ -190,9 +190,9 @@ def test_what_has_made_room_meanwhile_is_not_fetched_again(tmp_path: Path) -> No
             await eventually(lambda: source.active > 0, 10)
             source.gate = None
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(cache.steering.warm, wanted)
+                nursery.start_soon(cache.admin.warm, wanted)
                 await eventually(lambda: all(map(cached.on_disk, range(8))), 10)
-                await cache.steering.evict(A)
+                await cache.admin.evict(A)
                 gate.set()
             cache.release(cached)
             assert [cached.on_disk(index) for index in range(16)] == [False] * 8 + [True] * 8
@@ -209,7 +209,7 @@ def test_warming_onto_a_disk_that_takes_nothing_fetches_nothing_twice(tmp_path: 
         async with serving(source, tier) as cache:
             with taking_no_writes(tier):
                 async with memory_short(cache):
-                    await cache.steering.warm(wanted)
+                    await cache.admin.warm(wanted)
         assert source.fetched_bytes() == wanted.size
 
     trio.run(test)
@@ -224,7 +224,7 @@ def test_warming_onto_a_disk_that_fails_fetches_nothing_twice(tmp_path: Path) ->
             with holding_writes(failing=100) as go_on:
                 go_on()
                 async with memory_short(cache):
-                    await cache.steering.warm(wanted)
+                    await cache.admin.warm(wanted)
             assert disk_of(cache).errors > 0
         assert source.fetched_bytes() == wanted.size
 
@@ -244,11 +244,11 @@ def test_what_memory_has_is_written_before_its_buffers_are_needed(tmp_path: Path
             cache.release(cached)
             source.gate = trio.Event()
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(cache.steering.warm, wanted)
+                nursery.start_soon(cache.admin.warm, wanted)
                 await eventually(lambda: source.active > 0, 10)
                 empty_memory(cache)
                 source.gate.set()
-            assert await cache.steering.disk_bytes([wanted]) == [wanted.size]
+            assert await cache.admin.disk_bytes([wanted]) == [wanted.size]
         assert source.fetched_bytes() == wanted.size + 32 * BLOCK_BYTES
 
     trio.run(test)
@@ -266,11 +266,11 @@ def test_warming_what_memory_has_leaves_buffers_for_readers(tmp_path: Path) -> N
             with holding_writes() as go_on, trio.fail_after(10):
                 async with trio.open_nursery() as nursery:
                     for wanted in hoarded:
-                        nursery.start_soon(cache.steering.warm, wanted)
+                        nursery.start_soon(cache.admin.warm, wanted)
                     await trio.testing.wait_all_tasks_blocked(0.05)
                     await read_all(cache, version("b", 8))
                     go_on()
-            on_disk = await cache.steering.disk_bytes(hoarded)
+            on_disk = await cache.admin.disk_bytes(hoarded)
             assert on_disk == [wanted.size for wanted in hoarded]
             assert disk_of(cache).skipped == skipped
 
@@ -288,14 +288,14 @@ def test_warming_what_readers_fetch_leaves_buffers_for_others(tmp_path: Path) ->
             with holding_writes() as go_on, trio.fail_after(10):
                 async with trio.open_nursery() as nursery:
                     for wanted in shared:
-                        nursery.start_soon(cache.steering.warm, wanted)
+                        nursery.start_soon(cache.admin.warm, wanted)
                     await trio.testing.wait_all_tasks_blocked(0.05)
                     assert source.gate is not None
                     source.gate.set()
                     await eventually(lambda: not cache._scheduler.active, 10)
                     await read_all(cache, version("b", 8))
                     go_on()
-            on_disk = await cache.steering.disk_bytes(shared)
+            on_disk = await cache.admin.disk_bytes(shared)
             assert on_disk == [wanted.size for wanted in shared]
 
     trio.run(test)
@@ -309,8 +309,8 @@ def test_warming_what_memory_has_makes_room_whatever_has_to_go(tmp_path: Path) -
         async with serving(source, tier) as cache:
             await read_unwritten(cache, tier, old)
             await stored(cache, new)
-            await cache.steering.warm(old)
-            assert await cache.steering.disk_bytes([old]) == [old.size]
+            await cache.admin.warm(old)
+            assert await cache.admin.disk_bytes([old]) == [old.size]
             assert disk_of(cache).rejected == 0
         assert source.fetched_bytes() == old.size + new.size
 
@@ -331,11 +331,11 @@ def test_what_comes_for_a_reader_meanwhile_makes_room_too(tmp_path: Path) -> Non
             cache.request(cached, range(0), range(6), 6)
             await eventually(lambda: source.active > 0, 10)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(cache.steering.warm, old)
+                nursery.start_soon(cache.admin.warm, old)
                 await trio.testing.wait_all_tasks_blocked(0.05)
                 source.gate.set()
             cache.release(cached)
-            assert await cache.steering.disk_bytes([old]) == [old.size]
+            assert await cache.admin.disk_bytes([old]) == [old.size]
         assert source.fetched_bytes() == 2 * old.size + new.size
 
     trio.run(test)
@@ -349,14 +349,14 @@ def test_blocks_that_somebody_else_is_at_are_brought_again(tmp_path: Path) -> No
         async with serving(source, tier) as cache:
             intent = announce(tier, wanted)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(cache.steering.warm, wanted)
+                nursery.start_soon(cache.admin.warm, wanted)
                 await eventually(lambda: disk_of(cache).skipped >= 5, 10)
                 # Once from memory, which has them still, and once from the store.
                 await eventually(lambda: disk_of(cache).skipped >= 10, 10)
                 assert source.fetched_bytes() == wanted.size
                 empty_memory(cache)
                 storage_of(tier).finish(intent)
-            assert await cache.steering.disk_bytes([wanted]) == [wanted.size]
+            assert await cache.admin.disk_bytes([wanted]) == [wanted.size]
         assert source.fetched_bytes() == 2 * wanted.size
 
     trio.run(test)
@@ -371,12 +371,12 @@ def test_blocks_that_somebody_else_has_written_are_not_fetched_again(tmp_path: P
             async with serving(source, tier) as cache:
                 intent = announce(tier, wanted)
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(cache.steering.warm, wanted)
+                    nursery.start_soon(cache.admin.warm, wanted)
                     await eventually(lambda: disk_of(cache).skipped >= 5, 10)
                     storage_of(tier).finish(intent)
                     other.write(job(wanted))
                     empty_memory(cache)
-                assert await cache.steering.disk_bytes([wanted]) == [wanted.size]
+                assert await cache.admin.disk_bytes([wanted]) == [wanted.size]
         assert source.fetched_bytes() == wanted.size
 
     trio.run(test)
@@ -391,11 +391,11 @@ def test_blocks_of_a_write_that_fails_are_brought_again(tmp_path: Path) -> None:
             with holding_writes(failing=1) as go_on:
                 await read_all(cache, wanted)
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(cache.steering.warm, wanted)
+                    nursery.start_soon(cache.admin.warm, wanted)
                     await trio.testing.wait_all_tasks_blocked(0.05)
                     go_on()
             assert disk_of(cache).errors > 0
-            assert await cache.steering.disk_bytes([wanted]) == [wanted.size]
+            assert await cache.admin.disk_bytes([wanted]) == [wanted.size]
         assert source.fetched_bytes() == wanted.size
 
     trio.run(test)
@@ -412,7 +412,7 @@ def test_what_a_disk_has_that_did_not_answer_at_first_is_not_fetched_again(tmp_p
             tier._access.health.stalled("no answer")
             cached = await cache.open(wanted)
             tier._access.recovered()
-            await cache.steering.warm(wanted)
+            await cache.admin.warm(wanted)
             assert cached.on_disk(4)
             cache.release(cached)
         assert source.requests == []
@@ -426,8 +426,8 @@ def test_pins_and_evictions_of_a_range(tmp_path: Path) -> None:
             objects = [version(key, 2) for key in ("a/x", "a/y", "b")]
             for wanted in objects:
                 await stored(cache, wanted)
-            await cache.steering.pin([KeyRange("a/y", subtree=False)])
-            assert await cache.steering.evict(A) == 2 * BLOCK_BYTES
+            await cache.admin.pin([KeyRange("a/y", subtree=False)])
+            assert await cache.admin.evict(A) == 2 * BLOCK_BYTES
             on_disk = await cache._disk.local_blocks(objects)
             assert [len(blocks) for blocks in on_disk] == [0, 2, 2]
             held = await cache.open(objects[0])
@@ -436,7 +436,7 @@ def test_pins_and_evictions_of_a_range(tmp_path: Path) -> None:
             await read_all(cache, objects[0])
         # Pins outlive the mount.
         async with serving(Source(), open_tier(tmp_path)) as cache:
-            assert await cache.steering.pins() == [KeyRange("a/y", subtree=False)]
+            assert await cache.admin.pins() == [KeyRange("a/y", subtree=False)]
 
     trio.run(test)
 
@@ -454,9 +454,9 @@ def test_what_is_not_to_be_kept_is_not(tmp_path: Path) -> None:
 
 def test_without_a_disk_commands_say_so() -> None:
     async def test() -> None:
-        cache = TieredCache(Source().fetch, MemoryTier(0), None, max_downloads=1)
+        cache = TieredCache(Source().fetch, MemoryCache(0), None, max_downloads=1)
         with pytest.raises(DiskUnusableError, match="no disk cache: mount it with"):
-            await cache.steering.pin(A)
-        assert await cache.steering.local_bytes([version()]) == [0]
+            await cache.admin.pin(A)
+        assert await cache.admin.local_bytes([version()]) == [0]
 
     trio.run(test)

@@ -15,7 +15,7 @@ from cloudfs_cache.api import BLOCK_BYTES, ObjectVersion, Origin
 from cloudfs_cache.cache import TieredCache
 from cloudfs_cache.disk.open import DiskSettings, open_disk_tier
 from cloudfs_cache.disk.tier import DiskTier
-from cloudfs_cache.memory.lru import MemoryTier
+from cloudfs_cache.memory.lru import MemoryCache
 from tests.unit.cache.source import Source, content
 
 NOTHING = range(0)
@@ -34,7 +34,7 @@ def open_tier(directory: Path, capacity: int = 1 << 30, eviction: str = "lru") -
 async def serving(
     source: Source, disk: DiskTier | None = None, *, memory_blocks: int = 64, downloads: int = 8
 ) -> AsyncIterator[TieredCache]:
-    memory = MemoryTier(memory_blocks * BLOCK_BYTES)
+    memory = MemoryCache(memory_blocks * BLOCK_BYTES)
     cache = TieredCache(source.fetch, memory, disk, max_downloads=downloads)
     async with trio.open_nursery() as nursery:
         await nursery.start(cache.serve)
@@ -113,7 +113,7 @@ def test_first_bytes_are_answered_before_the_request_ends() -> None:
             await released.wait()
             await plain(v, start + 200_000, stop, sink)  # type: ignore[arg-type]
 
-        memory = MemoryTier(64 * BLOCK_BYTES)
+        memory = MemoryCache(64 * BLOCK_BYTES)
         cache = TieredCache(stalling, memory, None, max_downloads=4)
         async with trio.open_nursery() as nursery:
             await nursery.start(cache.serve)
@@ -214,7 +214,7 @@ def test_disk_tier_serves_after_a_restart(tmp_path: Path) -> None:
         second = Source()
         async with serving(second, open_tier(tmp_path)) as cache:
             cached = await cache.open(wanted)
-            assert await cache.steering.local_bytes([wanted]) == [wanted.size]
+            assert await cache.admin.local_bytes([wanted]) == [wanted.size]
             assert bytes(await cache.read(cached, 0, wanted.size)) == content(
                 wanted, 0, wanted.size
             )

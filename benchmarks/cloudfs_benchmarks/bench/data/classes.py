@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 from cloudfs_benchmarks.bench.data.files import File, Format, Sample
 from cloudfs_benchmarks.bench.data.manifest import MANIFEST_NAME
 
-LARGE_LEAST = 16 << 20
-SMALL_MOST = 1 << 20
+LARGE_MIN = 16 << 20
+SMALL_MAX = 1 << 20
 PART_BYTES = 16 << 20
 """What a loader reads at once of a file of more than twice that."""
 
@@ -35,8 +35,8 @@ def classify(files: Sequence[File]) -> tuple[tuple[File, ...], tuple[File, ...]]
     of all bytes. Small are those of at most 1 MiB. Empty files are neither.
     """
     by_size = sorted((file for file in files if file.size), key=lambda f: (-f.size, f.path))
-    small = tuple(file for file in files if 0 < file.size <= SMALL_MOST)
-    large = [file for file in by_size if file.size >= LARGE_LEAST]
+    small = tuple(file for file in files if 0 < file.size <= SMALL_MAX)
+    large = [file for file in by_size if file.size >= LARGE_MIN]
     if not large:
         wanted = sum(file.size for file in files) / 4
         for file in by_size:

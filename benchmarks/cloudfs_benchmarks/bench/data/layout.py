@@ -18,21 +18,21 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 SMALL_COUNT_MAX = 2000
-_SMALL_LEAST = 4 * KIB
-_SMALL_MOST = MIB
+_SMALL_MIN = 4 * KIB
+_SMALL_MAX = MIB
 
 _LARGE_SHARE = 0.45
 _SMALL_SHARE = 0.05
 _CASES_SHARE = 0.25
 
-_LARGE_COUNT_LEAST = 4
+_LARGE_COUNT_MIN = 4
 _LARGE_COUNT_USUAL = 16
 _LARGE_COMFORTABLE = 64 * MIB
-_LARGE_MOST = 2 * GIB
+_LARGE_MAX = 2 * GIB
 
 _CASE_COMFORTABLE = 4 * MIB
-_CASE_MOST = 64 * MIB
-_CASE_COUNT_LEAST = 4
+_CASE_MAX = 64 * MIB
+_CASE_COUNT_MIN = 4
 _CASE_COUNT_USUAL = 256
 
 
@@ -54,8 +54,8 @@ def lay_out(size_bytes: int, seed: int) -> Layout:
     # What the bound on the number of small files leaves over goes to the large ones.
     large_bytes = int(size_bytes * (_LARGE_SHARE + _SMALL_SHARE)) - sum(small)
     cases_bytes = int(size_bytes * _CASES_SHARE)
-    cases = _bounded(cases_bytes // _CASE_COMFORTABLE, _CASE_COUNT_LEAST, _CASE_COUNT_USUAL)
-    cases = max(cases, -(-cases_bytes // _CASE_MOST))
+    cases = _bounded(cases_bytes // _CASE_COMFORTABLE, _CASE_COUNT_MIN, _CASE_COUNT_USUAL)
+    cases = max(cases, -(-cases_bytes // _CASE_MAX))
     huge = size_bytes - large_bytes - sum(small) - cases_bytes
     return Layout(
         large=_large_sizes(large_bytes),
@@ -69,8 +69,8 @@ def lay_out(size_bytes: int, seed: int) -> Layout:
 
 def _large_sizes(total: int) -> tuple[int, ...]:
     """Few enough to be large, and enough for several readers and for fresh files per trial."""
-    count = _bounded(total // _LARGE_COMFORTABLE, _LARGE_COUNT_LEAST, _LARGE_COUNT_USUAL)
-    count = max(count, -(-total // _LARGE_MOST))
+    count = _bounded(total // _LARGE_COMFORTABLE, _LARGE_COUNT_MIN, _LARGE_COUNT_USUAL)
+    count = max(count, -(-total // _LARGE_MAX))
     return (total // count,) * count
 
 
@@ -78,8 +78,8 @@ def _small_sizes(total: int, seed: int) -> tuple[int, ...]:
     chooser = random.Random(seed)
     sizes: list[int] = []
     left = total
-    while left >= _SMALL_LEAST and len(sizes) < SMALL_COUNT_MAX:
-        drawn = math.exp(chooser.uniform(math.log(_SMALL_LEAST), math.log(_SMALL_MOST)))
+    while left >= _SMALL_MIN and len(sizes) < SMALL_COUNT_MAX:
+        drawn = math.exp(chooser.uniform(math.log(_SMALL_MIN), math.log(_SMALL_MAX)))
         sizes.append(min(int(drawn), left))
         left -= sizes[-1]
     return tuple(sizes)

@@ -14,7 +14,7 @@ from cloudfs_benchmarks.bench.results import Latency
 CLOCK = time.perf_counter
 """Seconds of the clock that all processes of a machine share."""
 
-_KEPT_AT_MOST = 100_000
+_KEPT_AT_MAX = 100_000
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Latencies:
     def add(self, microseconds: float) -> None:
         """Count one."""
         self.kept.append(microseconds)
-        if len(self.kept) >= _KEPT_AT_MOST:
+        if len(self.kept) >= _KEPT_AT_MAX:
             self.fold()
 
     def fold(self) -> None:

@@ -30,7 +30,7 @@ _LOGARITHMIC_FROM = 20
 _MARKERS_PER_LINE = 12
 _LABELLED_EPOCHS = 6
 _LABEL_LETTERS = 115
-_LABEL_LEAST = 10
+_LABEL_MIN = 10
 
 _Steps = Mapping[int, Sequence[Sequence[float]]]
 """Milliseconds of each step, by epoch and by trial."""
@@ -195,7 +195,7 @@ def _mark_epochs(axes: Axes, results: Results, starts: Mapping[int, int], total:
 
 def _epoch_label(summaries: Sequence[EpochSummary], epoch_number: int, letters: int) -> str:
     """Who began the epoch how, in lines of so many letters; with few of them the number alone."""
-    if letters < _LABEL_LEAST:
+    if letters < _LABEL_MIN:
         return str(epoch_number)
     states: dict[str, list[str]] = {}
     for one in summaries:

@@ -84,5 +84,5 @@ def object_files(objects_directory: str, digest: bytes) -> ObjectFiles:
 def _group_of(version: ObjectVersion) -> int:
     """0 to 255, the same for objects that are probably of one dataset: same store, same first
     directory. (Two levels would make a group of each case of a dataset.)"""
-    name = f"{version.store_url}/{version.key.partition('/')[0]}"
+    name = f"{version.store_id}/{version.key.partition('/')[0]}"
     return zlib.crc32(name.encode("utf-8", "surrogateescape")) & 0xFF

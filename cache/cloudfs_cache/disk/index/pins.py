@@ -19,10 +19,10 @@ class Pins:
     def __init__(self, database: IndexDatabase) -> None:
         self._database = database
 
-    def add(self, store_url: str, ranges: Iterable[KeyRange]) -> None:
+    def add(self, store_id: str, ranges: Iterable[KeyRange]) -> None:
         """Keep these keys, now and later."""
         with self._database.change() as change:
-            store = store_id_of(change, store_url)
+            store = store_id_of(change, store_id)
             for keys in ranges:
                 change.execute(
                     "INSERT OR IGNORE INTO pins VALUES (?, ?, ?)",
@@ -30,10 +30,10 @@ class Pins:
                 )
                 _mark_pinned(change, store, keys, pinned=True)
 
-    def remove(self, store_url: str, ranges: Iterable[KeyRange]) -> None:
+    def remove(self, store_id: str, ranges: Iterable[KeyRange]) -> None:
         """Undo pins of these keys and of everything in them."""
         with self._database.change() as change:
-            store = store_id_of(change, store_url)
+            store = store_id_of(change, store_id)
             for keys in ranges:
                 for pin in pins_of(change, store):
                     if pin.key in keys or pin == keys:
@@ -45,10 +45,10 @@ class Pins:
             for pin in pins_of(change, store):
                 _mark_pinned(change, store, pin, pinned=True)
 
-    def of_store(self, store_url: str) -> list[KeyRange]:
+    def of_store(self, store_id: str) -> list[KeyRange]:
         """The pins of a store."""
         with self._database.look() as look:
-            row = look.execute("SELECT id FROM stores WHERE url = ?", (store_url,)).fetchone()
+            row = look.execute("SELECT id FROM stores WHERE url = ?", (store_id,)).fetchone()
             return [] if row is None else pins_of(look, row[0])
 
 

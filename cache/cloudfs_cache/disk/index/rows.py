@@ -85,7 +85,7 @@ def object_id_of(
         if pinned and not row[1]:
             change.execute("UPDATE objects SET pinned = 1 WHERE id = ?", (row[0],))
         return int(row[0])
-    store = store_id_of(change, version.store_url)
+    store = store_id_of(change, version.store_id)
     pinned = pinned or any(version.key in pin for pin in pins_of(change, store))
     added = change.execute(
         "INSERT INTO objects (digest, store, key, etag, size, pinned) VALUES (?,?,?,?,?,?)",

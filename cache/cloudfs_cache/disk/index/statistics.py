@@ -108,7 +108,7 @@ class IndexSurvey:
         with self._database.change() as change:
             change.execute("UPDATE state SET value = '' WHERE name = 'boot'")
 
-    def extent_ids_of(self, store_url: str, keys: KeyRange) -> list[int]:
+    def extent_ids_of(self, store_id: str, keys: KeyRange) -> list[int]:
         """The rows of the resident extents of a key range that are not pinned."""
         condition, arguments = range_condition(keys)
         with self._database.look() as look:
@@ -116,7 +116,7 @@ class IndexSurvey:
                 "SELECT e.id FROM objects o JOIN stores s ON s.id = o.store "
                 "JOIN extents e ON e.object = o.id "
                 f"WHERE s.url = ? AND ({condition}) AND e.bytes > 0 AND NOT o.pinned",
-                (store_url, *arguments),
+                (store_id, *arguments),
             ).fetchall()
         return [row[0] for row in rows]
 
@@ -145,12 +145,12 @@ class IndexSurvey:
                 sums[url] = [a + b for a, b in zip(before, counts, strict=True)]
         return [DiskUsage(directory, url, *sums[url]) for url in sorted(sums)]
 
-    def count_blocks(self, store_url: str) -> int:
+    def count_blocks(self, store_id: str) -> int:
         """How many blocks of a store there are."""
-        return sum(usage.blocks for usage in self.usage("") if usage.store_url == store_url)
+        return sum(usage.blocks for usage in self.usage("") if usage.store_id == store_id)
 
     def objects_after(
-        self, store_url: str, object_id: int, limit: int
+        self, store_id: str, object_id: int, limit: int
     ) -> list[tuple[int, ObjectVersion, bytes]]:
         """The next `limit` versions of a store in the order of their rows: row, version, digest."""
         with self._database.look() as look:
@@ -159,10 +159,10 @@ class IndexSurvey:
                 # The "+" keeps SQLite from sorting all objects of the store for each page.
                 "WHERE o.id > ? AND +o.store = (SELECT id FROM stores WHERE url = ?) "
                 "AND EXISTS (SELECT 1 FROM blocks WHERE object = o.id) ORDER BY o.id LIMIT ?",
-                (object_id, store_url, limit),
+                (object_id, store_id, limit),
             ).fetchall()
         return [
-            (number, ObjectVersion(store_url, _key(key), etag, size), digest)
+            (number, ObjectVersion(store_id, _key(key), etag, size), digest)
             for number, key, etag, size, digest in rows
         ]
 

@@ -198,7 +198,7 @@ class TestCapabilities:
                 metadata_in_list=False,
                 conditional_put=conditional_put,
                 append=append,
-                copy_bytes_most=5 * 2**30,
+                copy_bytes_max=5 * 2**30,
             )
 
 

@@ -136,7 +136,7 @@ def test_usage_adds_up_over_many_steps(index: Opened, monkeypatch: pytest.Monkey
         put(index.one, version(f"k{number}", 2), range(2))
     Pins(index.database).add(STORE, [KeyRange("k1", subtree=False)])
     (usage,) = index.survey.usage("/d")
-    assert (usage.directory, usage.store_url, usage.objects, usage.blocks) == ("/d", STORE, 10, 20)
+    assert (usage.directory, usage.store_id, usage.objects, usage.blocks) == ("/d", STORE, 10, 20)
     assert (usage.stored_bytes, usage.pinned_bytes) == (20 * BLOCK_BYTES, 2 * BLOCK_BYTES)
     assert index.survey.count_blocks(STORE) == 20
 

@@ -80,7 +80,7 @@ def test_progress_goes_up_to_the_total(tmp_path: Path) -> None:
             for number in range(3):
                 await stored(cache, version(f"k{number}", 9))
             seen: list[VerifyProgress] = []
-            report = await cache.steering.verify(seen.append)
+            report = await cache.admin.verify(seen.append)
             assert [one.blocks_total for one in seen] == [27] * len(seen)
             done = [one.blocks_done for one in seen]
             assert done == sorted(done)
@@ -101,11 +101,11 @@ def test_what_is_evicted_meanwhile_is_nobodys_fault(
                 reports: list[VerifyReport] = []
 
                 async def verify() -> None:
-                    reports.append(await cache.steering.verify(lambda _progress: None))
+                    reports.append(await cache.admin.verify(lambda _progress: None))
 
                 nursery.start_soon(verify)
                 for number in range(6):
-                    await cache.steering.evict([KeyRange(f"k{number}", subtree=False)])
+                    await cache.admin.evict([KeyRange(f"k{number}", subtree=False)])
             assert (reports[0].corrupt, reports[0].missing) == (0, 0)
 
     trio.run(test)

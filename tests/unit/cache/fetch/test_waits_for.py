@@ -57,10 +57,10 @@ def test_the_disk(tmp_path: Path) -> None:
             cached = await cache.open(wanted)
             for index in range(4):
                 await cache.read(cached, index * BLOCK_BYTES, BLOCK_BYTES)
-            waiting = cache.statistics().writeback
+            waiting = cache.statistics().populate
             assert waiting.waiting_bytes == waiting.waiting_blocks * BLOCK_BYTES > 0
             await cache.drain()
-            assert cache.statistics().writeback.waiting_bytes == 0
+            assert cache.statistics().populate.waiting_bytes == 0
         async with serving(Source(), open_tier(tmp_path)) as cache:
             cached = await cache.open(wanted)
             assert cache.waits_for(cached, 0, 10) is WaitsFor.DISK

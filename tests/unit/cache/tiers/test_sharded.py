@@ -12,7 +12,7 @@ import trio
 
 from cloudfs_cache.api import BLOCK_BYTES, DEFAULT_PLACEMENT, DiskUnusableError, KeyRange
 from cloudfs_cache.disk.tier import DiskTier
-from cloudfs_cache.tiers.sharded import SpreadTier
+from cloudfs_cache.tiers.sharded import ShardedTier
 from tests.support.tiers import IMPATIENT, open_tier, read_all, serving, stored, version
 from tests.unit.cache.source import Source
 
@@ -33,7 +33,7 @@ async def tiers(*directories: Path, blocks: tuple[int, ...] = ()) -> AsyncIterat
             await tier.aclose()
 
 
-async def homes(spread: SpreadTier, count: int) -> list[int]:
+async def homes(spread: ShardedTier, count: int) -> list[int]:
     found = []
     for number in range(count):
         found.append((await spread.load(version(f"k{number}"), DEFAULT_PLACEMENT)).disk)
@@ -44,7 +44,7 @@ def test_objects_are_spread_by_size(tmp_path: Path) -> None:
     async def test() -> None:
         paths = [tmp_path / name for name in "abc"]
         async with tiers(*paths, blocks=(100, 300, 600)) as disks:
-            share = Counter(await homes(SpreadTier(disks), 1000))
+            share = Counter(await homes(ShardedTier(disks), 1000))
             assert share[0] == pytest.approx(100, abs=40)
             assert share[1] == pytest.approx(300, abs=60)
             assert share[2] == pytest.approx(600, abs=60)
@@ -56,7 +56,7 @@ def test_long_paths_that_differ_only_at_the_end_share_evenly(tmp_path: Path) -> 
     async def test() -> None:
         below = tmp_path / ("long" * 20)
         async with tiers(below / "a", below / "b") as disks:
-            share = Counter(await homes(SpreadTier(disks), 300))
+            share = Counter(await homes(ShardedTier(disks), 300))
             assert min(share[0], share[1]) > 100
 
     trio.run(test)
@@ -66,13 +66,13 @@ def test_a_disk_more_takes_its_share_and_moves_nothing_else(tmp_path: Path) -> N
     async def test() -> None:
         paths = [tmp_path / name for name in "abc"]
         async with tiers(*paths) as disks:
-            before = await homes(SpreadTier(disks[:2]), 400)
-            after = await homes(SpreadTier(disks), 400)
+            before = await homes(ShardedTier(disks[:2]), 400)
+            after = await homes(ShardedTier(disks), 400)
             moved = [new for old, new in zip(before, after, strict=True) if old != new]
             assert set(moved) == {2}
             assert len(moved) == pytest.approx(133, abs=40)
             # The order in which they are given does not matter.
-            turned = await homes(SpreadTier(disks[::-1]), 400)
+            turned = await homes(ShardedTier(disks[::-1]), 400)
             assert [2 - disk for disk in turned] == after
 
     trio.run(test)
@@ -86,11 +86,11 @@ def test_an_object_away_from_home_is_found_and_stays(tmp_path: Path) -> None:
             for wanted in objects:
                 await stored(cache, wanted)
         source = Source()
-        spread = SpreadTier([open_tier(tmp_path / "a"), open_tier(tmp_path / "b")])
+        spread = ShardedTier([open_tier(tmp_path / "a"), open_tier(tmp_path / "b")])
         async with serving(source, spread) as cache:
             for wanted in objects:
                 await read_all(cache, wanted)
-            assert await cache.steering.local_bytes(objects) == [2 * BLOCK_BYTES] * 8
+            assert await cache.admin.local_bytes(objects) == [2 * BLOCK_BYTES] * 8
             # New ones go where they belong.
             for number in range(8):
                 await stored(cache, version(f"new{number}", 2))
@@ -105,12 +105,12 @@ def test_losing_a_disk_loses_its_share(tmp_path: Path, caplog: pytest.LogCapture
 
     async def test() -> None:
         paths = [tmp_path / "a", tmp_path / "b"]
-        async with serving(Source(), SpreadTier([open_tier(path) for path in paths])) as cache:
+        async with serving(Source(), ShardedTier([open_tier(path) for path in paths])) as cache:
             for wanted in objects:
                 await stored(cache, wanted)
         source = Source()
         opened = [open_tier(path, patience=IMPATIENT) for path in paths]
-        spread = SpreadTier(opened)
+        spread = ShardedTier(opened)
         async with serving(source, spread) as cache:
             lost = {w.key for w in objects if (await cache.open(w)).disk.disk == 0}
             (tmp_path / "a" / "objects").rename(tmp_path / "gone")
@@ -134,28 +134,28 @@ def test_commands_reach_all_disks_and_one_that_fails_stops_no_other(
 
     async def test() -> None:
         opened = [open_tier(tmp_path / name, patience=IMPATIENT) for name in "ab"]
-        async with serving(Source(), SpreadTier(opened)) as cache:
+        async with serving(Source(), ShardedTier(opened)) as cache:
             for wanted in objects:
                 await stored(cache, wanted)
-            steering = cache.steering
-            await steering.pin([KeyRange("d", subtree=True)])
-            assert await steering.pins() == [KeyRange("d", subtree=True)]
-            assert await steering.evict(EVERYTHING) == 0
+            admin = cache.admin
+            await admin.pin([KeyRange("d", subtree=True)])
+            assert await admin.pins() == [KeyRange("d", subtree=True)]
+            assert await admin.evict(EVERYTHING) == 0
             seen: list[int] = []
-            report = await steering.verify(lambda progress: seen.append(progress.blocks_done))
+            report = await admin.verify(lambda progress: seen.append(progress.blocks_done))
             assert (report.blocks, report.bytes) == (24, 24 * BLOCK_BYTES)
             assert seen == sorted(seen)
-            usage = await steering.disk_usage()
+            usage = await admin.disk_usage()
             assert sum(one.pinned_bytes for one in usage) == 24 * BLOCK_BYTES
             assert {one.directory for one in usage} == {str(tmp_path / name) for name in "ab"}
-            await steering.unpin(EVERYTHING)
+            await admin.unpin(EVERYTHING)
             with opened[0]._storage._database.change() as change:
                 change.execute("ALTER TABLE objects RENAME TO hidden")
             with pytest.raises(DiskUnusableError, match=str(tmp_path / "a")):
-                await steering.evict(EVERYTHING)
+                await admin.evict(EVERYTHING)
             with opened[0]._storage._database.change() as change:
                 change.execute("ALTER TABLE hidden RENAME TO objects")
-            left = await steering.disk_usage()
+            left = await admin.disk_usage()
             assert {one.directory for one in left} == {str(tmp_path / "a")}
 
     trio.run(test)

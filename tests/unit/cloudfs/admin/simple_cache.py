@@ -1,6 +1,6 @@
 """A cache of whole blocks in a dict: the protocol of `cloudfs.admin.ports` in its plainest form.
 
-It really fetches from the store and really forgets what does not fit, so that what steering says
+It really fetches from the store and really forgets what does not fit, so that what admin says
 can be compared with what is there.
 """
 

@@ -100,7 +100,7 @@ async def test_a_count_that_takes_long_goes_on_as_a_job() -> None:
         stall = Stall()
         ask.store.script("list", stall)
         answer = await ask("local", paths=["train"])
-        assert (answer["state"], trio.current_time()) == ("running", commands.WAIT_S_MOST)
+        assert (answer["state"], trio.current_time()) == ("running", commands.WAIT_S_MAX)
         stall.released.set()
         ended = await ask("job", job=answer["job"], wait_s=10)
         assert (ended["state"], ended["paths"][0]["files"]) == ("done", 5)

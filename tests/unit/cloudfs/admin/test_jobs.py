@@ -114,7 +114,7 @@ def test_a_bug_in_a_job_is_logged_and_ends_only_the_job(
 async def test_only_so_many_jobs_of_a_kind_run_at_once() -> None:
     async with trio.open_nursery() as nursery:
         known = Jobs(nursery)
-        running = [known.start("warmup", Steps()) for _ in range(jobs.RUNNING_MOST)]
+        running = [known.start("warmup", Steps()) for _ in range(jobs.RUNNING_MAX)]
         with pytest.raises(UserError, match=f"4 warmup jobs are running.*{running[0].id}"):
             known.start("warmup", Steps())
         known.start("local", Steps())
@@ -130,7 +130,7 @@ async def test_the_oldest_that_ended_are_forgotten_and_running_ones_never() -> N
         known = Jobs(nursery)
         running = known.start("a", Steps())
         ended = []
-        for _ in range(jobs.KEPT_MOST + 2):
+        for _ in range(jobs.KEPT_MAX + 2):
             ended.append(known.start("b", Steps(trio.lowlevel.checkpoint)))
             await ended[-1].finished.wait()
         newest = known.start("b", Steps())

@@ -246,9 +246,9 @@ async def test_paths_may_come_in_pieces() -> None:
     job = work(store, cache, "train/00.h5", more=True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(job.run)
-        await trio.sleep(warmup.MORE_PATHS_S_MOST / 2)
+        await trio.sleep(warmup.MORE_PATHS_S_MAX / 2)
         assert await job.add(["train/01.h5", "train/02.h5"], more=True)
-        await trio.sleep(warmup.MORE_PATHS_S_MOST / 2)
+        await trio.sleep(warmup.MORE_PATHS_S_MAX / 2)
         assert job.progress().counting
         assert await job.add([], more=False)
     assert sorted(cache.placements) == [f"train/0{number}.h5" for number in range(3)]
@@ -262,7 +262,7 @@ async def test_a_list_that_breaks_off_ends_the_job_after_what_came() -> None:
     with pytest.raises(UserError, match="the list of paths broke off"):
         await job.run()
     assert job.progress().files_done == 1
-    assert trio.current_time() == warmup.MORE_PATHS_S_MOST
+    assert trio.current_time() == warmup.MORE_PATHS_S_MAX
 
 
 @in_trio_autojump
@@ -274,9 +274,9 @@ async def test_more_paths_wait_until_there_is_room() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(job.run)
         await stall.started.wait()
-        assert await job.add(["checkpoints"] * warmup.PATHS_WAITING_MOST, more=True)
+        assert await job.add(["checkpoints"] * warmup.PATHS_WAITING_MAX, more=True)
         assert not await job.add(["train/notes.txt"], more=False)
-        assert trio.current_time() == warmup.ADD_S_MOST
+        assert trio.current_time() == warmup.ADD_S_MAX
         stall.released.set()
         assert await job.add(["train/notes.txt"], more=False)
     assert job.progress().files_done == 32 + 1 + 1

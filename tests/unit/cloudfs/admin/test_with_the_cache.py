@@ -16,8 +16,8 @@ from cloudfs.config.path_policy import PathPolicies, PolicyTable
 from cloudfs_cache.api import BLOCK_BYTES, ChunkSink, ObjectVersion
 from cloudfs_cache.cache import TieredCache
 from cloudfs_cache.disk.open import DiskSettings, open_disk_tier
-from cloudfs_cache.memory.lru import MemoryTier
-from cloudfs_cache.tiers.sharded import SpreadTier
+from cloudfs_cache.memory.lru import MemoryCache
+from cloudfs_cache.tiers.sharded import ShardedTier
 from tests.contract.in_trio import in_trio
 from tests.support.memory_store import MemoryStore
 from tests.unit.cloudfs.admin.simple_cache import SimpleNames
@@ -42,7 +42,7 @@ class Asked:
     def __init__(self, store: MemoryStore, cache: TieredCache, nursery: trio.Nursery) -> None:
         policies = PathPolicies([PolicyTable("checkpoints/**", cache=False)])
         self._handlers = commands.handlers(
-            store, cache.steering, policies, SimpleNames(), Jobs(nursery)
+            store, cache.admin, policies, SimpleNames(), Jobs(nursery)
         )
 
     async def __call__(self, command: str, **arguments: object) -> dict[str, Any]:
@@ -63,8 +63,8 @@ async def mounted(store: MemoryStore, folder: Path) -> AsyncIterator[Asked]:
     async def fetch(version: ObjectVersion, start: int, stop: int, sink: ChunkSink) -> None:
         await store.get_range(version.key, start, stop, etag=version.etag, sink=sink)
 
-    memory = MemoryTier(64 * BLOCK_BYTES, staging=True)
-    cache = TieredCache(fetch, memory, SpreadTier(disks), max_downloads=8)
+    memory = MemoryCache(64 * BLOCK_BYTES, staging=True)
+    cache = TieredCache(fetch, memory, ShardedTier(disks), max_downloads=8)
     async with trio.open_nursery() as nursery:
         await nursery.start(cache.serve)
         with trio.fail_after(30):

@@ -170,7 +170,7 @@ def test_a_bad_line_is_answered_and_the_next_one_too(path: Path, line: bytes) ->
 
 def test_a_line_without_end_is_refused(path: Path) -> None:
     # More than a full buffer ahead of the limit, so the server stops reading before the end.
-    replies = raw(path, b"x" * (server.LINE_BYTES_MOST + 1))
+    replies = raw(path, b"x" * (server.LINE_BYTES_MAX + 1))
     assert [reply["error"] for reply in replies] == ["the request is too long"]
 
 
@@ -183,7 +183,7 @@ def test_a_client_that_hangs_up_early_ends_nothing(path: Path) -> None:
 
 
 def test_connections_are_bounded(path: Path) -> None:
-    holders = [socket.socket(socket.AF_UNIX) for _ in range(server.CONNECTIONS_MOST)]
+    holders = [socket.socket(socket.AF_UNIX) for _ in range(server.CONNECTIONS_MAX)]
     try:
         for holder in holders:
             holder.settimeout(10)

@@ -18,7 +18,7 @@ import pytest
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.telemetry import logs
 from cloudfs.telemetry.logs import repeats
-from cloudfs.telemetry.logs.repeats import SHOWN_MOST, RepeatLimit
+from cloudfs.telemetry.logs.repeats import SHOWN_MAX, RepeatLimit
 from tests.support.mounting import wait_until
 
 LOG = logging.getLogger("cloudfs.fuse")
@@ -178,7 +178,7 @@ def test_warnings_become_records(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_log_file_replaces_stderr_and_is_bounded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "_FILE_BYTES_MOST", 1000)
+    monkeypatch.setattr(logs, "_FILE_BYTES_MAX", 1000)
     path = tmp_path / "new" / "cloudfs.log"
     setup(path, debug=True)
     for number in range(100):
@@ -244,27 +244,27 @@ def limited(clock: Clock) -> Iterator[Limited]:
 def test_repeats_are_counted_and_told_when_the_window_is_over(
     limited: Limited, clock: Clock
 ) -> None:
-    for number in range(SHOWN_MOST + 5):
+    for number in range(SHOWN_MAX + 5):
         limited.logger.error("disk %d is full", number)
     limited.logger.error("another thing")
     clock.now = 61
     limited.logger.error("disk %d is full", 99)
-    last = f"5 more like this in the last 60 s, the last one: disk {SHOWN_MOST + 4} is full"
-    shown = [f"disk {number} is full" for number in range(SHOWN_MOST)]
+    last = f"5 more like this in the last 60 s, the last one: disk {SHOWN_MAX + 4} is full"
+    shown = [f"disk {number} is full" for number in range(SHOWN_MAX)]
     assert limited.lines() == [*shown, "another thing", last, "disk 99 is full"]
 
 
 def test_tracebacks_are_repeats_too(limited: Limited) -> None:
-    for _ in range(SHOWN_MOST + 5):
+    for _ in range(SHOWN_MAX + 5):
         try:
             raise ValueError("again")  # noqa: TRY301 - as above
         except ValueError:
             limited.logger.exception("bug")
-    assert limited.lines().count("ValueError: again") == SHOWN_MOST
+    assert limited.lines().count("ValueError: again") == SHOWN_MAX
 
 
 def test_closing_tells_what_was_held_back(limited: Limited) -> None:
-    for _ in range(SHOWN_MOST + 1):
+    for _ in range(SHOWN_MAX + 1):
         limited.logger.warning("again")
     limited.limit.close()
     assert limited.lines()[-1] == "1 more like this in the last 60 s, the last one: again"
@@ -273,35 +273,35 @@ def test_closing_tells_what_was_held_back(limited: Limited) -> None:
 def test_a_window_ends_without_another_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repeats, "WINDOW_S", 0.2)
     limited = Limited(time.monotonic)
-    for _ in range(SHOWN_MOST + 3):
+    for _ in range(SHOWN_MAX + 3):
         limited.logger.warning("again")
-    wait_until(lambda: len(limited.lines()) > SHOWN_MOST, 10, "no summary came")
+    wait_until(lambda: len(limited.lines()) > SHOWN_MAX, 10, "no summary came")
     limited.limit.close()
     assert limited.lines()[-1].startswith("3 more like this")
-    assert len(limited.lines()) == SHOWN_MOST + 1
+    assert len(limited.lines()) == SHOWN_MAX + 1
 
 
 def test_names_and_numbers_make_no_other_kind_and_words_do(limited: Limited) -> None:
-    for number in range(SHOWN_MOST * 3):
+    for number in range(SHOWN_MAX * 3):
         limited.logger.error("%s", f"get 'a b/{number}.h5' failed: request A{number}B: try again")
     for state in ("bypassed", "used again"):
         limited.logger.error("%s", f"the disk is {state}")
-    assert limited.lines()[SHOWN_MOST:] == ["the disk is bypassed", "the disk is used again"]
+    assert limited.lines()[SHOWN_MAX:] == ["the disk is bypassed", "the disk is used again"]
 
 
 def test_debug_and_other_levels_are_not_held_back(limited: Limited) -> None:
     limited.logger.setLevel(logging.DEBUG)
     for level in (logging.DEBUG, logging.INFO, logging.WARNING):
-        for _ in range(SHOWN_MOST + 2):
+        for _ in range(SHOWN_MAX + 2):
             limited.logger.log(level, "the same")
-    assert len(limited.lines()) == 3 * SHOWN_MOST + 2
+    assert len(limited.lines()) == 3 * SHOWN_MAX + 2
 
 
 def test_the_kinds_are_bounded_and_no_first_record_is_lost(limited: Limited) -> None:
     for words in itertools.islice(itertools.product("abcdefghijklmno", repeat=3), 3000):
         limited.logger.warning("kind %s", "".join(words))
     assert len(limited.lines()) == 3000
-    assert len(limited.limit._windows) == repeats._KINDS_MOST
+    assert len(limited.limit._windows) == repeats._KINDS_MAX
 
 
 def test_every_record_is_shown_or_counted_whichever_thread_logs(limited: Limited) -> None:
@@ -316,17 +316,17 @@ def test_every_record_is_shown_or_counted_whichever_thread_logs(limited: Limited
         thread.join()
     limited.limit.close()
     *shown, summary = limited.lines()
-    assert shown == ["at once"] * SHOWN_MOST
-    assert int(summary.split()[0]) == 1600 - SHOWN_MOST
+    assert shown == ["at once"] * SHOWN_MAX
+    assert int(summary.split()[0]) == 1600 - SHOWN_MAX
 
 
 def test_a_summary_keeps_its_count_as_a_field(tmp_path: Path) -> None:
     setup(tmp_path / "log", "json")
-    for _ in range(SHOWN_MOST + 4):
+    for _ in range(SHOWN_MAX + 4):
         LOG.warning("again")
     setup(tmp_path / "other")
     documents: list[dict[str, Any]] = [
         json.loads(line) for line in (tmp_path / "log").read_text().splitlines()
     ]
     assert documents[-1]["suppressed"] == 4
-    assert len(documents) == SHOWN_MOST + 1
+    assert len(documents) == SHOWN_MAX + 1

@@ -62,7 +62,7 @@ class TestPlain:
         )
 
     def test_nobody_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(network, "STEP_S_MOST", 0.2)
+        monkeypatch.setattr(network, "STEP_S_MAX", 0.2)
         with listener() as port:
             trouble, said = trouble_of(Target(f"http://127.0.0.1:{port}"))
         assert (trouble, said) == (
@@ -111,7 +111,7 @@ class TestTls:
         assert said == f"127.0.0.1 port {server.port} speaks no TLS: wrong version number"
 
     def test_a_server_that_begins_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(network, "STEP_S_MOST", 0.2)
+        monkeypatch.setattr(network, "STEP_S_MAX", 0.2)
         with listener() as port:
             trouble, said = trouble_of(Target(f"https://127.0.0.1:{port}"))
         assert trouble is Trouble.TLS

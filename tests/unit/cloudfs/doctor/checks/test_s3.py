@@ -85,7 +85,7 @@ class TestWell:
         assert facts["versions"] == {"refused_by": "store"}
         assert facts["bytes"] == {"byte_path": "obstore"}
         assert facts["region"]["region"] == "us-east-1"
-        assert facts["features"]["copy_bytes_most"] == 5 * 2**30
+        assert facts["features"]["copy_bytes_max"] == 5 * 2**30
 
     @in_trio
     async def test_anonymous(self, bucket: Bucket, wire: Proxy) -> None:

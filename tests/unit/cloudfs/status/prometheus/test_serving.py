@@ -64,7 +64,7 @@ DOCUMENT: Mapping[str, Any] = {
     "sources": {"memory_bytes": 1, "disk_bytes": 2, "store_bytes": 3},
     "memory": {"capacity_bytes": 10, "used_bytes": 5, "blocks": 1, "hits": 1, "misses": 2},
     "disks": {"/ssd": DISK, "/gone": {"directory": "/gone", "state": "left out", "reason": "x"}},
-    "writeback": {"waiting_blocks": 1, "waiting_bytes": 1048576},
+    "populate": {"waiting_blocks": 1, "waiting_bytes": 1048576},
     "catalog": {"hits": 1, "misses": 2, "errors": 3},
     "store": {
         **{"backend": "s3", "received_bytes": 9, "operations": {"get": OPERATION}},
@@ -270,7 +270,7 @@ def test_head_has_no_body() -> None:
 def test_clients_that_idle_and_those_that_hang_up_stop_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(prometheus, "REQUEST_S_MOST", 0.5)
+    monkeypatch.setattr(prometheus, "REQUEST_S_MAX", 0.5)
 
     async def test(where: str) -> None:
         idle = await connect(where)
@@ -287,7 +287,7 @@ def test_clients_that_idle_and_those_that_hang_up_stop_nobody(
 
 def test_more_connections_than_the_limit_are_refused() -> None:
     async def test(where: str) -> None:
-        held = [await connect(where) for _ in range(prometheus.CONNECTIONS_MOST)]
+        held = [await connect(where) for _ in range(prometheus.CONNECTIONS_MAX)]
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert b"503 Service Unavailable" in await ask(where, b"")
         for stream in held:
