@@ -36,7 +36,7 @@ from cloudfs_cache.tiers.api import Tier, TierAdmin
 _WARM_BLOCKS: Final = 32
 _AGAIN_AFTER_S: Final = (0.1, 1.0)
 """How long to wait before blocks that are not on the disk are brought again. Perhaps somebody else
-is at them (another mount writes them, or they are evicted or recoded): that takes as long as a
+is at them (another mount writes them, or they are evicted or recompressed): that takes as long as a
 write, and nobody tells when it is over."""
 
 
@@ -182,7 +182,7 @@ class CacheAdmin:
         # First, because memory may need their buffers for what is fetched.
         queued = await self._write_out(cached, indices)
         absent = [i for i in indices if i not in cached.blocks and i not in queued]
-        for run in parts.planner.plan_for_disk(cached, absent):
+        for run in parts.planner.plan_warmup(cached, absent):
             parts.scheduler.submit(run)
         blocks = [queued[i] if i in queued else cached.blocks[i] for i in indices]
         parts.scheduler.pump()
@@ -207,7 +207,7 @@ class CacheAdmin:
             if block is None:
                 continue
             # Also one that is still on its way for a reader: room is made, whatever has to go.
-            block.for_disk = True
+            block.forced = True
             if _is_unwritten(block):
                 populate.add(block)
                 queued[index] = block

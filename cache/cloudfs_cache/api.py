@@ -138,8 +138,8 @@ class DiskStatistics:
     is not asked at all). `used_bytes` and `free_bytes` are what the last look at the disk found;
     the bytes are shared by all mounts of the directory, the counts are this mount's. `rejected`
     blocks were worth less than what they would have displaced; `skipped` blocks came faster than
-    the disk took them, or while it took none; `recoded_bytes` is what lz4 has freed. `threads_busy`
-    are at work on the disk now, `threads_waiting` is the work that has none.
+    the disk took them, or while it took none; lz4 freed `recompressed_bytes`; `threads_busy`
+    work on the disk now; `threads_waiting` tasks wait for one.
     """
 
     directory: str
@@ -157,7 +157,7 @@ class DiskStatistics:
     errors: int
     stalls: int
     corrupt: int
-    recoded_bytes: int
+    recompressed_bytes: int
     threads_busy: int
     threads_waiting: int
 

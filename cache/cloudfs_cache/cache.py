@@ -38,7 +38,7 @@ from cloudfs_cache.memory.lru import MemoryCache
 from cloudfs_cache.memory.registry import ObjectRegistry
 from cloudfs_cache.tiers.api import Tier
 
-PIECE_READ_BYTES_MAX: Final = 128 << 10
+RANGE_READ_BYTES_MAX: Final = 128 << 10
 """A random read up to this size is answered from the disk without reading the whole block."""
 
 _DISK_SLOTS: Final = 6
@@ -113,7 +113,7 @@ class TieredCache:
             if version.block_count <= EXTENT_BLOCKS:
                 # The kernel may have all of a small file: then it is opened and never read.
                 resident = 0 in cached.disk.records
-                self._disk.visited(cached.disk, 0, 0, resident=resident)
+                self._disk.accessed(cached.disk, 0, 0, resident=resident)
         return cached
 
     def release(self, cached: CachedObject) -> None:
@@ -162,25 +162,25 @@ class TieredCache:
             self._scheduler.submit(run)
         self._scheduler.pump()
 
-    def has_piece(self, cached: CachedObject, offset: int, size: int) -> bool:
-        """Whether `read_piece` is worth a try: a small read of a block that only the disk has."""
+    def reads_range(self, cached: CachedObject, offset: int, size: int) -> bool:
+        """Whether `read_range` is worth a try: a small read of a block that only the disk has."""
         index = offset // BLOCK_BYTES
         return (
-            size <= PIECE_READ_BYTES_MAX
+            size <= RANGE_READ_BYTES_MAX
             and cached.on_disk(index)
             and index not in cached.blocks
             and index == (offset + size - 1) // BLOCK_BYTES
         )
 
-    async def read_piece(self, cached: CachedObject, offset: int, size: int) -> Buffer | None:
+    async def read_range(self, cached: CachedObject, offset: int, size: int) -> Buffer | None:
         """Return bytes of one block from the disk, without reading the rest of it, or None."""
         index, start = divmod(offset, BLOCK_BYTES)
         if self._disk is None or cached.disk is None:
             return None
-        data = await self._disk.read_piece(cached.disk, index, start, start + size)
+        data = await self._disk.read_range(cached.disk, index, start, start + size)
         if data is not None:
             self._delivered[Origin.DISK] += size
-            self._disk.visited(cached.disk, index, size, resident=True)
+            self._disk.accessed(cached.disk, index, size, resident=True)
         return data
 
     async def read(self, cached: CachedObject, offset: int, size: int) -> Buffer:
@@ -273,7 +273,7 @@ class TieredCache:
         """Return the block once `needed` bytes are valid, asking again if it was evicted."""
         while True:
             block = cached.blocks.get(index)
-            if block is None or not block.wanted:
+            if block is None or not block.demanded:
                 self.request(cached, range(index, index + 1), range(0), 1)
                 block = cached.blocks[index]
             await block.wait_ready(needed)
@@ -312,14 +312,14 @@ class TieredCache:
     def _deliver(self, block: Block, start: int, stop: int) -> memoryview:
         fresh = max(0, stop - max(start, block.delivered))
         # What a warm-up fetched was there when the reader came: no request was made for it.
-        was_warmed_up = block.for_disk and not block.wanted
+        was_warmed_up = block.forced and not block.demanded
         self._delivered["memory" if was_warmed_up else block.origin] += fresh
         self._delivered["memory"] += stop - start - fresh
         if block.delivered:
             self._memory.hits += 1
         held = block.owner.disk
         if fresh and self._disk is not None and held is not None:
-            self._disk.visited(held, block.index, fresh, resident=block.origin is Origin.DISK)
+            self._disk.accessed(held, block.index, fresh, resident=block.origin is Origin.DISK)
         if block.ahead:
             block.ahead = False
             self._used_ahead += block.length

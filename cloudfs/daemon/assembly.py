@@ -130,7 +130,7 @@ async def _open_disk(settings: MountSettings, directory: CacheDirectory, identit
         capacity_bytes=_size(settings, directory),
         min_free_bytes=settings.min_free_space,
         eviction=settings.eviction,
-        recode=settings.compress != "off",
+        recompress=settings.compress != "off",
         trace_path=None if settings.record_visits is None else str(settings.record_visits),
     )
     opened = partial(open_disk_tier, str(directory.path), identity, disk_settings)

@@ -41,7 +41,7 @@ class Reader:
             self._cache.request(cached, demand, ahead, run_blocks)
             return self._cache.read_nowait(cached, offset, size)
         data = self._cache.read_nowait(cached, offset, size)
-        if data is None and not self._cache.has_piece(cached, offset, size):
+        if data is None and not self._cache.reads_range(cached, offset, size):
             self._cache.request(cached, demand, NOTHING, run_blocks)
         return data
 
@@ -49,8 +49,8 @@ class Reader:
         """Wait for bytes that `read_nowait` did not have."""
         cached, size = handle.cached, min(size, handle.inode_size - offset)
         assert cached is not None
-        if self._cache.has_piece(cached, offset, size):
-            piece = await self._cache.read_piece(cached, offset, size)
+        if self._cache.reads_range(cached, offset, size):
+            piece = await self._cache.read_range(cached, offset, size)
             if piece is not None:
                 return piece
         return await self._cache.read(cached, offset, size)

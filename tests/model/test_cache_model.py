@@ -24,21 +24,21 @@ from hypothesis import strategies as st
 
 from cloudfs_cache.api import BLOCK_BYTES, Buffer, DiskUnusableError, KeyRange, ObjectVersion
 from cloudfs_cache.cache import TieredCache
-from cloudfs_cache.disk.access import Patience
+from cloudfs_cache.disk.access import Timeouts
 from cloudfs_cache.disk.open import DiskSettings
-from cloudfs_cache.disk.recompress import Recoder
+from cloudfs_cache.disk.recompress import Recompressor
 from cloudfs_cache.disk.tier import DiskTier
 from cloudfs_cache.memory.block import CachedObject
 from cloudfs_cache.memory.lru import MemoryCache
 from cloudfs_cache.tiers.api import Tier
 from cloudfs_cache.tiers.sharded import ShardedTier
 from tests.support.faults import Faults, injected
-from tests.support.tiers import STORE, audit, open_tier, storage_of
+from tests.support.tiers import STORE, audit, open_tier, store_of
 from tests.unit.cache.source import Source, content
 
 MEMORY_BLOCKS = 64
-PATIENT = Patience(retry_s=0.02)
-IMPATIENT = Patience(read_s=0.03, write_s=0.03, retry_s=0.02)
+PATIENT = Timeouts(retry_s=0.02)
+SHORT_TIMEOUTS = Timeouts(read_s=0.03, write_s=0.03, retry_s=0.02)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Shape:
     disk_blocks: int = 70
     mounts: int = 1
     eviction: str = "epoch"
-    recode: bool = False
+    recompress: bool = False
     faults: float = 0.0
     disk_faults: float = 0.0
     late: bool = False
@@ -72,9 +72,9 @@ class Scenario:
             shape.disk_blocks * BLOCK_BYTES,
             0,
             eviction=shape.eviction,
-            recode=shape.recode,
+            recompress=shape.recompress,
             threads=3,
-            patience=IMPATIENT if shape.late else PATIENT,
+            timeouts=SHORT_TIMEOUTS if shape.late else PATIENT,
         )
 
     def maybe_fail(self, _v: ObjectVersion, start: int, stop: int) -> tuple[int, Exception] | None:
@@ -92,7 +92,7 @@ class Scenario:
             trio.run(self._life)
         for directory in self.directories:
             # A mount that opens it ends what the disks did not let the others end.
-            storage_of(open_tier(directory, self.settings)).close()
+            store_of(open_tier(directory, self.settings)).close()
             left = audit(directory)
             assert left.intents == 0
             assert left.used_bytes <= self.shape.disk_blocks * BLOCK_BYTES
@@ -130,7 +130,7 @@ class Mount:
             await self.cache.drain()
             nursery.cancel_scope.cancel()
         for tier in self.tiers:
-            await tier._access.wait_idle()
+            await tier._executor.wait_idle()
         await self._check_the_end()
         await self.cache.aclose()
 
@@ -171,8 +171,8 @@ class Mount:
     async def _read(self, cached: CachedObject, offset: int, size: int) -> Buffer:
         cache = self.cache
         data = None
-        if cache.has_piece(cached, offset, size):
-            data = await cache.read_piece(cached, offset, size)
+        if cache.reads_range(cached, offset, size):
+            data = await cache.read_range(cached, offset, size)
         if data is None:
             first, last = offset // BLOCK_BYTES, (offset + size - 1) // BLOCK_BYTES
             blocks = cached.version.block_count
@@ -183,8 +183,8 @@ class Mount:
 
     async def _operator(self) -> None:
         commands = [self._warm, self._pin, self._unpin, self._evict, self._verify, self._look]
-        if self.scenario.shape.recode:
-            commands += [self._recode] * 6
+        if self.scenario.shape.recompress:
+            commands += [self._recompress] * 6
         for _ in range(10):
             try:
                 await self.rng.choice(commands)()
@@ -221,11 +221,11 @@ class Mount:
         usage = await self.cache.admin.disk_usage()
         assert all(u.stored_bytes <= self.scenario.settings.capacity_bytes for u in usage)
 
-    async def _recode(self) -> None:
+    async def _recompress(self) -> None:
         """As another mount would: this one is not told."""
         tier: DiskTier = self.rng.choice(self.tiers)
-        step = Recoder(storage_of(tier)).step
-        await tier._maintenance._try(lambda: step(0), "recode", limit_s=10)
+        step = Recompressor(store_of(tier)).step
+        await tier._maintenance._try(lambda: step(0), "recompress", limit_s=10)
 
 
 def run(seed: int, shape: Shape, lives: int) -> Scenario:
@@ -245,7 +245,7 @@ shapes = st.builds(
     disk_blocks=st.sampled_from([3, 20, 70, 1000]),
     mounts=st.sampled_from([1, 2]),
     eviction=st.sampled_from(["epoch", "lru"]),
-    recode=st.booleans(),
+    recompress=st.booleans(),
     faults=st.sampled_from([0.0, 0.2]),
 )
 faulty_shapes = st.builds(
@@ -254,7 +254,7 @@ faulty_shapes = st.builds(
     disk_blocks=st.sampled_from([20, 70]),
     mounts=st.sampled_from([1, 2]),
     eviction=st.sampled_from(["epoch", "lru"]),
-    recode=st.booleans(),
+    recompress=st.booleans(),
     disk_faults=st.sampled_from([0.003, 0.03, 0.2]),
     late=st.booleans(),
 )

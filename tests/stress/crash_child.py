@@ -2,7 +2,7 @@
 
     python -m tests.stress.crash_child DIR SEED
 
-Reads random objects, evicts, recodes, pins and warms, with all disk calls in worker threads as in a
+Reads random objects, evicts, recompresses, pins and warms, all disk calls in worker threads as in a
 daemon. Every byte read is checked: a wrong one ends the process with status 3.
 """
 
@@ -17,10 +17,10 @@ import trio
 
 from cloudfs_cache.api import BLOCK_BYTES, DiskUnusableError, KeyRange, ObjectVersion
 from cloudfs_cache.cache import TieredCache
-from cloudfs_cache.disk.recompress import Recoder
+from cloudfs_cache.disk.recompress import Recompressor
 from cloudfs_cache.disk.tier import DiskTier
 from cloudfs_cache.memory.lru import MemoryCache
-from tests.support.tiers import open_tier, storage_of, version
+from tests.support.tiers import open_tier, store_of, version
 from tests.unit.cache.source import Source, content
 
 WRONG_BYTES = 3
@@ -34,7 +34,7 @@ def work(directory: Path, seed: int) -> None:
 
 
 async def _work(directory: Path, rng: random.Random) -> None:
-    tier = open_tier(directory, capacity_bytes=CAPACITY_BYTES, recode=True)
+    tier = open_tier(directory, capacity_bytes=CAPACITY_BYTES, recompress=True)
     cache = TieredCache(Source().fetch, MemoryCache(0), tier, max_downloads=4)
     async with trio.open_nursery() as nursery:
         await nursery.start(cache.serve)
@@ -76,7 +76,7 @@ async def _command_forever(cache: TieredCache, tier: DiskTier, rng: random.Rando
                 case 3:
                     await admin.warm(rng.choice(OBJECTS))
                 case _:
-                    await trio.to_thread.run_sync(Recoder(storage_of(tier)).step, 0)
+                    await trio.to_thread.run_sync(Recompressor(store_of(tier)).step, 0)
         except DiskUnusableError:
             os._exit(4)
 

@@ -18,7 +18,7 @@ import trio
 from cloudfs_cache.cache import TieredCache
 from cloudfs_cache.memory.lru import MemoryCache
 from tests.stress import crash_child
-from tests.support.tiers import audit, open_tier, storage_of
+from tests.support.tiers import audit, open_tier, store_of
 from tests.unit.cache.source import Source
 
 KILLS = int(os.environ.get("CLOUDFS_CRASHES", "300"))
@@ -56,7 +56,7 @@ def intents(directory: Path) -> int:
 
 async def served(directory: Path) -> None:
     """A fresh mount serves every object right, and finds no wrong block on the disk."""
-    tier = open_tier(directory, capacity_bytes=crash_child.CAPACITY_BYTES, recode=True)
+    tier = open_tier(directory, capacity_bytes=crash_child.CAPACITY_BYTES, recompress=True)
     cache = TieredCache(Source().fetch, MemoryCache(0), tier, max_downloads=4)
     async with trio.open_nursery() as nursery:
         await nursery.start(cache.serve)
@@ -72,7 +72,7 @@ async def served(directory: Path) -> None:
 
 def closed_properly(directory: Path) -> None:
     """Be the mount that ends what those that were killed had begun."""
-    storage_of(open_tier(directory, capacity_bytes=crash_child.CAPACITY_BYTES)).close()
+    store_of(open_tier(directory, capacity_bytes=crash_child.CAPACITY_BYTES)).close()
 
 
 def test_killed_at_random_moments(tmp_path: Path) -> None:

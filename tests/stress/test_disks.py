@@ -16,7 +16,7 @@ from cloudfs_cache.cache import TieredCache
 from cloudfs_cache.disk.tier import DiskTier
 from tests.support import disks
 from tests.support.tiers import (
-    IMPATIENT,
+    SHORT_TIMEOUTS,
     audit,
     eventually,
     open_tier,
@@ -70,7 +70,7 @@ async def until(cache: TieredCache, reached: Callable[[DiskStatistics], bool]) -
 @asynccontextmanager
 async def mounted(disk: disks.Disk, **changes: object) -> AsyncIterator[TieredCache]:
     """A cache on the disk with little patience."""
-    settings = {"capacity_bytes": 1 << 30, "patience": IMPATIENT, **changes}
+    settings = {"capacity_bytes": 1 << 30, "patience": SHORT_TIMEOUTS, **changes}
     tier = await trio.to_thread.run_sync(lambda: open_tier(disk.path / "cache", **settings))
     with trio.fail_after(2 * PATIENCE_S):
         async with serving(Source(), tier) as cache:
@@ -81,7 +81,7 @@ async def idle(cache: TieredCache) -> None:
     """Wait for the threads that hung."""
     tier = cache._disk
     assert isinstance(tier, DiskTier)
-    await tier._access.wait_idle()
+    await tier._executor.wait_idle()
 
 
 async def readable(cache: TieredCache, *wanted: ObjectVersion) -> None:

@@ -13,22 +13,22 @@ import trio
 
 from cloudfs_cache.api import BLOCK_BYTES, ObjectVersion
 from cloudfs_cache.cache import TieredCache
-from cloudfs_cache.disk.access import Patience
+from cloudfs_cache.disk.access import Timeouts
 from cloudfs_cache.disk.format.records import EXTENT_BLOCKS
 from cloudfs_cache.disk.index.rows import allocated
 from cloudfs_cache.disk.open import DiskSettings, open_disk_tier
-from cloudfs_cache.disk.store import DiskStorage, WriteJob
+from cloudfs_cache.disk.store import DiskStore, WriteJob
 from cloudfs_cache.disk.tier import DiskTier
-from cloudfs_cache.eviction.policy import VisitRecord
+from cloudfs_cache.eviction.policy import AccessRecord
 from cloudfs_cache.memory.lru import MemoryCache
 from cloudfs_cache.tiers.api import Tier
 from tests.unit.cache.source import Source, content
 
 STORE = "test://"
-SETTINGS = DiskSettings(1 << 30, 0, eviction="lru", recode=False, threads=4)
-IMPATIENT = Patience(read_s=0.5, write_s=1.0, retry_s=0.2)
+SETTINGS = DiskSettings(1 << 30, 0, eviction="lru", recompress=False, threads=4)
+SHORT_TIMEOUTS = Timeouts(read_s=0.5, write_s=1.0, retry_s=0.2)
 _METADATA_BYTES = 64 << 10
-"""What a file system may add to a file for the list of its pieces."""
+"""What a file system may add to a file for the list of its checksum chunks."""
 
 
 def version(key: str = "a", blocks: float = 4, etag: str = "1") -> ObjectVersion:
@@ -39,20 +39,20 @@ def open_tier(directory: Path, settings: DiskSettings = SETTINGS, **changes: obj
     return open_disk_tier(str(directory), STORE, replace(settings, **changes))
 
 
-def storage_of(tier: DiskTier) -> DiskStorage:
+def store_of(tier: DiskTier) -> DiskStore:
     """The blocking half of a tier, for tests that ask it directly."""
-    return tier._storage
+    return tier._store
 
 
 @contextmanager
-def opened_storage(
+def opened_store(
     directory: Path, settings: DiskSettings = SETTINGS, **changes: object
-) -> Iterator[DiskStorage]:
-    storage = storage_of(open_tier(directory, settings, **changes))
+) -> Iterator[DiskStore]:
+    store = store_of(open_tier(directory, settings, **changes))
     try:
-        yield storage
+        yield store
     finally:
-        storage.close()
+        store.close()
 
 
 @asynccontextmanager
@@ -122,7 +122,7 @@ def job(
         buffer = memoryview(bytearray(BLOCK_BYTES))
         buffer[:length] = (data or {}).get(index) or content(wanted, start, start + length)
         buffers.append(buffer)
-    visit = VisitRecord(clock, 0, 1, 0)
+    access = AccessRecord(clock, 0, 1, 0)
     numbers = {index // EXTENT_BLOCKS for index in range(first, first + count)}
     return WriteJob(
         version=wanted,
@@ -130,8 +130,8 @@ def job(
         first=first,
         buffers=buffers,
         lengths=lengths,
-        visits=dict.fromkeys(numbers, visit),
-        newcomer=visit,
+        accesses=dict.fromkeys(numbers, access),
+        newcomer=access,
         pinned=pinned,
         forced=forced,
         clock=clock,

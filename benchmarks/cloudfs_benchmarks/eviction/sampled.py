@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from cloudfs_benchmarks.eviction.cache import Visit
-from cloudfs_cache.eviction.policy import Candidate, EvictionPolicy, VisitRecord, choose_victims
+from cloudfs_cache.eviction.policy import AccessRecord, Candidate, EvictionPolicy, choose_victims
 
 GHOSTS_PER_RESIDENT = 4
 """Ghosts above this go at random: dropping the oldest would hide the long intervals."""
@@ -26,8 +26,8 @@ class SampledCache:
         self._keys: list[int] = []
         self._places: dict[int, int] = {}
         self._sizes: dict[int, int] = {}
-        self._records: dict[int, VisitRecord] = {}
-        self._ghosts: dict[int, VisitRecord] = {}
+        self._records: dict[int, AccessRecord] = {}
+        self._ghosts: dict[int, AccessRecord] = {}
         self._ghost_keys: list[int] = []
 
     def access(self, visit: Visit) -> int:
@@ -35,7 +35,7 @@ class SampledCache:
         key = visit.key
         resident = key in self._places
         known = self._records[key] if resident else self._recall(key)
-        record = self.policy.visit(known, self._clock, visit.group, resident=resident)
+        record = self.policy.access(known, self._clock, visit.group, resident=resident)
         if resident:
             self._records[key] = record
         elif self._make_room(visit.size_bytes, record):
@@ -45,13 +45,13 @@ class SampledCache:
         self._clock += visit.size_bytes
         return visit.size_bytes if resident else 0
 
-    def _recall(self, key: int) -> VisitRecord | None:
+    def _recall(self, key: int) -> AccessRecord | None:
         """Take the record of a ghost."""
         if len(self._ghost_keys) > 2 * len(self._ghosts) + 64:
             self._ghost_keys = list(self._ghosts)
         return self._ghosts.pop(key, None)
 
-    def _make_room(self, size_bytes: int, newcomer: VisitRecord) -> bool:
+    def _make_room(self, size_bytes: int, newcomer: AccessRecord) -> bool:
         if size_bytes > self._capacity:
             return False
         while self._free < size_bytes:
@@ -75,7 +75,7 @@ class SampledCache:
             for key in self._random.sample(self._keys, count)
         ]
 
-    def _admit(self, visit: Visit, record: VisitRecord) -> None:
+    def _admit(self, visit: Visit, record: AccessRecord) -> None:
         self._places[visit.key] = len(self._keys)
         self._keys.append(visit.key)
         self._sizes[visit.key] = visit.size_bytes
@@ -91,7 +91,7 @@ class SampledCache:
         self._free += self._sizes.pop(key)
         self._remember(key, self._records.pop(key))
 
-    def _remember(self, key: int, record: VisitRecord) -> None:
+    def _remember(self, key: int, record: AccessRecord) -> None:
         self._ghosts[key] = record
         self._ghost_keys.append(key)
         while len(self._ghosts) > GHOSTS_PER_RESIDENT * max(1, len(self._keys)):

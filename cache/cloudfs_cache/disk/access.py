@@ -37,7 +37,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """Seconds after which a read or a write has stalled, and until what failed is tried again.
 
     Bytes come from the store while a read hangs; nobody waits for a write, and a busy disk may take
@@ -49,15 +49,15 @@ class Patience:
     retry_s: float = 10.0
 
 
-DEFAULT_PATIENCE: Final = Patience()
+DEFAULT_TIMEOUTS: Final = Timeouts()
 
 
-class DiskAccess:
+class DiskExecutor:
     """Runs work on the disk of one cache directory."""
 
-    def __init__(self, directory: str, threads: int, patience: Patience) -> None:
+    def __init__(self, directory: str, threads: int, timeouts: Timeouts) -> None:
         self.health = DiskHealth()
-        self.patience = patience
+        self.timeouts = timeouts
         self._directory = directory
         self.threads = DiskThreads(threads)
 
@@ -88,7 +88,7 @@ class DiskAccess:
         Raises DiskStalledError when it does not end in time (None: that of a read); see
         `DiskThreads.run` for `on_late`.
         """
-        limit_s = self.patience.read_s if limit_s is None else limit_s
+        limit_s = self.timeouts.read_s if limit_s is None else limit_s
         try:
             result = await self.threads.run(work, limit_s=limit_s, on_late=on_late)
         except DiskStalledError as stall:

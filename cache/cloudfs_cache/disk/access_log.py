@@ -1,6 +1,6 @@
-"""Visits to extents that the index has not been told of yet. Owned by the trio loop.
+"""Accesses to extents that the index has not been told of yet. Owned by the trio loop.
 
-Each visit changes the record in the object at once, so that eviction sees it; the index is told in
+Each access changes the record in the object at once, so that eviction sees it; the index is told in
 batches. The clock counts bytes that readers were given, by all mounts of the directory: between two
 batches it goes on with this mount's own.
 """
@@ -12,26 +12,26 @@ from dataclasses import dataclass
 from typing import Final
 
 from cloudfs_cache.api import ObjectVersion
-from cloudfs_cache.disk.access_trace import VisitTrace
+from cloudfs_cache.disk.access_trace import AccessTrace
 from cloudfs_cache.disk.evictor import SharedPolicy
 from cloudfs_cache.disk.format.records import EXTENT_BLOCKS, DiskObject
-from cloudfs_cache.eviction.policy import EvictionPolicy, VisitRecord
+from cloudfs_cache.eviction.policy import AccessRecord, EvictionPolicy
 
 PENDING_MAX: Final = 65_536
 """Extents of which the index may have old records; more are not told of."""
 
 
 @dataclass(frozen=True, slots=True)
-class VisitBatch:
+class AccessBatch:
     """What the index is told."""
 
-    visits: list[tuple[ObjectVersion, bytes, int, VisitRecord]]
+    accesses: list[tuple[ObjectVersion, bytes, int, AccessRecord]]
     clock_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Visit:
-    """A visit that the policy has not heard of yet."""
+class _Access:
+    """A access that the policy has not heard of yet."""
 
     held: DiskObject
     number: int
@@ -39,16 +39,16 @@ class _Visit:
     resident: bool
 
 
-class VisitLog:
-    """Turns visits into records."""
+class AccessLog:
+    """Turns accesses into records."""
 
-    def __init__(self, policy: SharedPolicy, clock: int, trace: VisitTrace | None = None) -> None:
+    def __init__(self, policy: SharedPolicy, clock: int, trace: AccessTrace | None = None) -> None:
         self._policy = policy
         self.trace = trace
         self._clock_base = clock
         self._clock_bytes = 0
-        self._waiting: deque[_Visit] = deque()
-        self._changed: dict[tuple[bytes, int], tuple[ObjectVersion, VisitRecord]] = {}
+        self._waiting: deque[_Access] = deque()
+        self._changed: dict[tuple[bytes, int], tuple[ObjectVersion, AccessRecord]] = {}
 
     @property
     def clock(self) -> int:
@@ -59,33 +59,33 @@ class VisitLog:
         """A reader was given `size_bytes` of block `index`, from the disk if it was `resident`."""
         self._clock_bytes += size_bytes
         if len(self._waiting) < PENDING_MAX:
-            self._waiting.append(_Visit(held, index // EXTENT_BLOCKS, self.clock, resident))
+            self._waiting.append(_Access(held, index // EXTENT_BLOCKS, self.clock, resident))
         with self._policy.at_once() as policy:
             while policy is not None and self._waiting:
                 self._learn(policy, self._waiting.popleft())
 
-    def _learn(self, policy: EvictionPolicy, visit: _Visit) -> None:
-        held, number = visit.held, visit.number
-        known = held.visits.get(number)
-        record = policy.visit(known, visit.clock, held.group, resident=visit.resident)
-        if self.trace is not None and (known is None or record.visits != known.visits):
+    def _learn(self, policy: EvictionPolicy, access: _Access) -> None:
+        held, number = access.held, access.number
+        known = held.accesses.get(number)
+        record = policy.access(known, access.clock, held.group, resident=access.resident)
+        if self.trace is not None and (known is None or record.accesses != known.accesses):
             self.trace.note(held, number)
         if record is not known:
-            held.visits[number] = record
+            held.accesses[number] = record
             if len(self._changed) < PENDING_MAX:
                 self._changed[(held.digest, number)] = (held.version, record)
 
-    def record(self, held: DiskObject, number: int) -> VisitRecord:
+    def record(self, held: DiskObject, number: int) -> AccessRecord:
         """The record of an extent that is about to be written."""
-        return held.visits.get(number) or VisitRecord(self.clock, 0, 1, held.group)
+        return held.accesses.get(number) or AccessRecord(self.clock, 0, 1, held.group)
 
-    def take(self) -> VisitBatch:
+    def take(self) -> AccessBatch:
         """Hand over what changed. If the index cannot be told, it is lost: hints, not data."""
-        visits = [
+        accesses = [
             (version, digest, number, record)
             for (digest, number), (version, record) in self._changed.items()
         ]
-        batch = VisitBatch(visits, self._clock_bytes)
+        batch = AccessBatch(accesses, self._clock_bytes)
         self._changed.clear()
         self._clock_base += self._clock_bytes
         self._clock_bytes = 0

@@ -1,4 +1,4 @@
-"""A trace of visits for the eviction simulator: a JSON line for each visit that begins.
+"""A trace of accesses for the eviction simulator: a JSON line for each access that begins.
 
     {"key": "train/run_7.vtu", "extent": 3, "size_bytes": 67108864, "group": 17}
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _LINES_MAX: Final = 100_000
 
 
-class VisitTrace:
+class AccessTrace:
     """Appends to the file at `path`, which is made when it is not there."""
 
     def __init__(self, path: str) -> None:
@@ -29,17 +29,17 @@ class VisitTrace:
         self._lines: list[str] = []
 
     def note(self, held: DiskObject, number: int) -> None:
-        """A visit to an extent begins."""
+        """A access to an extent begins."""
         if len(self._lines) < _LINES_MAX:
             blocks = held.extent_blocks(number)
             size = min(len(blocks) * BLOCK_BYTES, held.version.size - blocks.start * BLOCK_BYTES)
-            visit = {
+            access = {
                 "key": held.version.key,
                 "extent": number,
                 "size_bytes": size,
                 "group": held.group,
             }
-            self._lines.append(json.dumps(visit) + "\n")
+            self._lines.append(json.dumps(access) + "\n")
 
     def write_out(self) -> None:
         """Append what was noted."""

@@ -18,10 +18,10 @@ from cloudfs_cache.api import (
     VerifyProgress,
     VerifyReport,
 )
-from cloudfs_cache.disk.access import DiskAccess
+from cloudfs_cache.disk.access import DiskExecutor
 from cloudfs_cache.disk.index.rows import ExtentRow
-from cloudfs_cache.disk.scrub import Verifier
-from cloudfs_cache.disk.store import DiskStorage
+from cloudfs_cache.disk.scrub import Scrubber
+from cloudfs_cache.disk.store import DiskStore
 
 _STEP_EXTENTS: Final = 64
 _LIMIT_S: Final = 20.0
@@ -34,44 +34,44 @@ class DiskAdmin:
 
     def __init__(
         self,
-        storage: DiskStorage,
-        access: DiskAccess,
+        store: DiskStore,
+        access: DiskExecutor,
         store_id: str,
         on_evicted: Callable[[Iterable[ExtentRow]], None],
     ) -> None:
-        self._storage = storage
-        self._access = access
+        self._store = store
+        self._executor = access
         self._store_id = store_id
         self._on_evicted = on_evicted
 
     async def pin(self, ranges: Sequence[KeyRange]) -> None:
         """Keep the blocks of these keys, now and later."""
-        await self._do(partial(self._storage.pins.add, self._store_id, ranges))
+        await self._do(partial(self._store.pins.add, self._store_id, ranges))
 
     async def unpin(self, ranges: Sequence[KeyRange]) -> None:
         """Undo pins within these ranges."""
-        await self._do(partial(self._storage.pins.remove, self._store_id, ranges))
+        await self._do(partial(self._store.pins.remove, self._store_id, ranges))
 
     async def pins(self) -> list[KeyRange]:
         """What is pinned."""
-        return await self._ask(partial(self._storage.pins.of_store, self._store_id))
+        return await self._ask(partial(self._store.pins.of_store, self._store_id))
 
     async def evict(self, ranges: Sequence[KeyRange]) -> int:
         """Evict what is neither pinned nor being written; returns the bytes that are free now."""
         freed = 0
         for keys in ranges:
-            find = partial(self._storage.survey.extent_ids_of, self._store_id, keys)
+            find = partial(self._store.queries.extent_ids_of, self._store_id, keys)
             ids = await self._ask(find)
             for at in range(0, len(ids), _STEP_EXTENTS):
                 step = ids[at : at + _STEP_EXTENTS]
-                evicted = await self._ask(partial(self._storage.evict, step))
+                evicted = await self._ask(partial(self._store.evict, step))
                 self._on_evicted(evicted.extents)
                 freed += evicted.freed_bytes
         return freed
 
     async def verify(self, note: Callable[[VerifyProgress], None]) -> VerifyReport:
         """Read every block of this store and drop the wrong ones; delete files without an owner."""
-        verifier = Verifier(self._storage, self._store_id)
+        verifier = Scrubber(self._store, self._store_id)
         await self._do(verifier.begin)
         while await self._ask(verifier.step):
             note(verifier.progress)
@@ -79,7 +79,7 @@ class DiskAdmin:
 
     async def usage(self) -> list[DiskUsage]:
         """What is held of which store."""
-        return await self._ask(partial(self._storage.survey.usage, self._storage.directory.path))
+        return await self._ask(partial(self._store.queries.usage, self._store.directory.path))
 
     async def _do(self, work: Callable[[], None]) -> None:
         def done() -> bool:
@@ -92,12 +92,12 @@ class DiskAdmin:
         result = None
         try:
             # One that hangs is not waited for again: the probe finds out when it is back.
-            if self._access.health.readable:
-                result = await self._access.attempt(work, "answer a command", limit_s=_LIMIT_S)
+            if self._executor.health.readable:
+                result = await self._executor.attempt(work, "answer a command", limit_s=_LIMIT_S)
         except DiskStalledError:
             pass
         if result is None:
             raise DiskUnusableError(
-                f"cache directory {self._storage.directory.path}: {self._access.health.reason}"
+                f"cache directory {self._store.directory.path}: {self._executor.health.reason}"
             )
         return result

@@ -19,7 +19,7 @@ _SPARE_SHARE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class SpaceLimits:
+class CapacityLimits:
     """Bytes the tier may occupy, and bytes of the file system it leaves free."""
 
     capacity_bytes: int
@@ -28,7 +28,7 @@ class SpaceLimits:
 
 def derive_limits(
     directory: str, capacity_bytes: int | None, min_free_bytes: int | None, used_bytes: int
-) -> SpaceLimits:
+) -> CapacityLimits:
     """Fill in what was not given: leave max(1 GiB, 5 %) free, use 80 % of the rest."""
     disk = os.statvfs(directory)
     total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
@@ -36,20 +36,22 @@ def derive_limits(
         min_free_bytes = max(_FLOOR_BYTES, int(total * _FLOOR_FRACTION))
     if capacity_bytes is None:
         capacity_bytes = max(0, int((free + used_bytes - min_free_bytes) * _FREE_FRACTION))
-    return SpaceLimits(capacity_bytes, min_free_bytes)
+    return CapacityLimits(capacity_bytes, min_free_bytes)
 
 
-class Space:
+class Capacity:
     """Says whether more can be written. Any thread may ask.
 
-    `spare_bytes` of the capacity are left for recoding, which needs room before it makes any.
+    `spare_bytes` of the capacity are left for recompression, which needs room before it makes any.
     """
 
-    def __init__(self, directory: str, limits: SpaceLimits, *, recoding: bool) -> None:
+    def __init__(self, directory: str, limits: CapacityLimits, *, recompression: bool) -> None:
         self._directory = directory
         self.limits = limits
         share = limits.capacity_bytes // _SPARE_SHARE
-        self.spare_bytes = min(_SPARE_BYTES, share // BLOCK_BYTES * BLOCK_BYTES) if recoding else 0
+        self.spare_bytes = (
+            min(_SPARE_BYTES, share // BLOCK_BYTES * BLOCK_BYTES) if recompression else 0
+        )
 
     def free_bytes(self) -> int:
         """Free bytes of the file system now. Blocks for as long as the file system does."""
@@ -65,7 +67,7 @@ class Space:
         return max(0, over_limit, self._under_floor(wanted_bytes + announced_bytes))
 
     def fits_with_spare(self, used_bytes: int, wanted_bytes: int, announced_bytes: int = 0) -> bool:
-        """Whether recoding may write `wanted_bytes` beside `used_bytes`."""
+        """Whether recompression may write `wanted_bytes` beside `used_bytes`."""
         within_limit = used_bytes + wanted_bytes <= self.limits.capacity_bytes
         return within_limit and self._under_floor(wanted_bytes + announced_bytes) <= 0
 

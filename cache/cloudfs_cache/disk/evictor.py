@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from cloudfs_cache.disk.capacity import Space
+from cloudfs_cache.disk.capacity import Capacity
 from cloudfs_cache.disk.index.blocks import DiskIndex
+from cloudfs_cache.disk.index.queries import IndexQueries
 from cloudfs_cache.disk.index.rows import ExtentRow, Intent
-from cloudfs_cache.disk.index.statistics import IndexSurvey
-from cloudfs_cache.eviction.policy import Candidate, EvictionPolicy, VisitRecord, choose_victims
+from cloudfs_cache.eviction.policy import AccessRecord, Candidate, EvictionPolicy, choose_victims
 
 _SAMPLE: Final = 64
 _ROUNDS_MAX: Final = 64
@@ -49,7 +49,7 @@ class SharedPolicy:
         sample: list[Candidate[ExtentRow]],
         needed_bytes: int,
         clock: int,
-        newcomer: VisitRecord | None,
+        newcomer: AccessRecord | None,
     ) -> list[ExtentRow] | None:
         """See `choose_victims`."""
         with self._lock:
@@ -62,7 +62,7 @@ class SharedPolicy:
         with self._lock:
             return min(sample, key=lambda c: self._policy.worth(c.record, clock), default=None)
 
-    def forget(self, records: Sequence[VisitRecord]) -> None:
+    def forget(self, records: Sequence[AccessRecord]) -> None:
         """See EvictionPolicy."""
         with self._lock:
             for record in records:
@@ -83,26 +83,26 @@ class Evicted:
     enough: bool = False
 
 
-class Room:
+class Evictor:
     """Evicts from one cache directory. `finish` clears the files of an intent and ends it."""
 
     def __init__(
         self,
         index: DiskIndex,
-        survey: IndexSurvey,
-        space: Space,
+        queries: IndexQueries,
+        capacity: Capacity,
         policy: SharedPolicy,
         finish: Callable[[Intent], None],
     ) -> None:
         self._index = index
-        self._survey = survey
-        self._space = space
+        self._queries = queries
+        self._capacity = capacity
         self._policy = policy
         self._finish = finish
         self._lock = threading.Lock()
         self._random = random.Random()
 
-    def make(self, wanted_bytes: int, newcomer: VisitRecord | None, clock: int) -> Evicted:
+    def make(self, wanted_bytes: int, newcomer: AccessRecord | None, clock: int) -> Evicted:
         """Evict until `wanted_bytes` fit. Without a newcomer, room is made whatever has to go.
 
         It is not enough when the newcomer is not worth it or nothing is left that may go. What went
@@ -111,9 +111,9 @@ class Room:
         evicted = Evicted()
         with self._lock:
             # Once: some file systems give freed space back later, and must not be emptied for that.
-            totals = self._survey.totals()
+            totals = self._queries.totals()
             announced = totals.announced_bytes
-            excess = self._space.excess(totals.used_bytes, wanted_bytes, announced)
+            excess = self._capacity.excess(totals.used_bytes, wanted_bytes, announced)
             for _ in range(_ROUNDS_MAX):
                 if evicted.freed_bytes >= excess:
                     evicted.enough = True
@@ -124,7 +124,7 @@ class Room:
         return evicted
 
     def _victims(
-        self, excess: int, newcomer: VisitRecord | None, clock: int
+        self, excess: int, newcomer: AccessRecord | None, clock: int
     ) -> list[ExtentRow] | None:
         """At least `excess` bytes, and some more if these are worth less than the newcomer too."""
         sample = self.sample()
@@ -136,7 +136,7 @@ class Room:
 
     def sample(self) -> list[Candidate[ExtentRow]]:
         """Return resident extents drawn at random."""
-        return self._survey.sample(_SAMPLE, self._random.randint)
+        return self._queries.sample(_SAMPLE, self._random.randint)
 
     def remove(self, extents: list[ExtentRow], evicted: Evicted) -> bool:
         """Evict these extents, less those in use or pinned. False when none could be."""

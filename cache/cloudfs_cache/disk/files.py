@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from cloudfs_cache.api import BLOCK_BYTES, Buffer
-from cloudfs_cache.disk.format.checksums import PIECE_BYTES, block_seed, pieces_match
+from cloudfs_cache.disk.format.checksums import CHUNK_BYTES, block_seed, chunks_match
 from cloudfs_cache.disk.format.codec import Codec, CodecError, decode
 from cloudfs_cache.disk.format.records import BlockRecord, ObjectFiles
 from cloudfs_cache.disk.index.rows import ALIGN_BYTES, allocated
@@ -28,7 +28,7 @@ _NO_DIRECT_IO = {errno.EINVAL, errno.EOPNOTSUPP}
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BlockRead:
     """A block to read: its place, how it is stored, and the buffer for its `length` bytes."""
 
     index: int
@@ -38,7 +38,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StoredBlock:
     """A block on the disk."""
 
     files: ObjectFiles
@@ -47,7 +47,7 @@ class Place:
     record: BlockRecord
 
 
-def read_blocks(files: ObjectFiles, digest: bytes, wanted: Sequence[Wanted]) -> list[bool]:
+def read_blocks(files: ObjectFiles, digest: bytes, wanted: Sequence[BlockRead]) -> list[bool]:
     """Fill the buffers of blocks in ascending order; say which of them hold sound bytes."""
     sound: list[bool] = []
     for codec, group in groupby(wanted, lambda block: block.record.codec):
@@ -56,29 +56,31 @@ def read_blocks(files: ObjectFiles, digest: bytes, wanted: Sequence[Wanted]) -> 
             for run in _adjacent(blocks):
                 sound += _read_raw(files.raw, digest, run)
         else:
-            sound += [_read_recoded(files.recoded, digest, block) for block in blocks]
+            sound += [_read_recompressed(files.recompressed, digest, block) for block in blocks]
     return sound
 
 
-def read_pieces(place: Place, start: int, stop: int) -> bytes:
-    """Return the bytes [start, stop) of a raw block, reading and checking only their pieces.
+def read_range(place: StoredBlock, start: int, stop: int) -> bytes:
+    """Return the bytes [start, stop) of a raw block, b"" when they are missing or corrupt.
 
-    Nothing when they are not there or wrong.
+    Reads and checks only the checksum chunks that they are in.
     """
     record = place.record
-    first = start // PIECE_BYTES
-    end = min(record.stored, -(-stop // PIECE_BYTES) * PIECE_BYTES)
-    length = end - first * PIECE_BYTES
+    first = start // CHUNK_BYTES
+    end = min(record.stored, -(-stop // CHUNK_BYTES) * CHUNK_BYTES)
+    length = end - first * CHUNK_BYTES
     view = _scratch()[: allocated(length)]
-    offset = place.index * BLOCK_BYTES + first * PIECE_BYTES
+    offset = place.index * BLOCK_BYTES + first * CHUNK_BYTES
     if _read_into(place.files.raw, [view], offset) < length:
         return b""
-    if not pieces_match(view[:length], block_seed(place.digest, place.index), record.sums, first):
+    if not chunks_match(
+        view[:length], block_seed(place.digest, place.index), record.checksums, first
+    ):
         return b""
-    return bytes(view[start - first * PIECE_BYTES : stop - first * PIECE_BYTES])
+    return bytes(view[start - first * CHUNK_BYTES : stop - first * CHUNK_BYTES])
 
 
-def is_sound(place: Place) -> bool:
+def is_sound(place: StoredBlock) -> bool:
     """Whether what is stored of a block is what was written. Raises OSError but for bad media."""
     record = place.record
     view = _scratch()[: allocated(record.stored)]
@@ -89,7 +91,7 @@ def is_sound(place: Place) -> bool:
             raise
         return False
     seed = block_seed(place.digest, place.index)
-    return got >= record.stored and pieces_match(view[: record.stored], seed, record.sums)
+    return got >= record.stored and chunks_match(view[: record.stored], seed, record.checksums)
 
 
 def write_blocks(
@@ -103,7 +105,7 @@ def write_blocks(
     _write_from(path, views, first * BLOCK_BYTES)
 
 
-def write_recoded(path: str, index: int, stored: Buffer) -> None:
+def write_recompressed(path: str, index: int, stored: Buffer) -> None:
     """Write one encoded block to its place."""
     view = _scratch()[: allocated(len(stored))]
     view[: len(stored)] = stored
@@ -112,7 +114,7 @@ def write_recoded(path: str, index: int, stored: Buffer) -> None:
 
 def clear(files: ObjectFiles, blocks: range, present: Mapping[int, Codec]) -> None:
     """Give the space back of every place in `blocks` that holds no block in that file's codec."""
-    for path, is_raw in ((files.raw, True), (files.recoded, False)):
+    for path, is_raw in ((files.raw, True), (files.recompressed, False)):
         kept = sorted(i for i, codec in present.items() if (codec is Codec.RAW) is is_raw)
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
@@ -130,7 +132,7 @@ def clear(files: ObjectFiles, blocks: range, present: Mapping[int, Codec]) -> No
 
 def remove(files: ObjectFiles) -> None:
     """Delete an object's files."""
-    for path in (files.raw, files.recoded):
+    for path in (files.raw, files.recompressed):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 
@@ -163,8 +165,8 @@ def try_out(path: str) -> None:
         os.close(fd)
 
 
-def _adjacent(blocks: Sequence[Wanted]) -> Iterator[list[Wanted]]:
-    run: list[Wanted] = []
+def _adjacent(blocks: Sequence[BlockRead]) -> Iterator[list[BlockRead]]:
+    run: list[BlockRead] = []
     for block in blocks:
         if run and run[-1].index + 1 != block.index:
             yield run
@@ -174,28 +176,28 @@ def _adjacent(blocks: Sequence[Wanted]) -> Iterator[list[Wanted]]:
         yield run
 
 
-def _read_raw(path: str, digest: bytes, run: Sequence[Wanted]) -> list[bool]:
+def _read_raw(path: str, digest: bytes, run: Sequence[BlockRead]) -> list[bool]:
     views = [block.buffer[: allocated(block.length)] for block in run]
     got = _read_into(path, views, run[0].index * BLOCK_BYTES)
     sound = []
     for block, view in zip(run, views, strict=True):
         sound.append(
             got >= block.length == block.record.stored
-            and pieces_match(
-                view[: block.length], block_seed(digest, block.index), block.record.sums
+            and chunks_match(
+                view[: block.length], block_seed(digest, block.index), block.record.checksums
             )
         )
         got -= len(view)
     return sound
 
 
-def _read_recoded(path: str, digest: bytes, block: Wanted) -> bool:
+def _read_recompressed(path: str, digest: bytes, block: BlockRead) -> bool:
     record = block.record
     view = _scratch()[: allocated(record.stored)]
     if _read_into(path, [view], block.index * BLOCK_BYTES) < record.stored:
         return False
     stored = view[: record.stored]
-    if not pieces_match(stored, block_seed(digest, block.index), record.sums):
+    if not chunks_match(stored, block_seed(digest, block.index), record.checksums):
         return False
     try:
         decode(record.codec, stored, block.buffer[: block.length])

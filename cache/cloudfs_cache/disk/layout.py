@@ -2,10 +2,10 @@
 
     DIR/CACHEDIR.TAG             tells backup tools to skip it
     DIR/cloudfs-cache.json       {"format": 2}; another format is refused, never deleted
-    DIR/index.sqlite             what is there and what was visited when (see disk_index.py)
+    DIR/index.sqlite             what is there and what was accessed when (see disk_index.py)
     DIR/mounts/N                 held (flock) by the mount that is owner N; empty
     DIR/objects/ab/abcd….raw     blocks of one object version, sparse, each at its own offset
-    DIR/objects/ab/abcd….lz4     those of its blocks that were recoded, at the same offsets
+    DIR/objects/ab/abcd….lz4     those of its blocks that were recompressed, at the same offsets
     DIR/catalog/                 attributes and listings (see catalog.py)
 
 Directories are 0700, files 0600. Any number of mounts share a directory: the index serialises what

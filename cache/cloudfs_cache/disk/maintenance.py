@@ -1,5 +1,5 @@
-"""What one disk needs beside reads and writes: the index told of visits, room kept, blocks recoded,
-and a disk that failed tried again.
+"""Background work of one cache directory: flush the access log, enforce limits, recompress,
+and probe a failed disk.
 
 Owned by the trio loop. Nobody waits for any of it.
 """
@@ -15,18 +15,18 @@ from typing import Final, TypeVar
 import trio
 
 from cloudfs_cache.api import DiskStalledError
-from cloudfs_cache.disk.access import DiskAccess
-from cloudfs_cache.disk.access_log import VisitBatch, VisitLog
+from cloudfs_cache.disk.access import DiskExecutor
+from cloudfs_cache.disk.access_log import AccessBatch, AccessLog
 from cloudfs_cache.disk.health import DiskState
 from cloudfs_cache.disk.index.rows import ExtentRow
-from cloudfs_cache.disk.recompress import Recoded, Recoder
-from cloudfs_cache.disk.store import DiskStorage
+from cloudfs_cache.disk.recompress import Recompressed, Recompressor
+from cloudfs_cache.disk.store import DiskStore
 
 TICK_S: Final = 2.0
 POLICY_EVERY_S: Final = 30.0
 _TIDY_EVERY_S: Final = 60.0
-_IDLE_RECODING_S: Final = 5.0
-_RECODE_LIMIT_S: Final = 120.0
+_RECOMPRESS_IDLE_S: Final = 5.0
+_RECOMPRESS_LIMIT_S: Final = 120.0
 # Three parts of rest for one of work: a core in four at most.
 _REST_PER_WORK: Final = 3.0
 
@@ -38,24 +38,24 @@ class DiskMaintenance:
 
     def __init__(
         self,
-        storage: DiskStorage,
-        access: DiskAccess,
-        visits: VisitLog,
+        store: DiskStore,
+        access: DiskExecutor,
+        accesses: AccessLog,
         on_evicted: Callable[[Iterable[ExtentRow]], None],
-        on_recoded: Callable[[Recoded], None],
+        on_recompressed: Callable[[Recompressed], None],
         *,
-        recode: bool,
+        recompress: bool,
     ) -> None:
-        self._storage = storage
-        self._access = access
-        self._visits = visits
+        self._store = store
+        self._executor = access
+        self._accesses = accesses
         self._on_evicted = on_evicted
-        self._on_recoded = on_recoded
-        self._recode = recode and storage.space.spare_bytes > 0
+        self._on_recompressed = on_recompressed
+        self._recompress = recompress and store.capacity.spare_bytes > 0
         self._policy_kept_at = float("-inf")
         self.used_bytes = 0
         self.free_bytes = 0
-        self.recoded_bytes = 0
+        self.recompressed_bytes = 0
 
     async def run_forever(self) -> None:
         """Do all of it until cancelled."""
@@ -63,35 +63,35 @@ class DiskMaintenance:
             nursery.start_soon(self._tick_forever)
             nursery.start_soon(self._probe_forever)
             nursery.start_soon(self._tidy_forever)
-            if self._recode:
-                nursery.start_soon(self._recode_forever)
+            if self._recompress:
+                nursery.start_soon(self._recompress_forever)
 
     async def flush(self, *, final: bool = False) -> None:
-        """Tell the index what was visited, and learn how things stand.
+        """Tell the index what was accessed, and learn how things stand.
 
         The `final` flush keeps what the policy has learnt, too.
         """
-        if self._access.state is not DiskState.OK:
+        if self._executor.state is not DiskState.OK:
             return
         if final:
             self._policy_kept_at = float("-inf")
-        batch = self._visits.take()
+        batch = self._accesses.take()
         found = await self._try(partial(self._flush, batch, final=final), "write the index")
         if found is not None:
             self.used_bytes, self.free_bytes, clock = found
-            self._visits.agree(clock)
+            self._accesses.agree(clock)
 
-    def _flush(self, batch: VisitBatch, *, final: bool) -> tuple[int, int, int]:
-        storage = self._storage
-        if self._visits.trace is not None:
-            self._visits.trace.write_out()
-        totals = storage.survey.totals()
-        if batch.visits or batch.clock_bytes or final:
-            totals, forgotten = storage.survey.note_visits(
-                batch.visits, batch.clock_bytes, self._learnt()
+    def _flush(self, batch: AccessBatch, *, final: bool) -> tuple[int, int, int]:
+        store = self._store
+        if self._accesses.trace is not None:
+            self._accesses.trace.write_out()
+        totals = store.queries.totals()
+        if batch.accesses or batch.clock_bytes or final:
+            totals, forgotten = store.queries.note_accesses(
+                batch.accesses, batch.clock_bytes, self._learnt()
             )
-            storage.policy.forget(forgotten)
-        return totals.used_bytes, storage.space.free_bytes(), totals.clock
+            store.policy.forget(forgotten)
+        return totals.used_bytes, store.capacity.free_bytes(), totals.clock
 
     def _learnt(self) -> str | None:
         """What the policy has learnt, now and then: it is long, and changes slowly."""
@@ -99,7 +99,7 @@ class DiskMaintenance:
         if now - self._policy_kept_at < POLICY_EVERY_S:
             return None
         self._policy_kept_at = now
-        return json.dumps(self._storage.policy.dump())
+        return json.dumps(self._store.policy.dump())
 
     async def _tick_forever(self) -> None:
         while True:
@@ -109,41 +109,41 @@ class DiskMaintenance:
 
     async def _trim(self) -> None:
         """Keep within the limits when others fill the disk or the limit was lowered."""
-        space = self._storage.space
-        within = self.used_bytes + space.spare_bytes <= space.limits.capacity_bytes
-        if self._access.state is not DiskState.OK or (
-            within and self.free_bytes >= space.limits.min_free_bytes
+        capacity = self._store.capacity
+        within = self.used_bytes + capacity.spare_bytes <= capacity.limits.capacity_bytes
+        if self._executor.state is not DiskState.OK or (
+            within and self.free_bytes >= capacity.limits.min_free_bytes
         ):
             return
-        work = partial(self._storage.room.make, 0, None, self._visits.clock)
+        work = partial(self._store.evictor.make, 0, None, self._accesses.clock)
         evicted = await self._try(work, "evict")
         if evicted is not None:
             self._on_evicted(evicted.extents)
 
     async def _probe_forever(self) -> None:
         while True:
-            await trio.sleep(self._access.patience.retry_s)
-            if self._access.state is not DiskState.OK and await self._try(
-                self._storage.probe, "try out the disk"
+            await trio.sleep(self._executor.timeouts.retry_s)
+            if self._executor.state is not DiskState.OK and await self._try(
+                self._store.probe, "try out the disk"
             ):
-                self._access.recovered()
+                self._executor.recovered()
 
     async def _tidy_forever(self) -> None:
         while True:
             await trio.sleep(_TIDY_EVERY_S)
-            if self._access.state is DiskState.OK:
-                await self._try(self._storage.tidy, "clear up")
+            if self._executor.state is DiskState.OK:
+                await self._try(self._store.tidy, "clear up")
 
-    async def _recode_forever(self) -> None:
+    async def _recompress_forever(self) -> None:
         while True:
-            rest_s = _IDLE_RECODING_S
-            if self._access.state is DiskState.OK:
+            rest_s = _RECOMPRESS_IDLE_S
+            if self._executor.state is DiskState.OK:
                 started = trio.current_time()
-                work = partial(Recoder(self._storage).step, self._visits.clock)
-                done = await self._try(work, "recode", limit_s=_RECODE_LIMIT_S)
+                work = partial(Recompressor(self._store).step, self._accesses.clock)
+                done = await self._try(work, "recompress", limit_s=_RECOMPRESS_LIMIT_S)
                 if done is not None and done.extent is not None:
-                    self.recoded_bytes += done.saved_bytes
-                    self._on_recoded(done)
+                    self.recompressed_bytes += done.saved_bytes
+                    self._on_recompressed(done)
                     rest_s = _REST_PER_WORK * (trio.current_time() - started)
             await trio.sleep(rest_s)
 
@@ -151,8 +151,8 @@ class DiskMaintenance:
         self, work: Callable[[], Result], verb: str, *, limit_s: float | None = None
     ) -> Result | None:
         """Run work on the disk; None when the disk fails or stalls."""
-        limit_s = self._access.patience.write_s if limit_s is None else limit_s
+        limit_s = self._executor.timeouts.write_s if limit_s is None else limit_s
         try:
-            return await self._access.attempt(work, verb, limit_s=limit_s)
+            return await self._executor.attempt(work, verb, limit_s=limit_s)
         except DiskStalledError:
             return None

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from cloudfs_cache.api import BLOCK_BYTES, CacheSetupError
 from cloudfs_cache.disk import files
 from cloudfs_cache.disk import layout as directories
-from cloudfs_cache.disk.access import DEFAULT_PATIENCE, Patience
-from cloudfs_cache.disk.access_trace import VisitTrace
-from cloudfs_cache.disk.capacity import Space, derive_limits
+from cloudfs_cache.disk.access import DEFAULT_TIMEOUTS, Timeouts
+from cloudfs_cache.disk.access_trace import AccessTrace
+from cloudfs_cache.disk.capacity import Capacity, derive_limits
 from cloudfs_cache.disk.index.database import IndexDatabase
-from cloudfs_cache.disk.index.statistics import IndexSurvey
+from cloudfs_cache.disk.index.queries import IndexQueries
 from cloudfs_cache.disk.layout import CacheDirectory
-from cloudfs_cache.disk.store import DiskStorage
+from cloudfs_cache.disk.store import DiskStore
 from cloudfs_cache.disk.tier import DiskTier
 from cloudfs_cache.eviction.epoch import EpochAware
 from cloudfs_cache.eviction.policy import EvictionPolicy, LeastRecentlyUsed
@@ -33,18 +33,17 @@ _POLICIES: dict[str, type[EvictionPolicy]] = {"epoch": EpochAware, "lru": LeastR
 class DiskSettings:
     """How a cache directory is to be used; None means derived from the free space.
 
-    `eviction` is `epoch` or `lru`; `recode` allows cold blocks to be compressed; `threads` is how
-    many may be on the disk at once; visits are recorded in the file at `trace_path`; `patience` is
-    for a disk that hangs or fails.
+    `eviction` is `epoch` or `lru`; `recompress` allows cold blocks to be compressed; `threads` is
+    how many may use the disk at once; accesses are recorded in the file at `trace_path`.
     """
 
     capacity_bytes: int | None = None
     min_free_bytes: int | None = None
     eviction: str = "epoch"
-    recode: bool = True
+    recompress: bool = True
     threads: int = 8
     trace_path: str | None = None
-    patience: Patience = DEFAULT_PATIENCE
+    timeouts: Timeouts = DEFAULT_TIMEOUTS
 
 
 def open_disk_tier(path: str, store_id: str, settings: DiskSettings) -> DiskTier:
@@ -70,39 +69,39 @@ def open_disk_tier(path: str, store_id: str, settings: DiskSettings) -> DiskTier
 def _open(directory: CacheDirectory, store_id: str, settings: DiskSettings) -> DiskTier:
     database = _open_database(directory)
     try:
-        totals = IndexSurvey(database).totals()
+        totals = IndexQueries(database).totals()
         limits = derive_limits(
             directory.path, settings.capacity_bytes, settings.min_free_bytes, totals.used_bytes
         )
-        space = Space(directory.path, limits, recoding=settings.recode)
+        capacity = Capacity(directory.path, limits, recompression=settings.recompress)
         if totals.used_bytes == 0:
-            _check_room(directory, space)
+            _check_room(directory, capacity)
         policy = _POLICIES[settings.eviction]()
         policy.restore(_learnt(totals.policy))
-        storage = DiskStorage(directory, database, space, policy)
-        recovered = storage.recover()
+        store = DiskStore(directory, database, capacity, policy)
+        recovered = store.recover()
     except BaseException:
         database.close()
         raise
     if recovered:
         log.info("cache directory %s: cleared up after a crash (%d)", directory.path, recovered)
-    trace = VisitTrace(settings.trace_path) if settings.trace_path is not None else None
+    trace = AccessTrace(settings.trace_path) if settings.trace_path is not None else None
     return DiskTier(
-        storage,
+        store,
         store_id,
         threads=settings.threads,
-        recode=settings.recode,
-        patience=settings.patience,
+        recompress=settings.recompress,
+        timeouts=settings.timeouts,
         trace=trace,
     )
 
 
-def _check_room(directory: CacheDirectory, space: Space) -> None:
-    if space.excess(0, BLOCK_BYTES) > 0:
+def _check_room(directory: CacheDirectory, capacity: Capacity) -> None:
+    if capacity.excess(0, BLOCK_BYTES) > 0:
         raise CacheSetupError(
-            f"cache directory {directory.path} has no room: {space.free_bytes() >> 20} MiB of its "
-            f"disk are free, {space.limits.min_free_bytes >> 20} MiB must stay free, and it may "
-            f"take {space.limits.capacity_bytes >> 20} MiB: free some space, lower "
+            f"cache directory {directory.path} has no room: {capacity.free_bytes() >> 20} MiB of "
+            f"its disk are free, {capacity.limits.min_free_bytes >> 20} MiB must stay free, and it "
+            f"may take {capacity.limits.capacity_bytes >> 20} MiB: free some space, lower "
             "--min-free-space or give another --cache-dir"
         )
 
@@ -141,8 +140,8 @@ def _open_database(directory: CacheDirectory) -> IndexDatabase:
 def _is_trustworthy(directory: CacheDirectory, database: IndexDatabase) -> bool:
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot_id = file.read().strip()
-    survey = IndexSurvey(database)
-    if survey.in_use_since() not in {"", boot_id}:
+    queries = IndexQueries(database)
+    if queries.in_use_since() not in {"", boot_id}:
         # The machine went down meanwhile. Read in the order of the file first: the check jumps
         # about in it, which takes five times as long on a file that is not in memory.
         with open(directory.index, "rb", buffering=0) as file:
@@ -151,7 +150,7 @@ def _is_trustworthy(directory: CacheDirectory, database: IndexDatabase) -> bool:
         if not database.is_sound():
             return False
         database.recount()
-    survey.begin(boot_id)
+    queries.begin(boot_id)
     return True
 
 

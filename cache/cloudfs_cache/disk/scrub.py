@@ -16,19 +16,19 @@ from itertools import islice
 from typing import Final
 
 from cloudfs_cache.api import BLOCK_BYTES, ObjectVersion, VerifyProgress, VerifyReport
-from cloudfs_cache.disk import files as disk_io
+from cloudfs_cache.disk import files as disk_files
 from cloudfs_cache.disk.format.records import BlockRecord, object_files
-from cloudfs_cache.disk.store import Blame, DiskStorage
+from cloudfs_cache.disk.store import DiskStore, Verdict
 
 _STEP_BLOCKS: Final = 8
 _PAGE_OBJECTS: Final = 256
 
 
-class Verifier:
+class Scrubber:
     """One verification."""
 
-    def __init__(self, storage: DiskStorage, store_id: str) -> None:
-        self._storage = storage
+    def __init__(self, store: DiskStore, store_id: str) -> None:
+        self._store = store
         self._store_id = store_id
         self._shards: deque[str] = deque()
         self._block = memoryview(mmap.mmap(-1, BLOCK_BYTES, mmap.MAP_PRIVATE))
@@ -48,8 +48,8 @@ class Verifier:
 
     def begin(self) -> None:
         """Find out what there is to read."""
-        self._total = self._storage.survey.count_blocks(self._store_id)
-        self._shards = deque(sorted(os.listdir(self._storage.directory.objects)))
+        self._total = self._store.queries.count_blocks(self._store_id)
+        self._shards = deque(sorted(os.listdir(self._store.directory.objects)))
         self._work = self._all()
 
     def step(self) -> bool:
@@ -58,7 +58,7 @@ class Verifier:
 
     def _all(self) -> Iterator[None]:
         for version, digest in self._objects():
-            loaded = self._storage.index.load(digest)
+            loaded = self._store.index.load(digest)
             if loaded is not None:
                 for index, record in sorted(loaded.records.items()):
                     self._check(loaded.object_id, digest, version, index, record)
@@ -68,8 +68,8 @@ class Verifier:
             yield
 
     def _objects(self) -> Iterator[tuple[ObjectVersion, bytes]]:
-        survey, last = self._storage.survey, 0
-        while found := survey.objects_after(self._store_id, last, _PAGE_OBJECTS):
+        queries, last = self._store.queries, 0
+        while found := queries.objects_after(self._store_id, last, _PAGE_OBJECTS):
             for _, version, digest in found:
                 yield version, digest
             last = found[-1][0]
@@ -77,24 +77,24 @@ class Verifier:
     def _check(
         self, object_id: int, digest: bytes, version: ObjectVersion, index: int, record: BlockRecord
     ) -> None:
-        files = object_files(self._storage.directory.objects, digest)
-        wanted = disk_io.Wanted(index, record, version.block_length(index), self._block)
+        files = object_files(self._store.directory.objects, digest)
+        wanted = disk_files.BlockRead(index, record, version.block_length(index), self._block)
         self._blocks += 1
         self._bytes += record.stored
-        if disk_io.read_blocks(files, digest, [wanted]) == [True]:
+        if disk_files.read_blocks(files, digest, [wanted]) == [True]:
             return
         there = os.path.exists(files.of(record.codec))
-        blame, _ = self._storage.blame(object_id, digest, index, record)
-        if blame is Blame.WRONG:
+        verdict, _ = self._store.verdict(object_id, digest, index, record)
+        if verdict is Verdict.WRONG:
             self._corrupt += there
             self._missing += not there
 
     def _delete_strays(self, shard: str) -> None:
-        folder = os.path.join(self._storage.directory.objects, shard)
+        folder = os.path.join(self._store.directory.objects, shard)
         with contextlib.suppress(NotADirectoryError):
             for name in os.listdir(folder):
                 with contextlib.suppress(FileNotFoundError, ValueError):
                     digest = bytes.fromhex(os.path.splitext(name)[0])
-                    self._orphans += self._storage.survey.if_unknown(
+                    self._orphans += self._store.queries.if_unknown(
                         digest, partial(os.unlink, os.path.join(folder, name))
                     )

@@ -16,27 +16,27 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from cloudfs_cache.api import ObjectVersion
-from cloudfs_cache.disk import files as disk_io
+from cloudfs_cache.disk import files as disk_files
 from cloudfs_cache.disk import layout
-from cloudfs_cache.disk.capacity import Space
-from cloudfs_cache.disk.evictor import Evicted, Room, SharedPolicy
-from cloudfs_cache.disk.format.checksums import block_seed, piece_sums
+from cloudfs_cache.disk.capacity import Capacity
+from cloudfs_cache.disk.evictor import Evicted, Evictor, SharedPolicy
+from cloudfs_cache.disk.format.checksums import block_seed, chunk_checksums
 from cloudfs_cache.disk.format.codec import Codec
 from cloudfs_cache.disk.format.records import BlockRecord, object_files
 from cloudfs_cache.disk.index.blocks import DiskIndex
 from cloudfs_cache.disk.index.database import IndexDatabase
 from cloudfs_cache.disk.index.pins import Pins
-from cloudfs_cache.disk.index.rows import Intent, Refusal, Totals, allocated
-from cloudfs_cache.disk.index.statistics import IndexSurvey
+from cloudfs_cache.disk.index.queries import IndexQueries
+from cloudfs_cache.disk.index.rows import IndexTotals, Intent, ReserveRefusal, allocated
 from cloudfs_cache.disk.layout import CacheDirectory
-from cloudfs_cache.eviction.policy import EvictionPolicy, VisitRecord
+from cloudfs_cache.eviction.policy import AccessRecord, EvictionPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class WriteJob:
     """Adjacent full blocks of a version: those of `buffers`, from block `first` on.
 
-    `visits` has the record of each of their extents; the newcomer's is `visits` of the first.
+    `accesses` has the record of each of their extents; the newcomer's is `accesses` of the first.
     `forced` blocks are written whatever has to go for them.
     """
 
@@ -45,8 +45,8 @@ class WriteJob:
     first: int
     buffers: Sequence[memoryview]
     lengths: Sequence[int]
-    visits: Mapping[int, VisitRecord]
-    newcomer: VisitRecord
+    accesses: Mapping[int, AccessRecord]
+    newcomer: AccessRecord
     pinned: bool
     forced: bool
     clock: int
@@ -74,31 +74,31 @@ class WriteResult:
     used_bytes: int = 0
 
 
-class Blame(Enum):
+class Verdict(Enum):
     """Why a block that a mount believed in was not readable."""
 
-    GONE = "evicted, recoded or written by another mount"
+    GONE = "evicted, recompressed or written by another mount"
     BUSY = "being changed"
     WRONG = "missing or corrupt"
 
 
-class DiskStorage:
+class DiskStore:
     """One cache directory, opened."""
 
     def __init__(
         self,
         claimed: CacheDirectory,
         database: IndexDatabase,
-        space: Space,
+        capacity: Capacity,
         policy: EvictionPolicy,
     ) -> None:
         self.directory = claimed
-        self.space = space
+        self.capacity = capacity
         self.policy = SharedPolicy(policy)
         self.index = DiskIndex(database, claimed.owner)
-        self.survey = IndexSurvey(database)
+        self.queries = IndexQueries(database)
         self.pins = Pins(database)
-        self.room = Room(self.index, self.survey, space, self.policy, self.finish)
+        self.evictor = Evictor(self.index, self.queries, capacity, self.policy, self.finish)
         self._database = database
         self._unfinished: deque[Intent] = deque()
 
@@ -106,7 +106,7 @@ class DiskStorage:
         """Close the index and give the directory up; no thread may be inside."""
         try:
             if not layout.others_alive(self.directory):
-                self.survey.end()
+                self.queries.end()
         finally:
             self._database.close()
             self.directory.close()
@@ -118,40 +118,40 @@ class DiskStorage:
         if intent is not None:
             with self.rolled_back_on_error(intent):
                 result.records = self._write(job)
-                if not self.index.commit(intent, result.records, job.visits):
+                if not self.index.commit(intent, result.records, job.accesses):
                     self.finish(intent)
             result.outcome = Outcome.WRITTEN
             result.object_id = intent.object_id
         return result
 
-    def blame(
+    def verdict(
         self, object_id: int, digest: bytes, index: int, record: BlockRecord
-    ) -> tuple[Blame, BlockRecord | None]:
+    ) -> tuple[Verdict, BlockRecord | None]:
         """Find out why a block was not readable, and how it is stored now if it is.
 
         One that is wrong is dropped.
         """
         known, busy = self.index.record(object_id, index)
         if busy:
-            return Blame.BUSY, None
+            return Verdict.BUSY, None
         if known != record:
-            return Blame.GONE, known
+            return Verdict.GONE, known
         intent = self.index.claim(object_id, digest, index, record)
         if intent is None:
-            return Blame.BUSY, None
+            return Verdict.BUSY, None
         with self.rolled_back_on_error(intent):
             # It may have been evicted when it was read, and written again since.
             files = object_files(self.directory.objects, digest)
-            sound = disk_io.is_sound(disk_io.Place(files, digest, index, record))
+            sound = disk_files.is_sound(disk_files.StoredBlock(files, digest, index, record))
             if not sound:
                 self.index.drop(intent)
             self.finish(intent)
-        return (Blame.GONE, record) if sound else (Blame.WRONG, None)
+        return (Verdict.GONE, record) if sound else (Verdict.WRONG, None)
 
     def evict(self, extent_ids: Sequence[int]) -> Evicted:
         """Evict the extents of these rows, less those in use or pinned."""
         evicted = Evicted()
-        self.room.remove(self.survey.extents(extent_ids), evicted)
+        self.evictor.remove(self.queries.extents(extent_ids), evicted)
         return evicted
 
     def finish(self, intent: Intent) -> None:
@@ -178,9 +178,9 @@ class DiskStorage:
 
         Not only statvfs or open: those may answer for a disk that is dead.
         """
-        disk_io.try_reading(self.directory.index)
-        disk_io.try_out(os.path.join(self.directory.path, "mounts", str(self.directory.owner)))
-        self.survey.note_visits([], 0, None)
+        disk_files.try_reading(self.directory.index)
+        disk_files.try_out(os.path.join(self.directory.path, "mounts", str(self.directory.owner)))
+        self.queries.note_accesses([], 0, None)
         self.tidy()
         return True
 
@@ -205,16 +205,16 @@ class DiskStorage:
         present = self.index.present(intent)
         files = object_files(self.directory.objects, intent.digest)
         if not intent.whole_object:
-            disk_io.clear(files, range(intent.first, intent.first + intent.count), present)
+            disk_files.clear(files, range(intent.first, intent.first + intent.count), present)
             if present or not self.index.widen(intent):
                 return
-        disk_io.remove(files)
+        disk_files.remove(files)
 
     def _make_room_and_reserve(self, job: WriteJob, result: WriteResult) -> Intent | None:
         size = sum(map(allocated, job.lengths))
         for _ in range(_ROOM_ATTEMPTS):
             intent = self._reserve(job, size, result)
-            if intent is Refusal.BUSY:
+            if intent is ReserveRefusal.BUSY:
                 # Perhaps by what was left of a write that failed, and not by somebody else.
                 if not self._end_unfinished():
                     return None
@@ -223,16 +223,16 @@ class DiskStorage:
                 return intent
             # Other writers may take the room that was made: then it is made again.
             newcomer = None if job.forced or job.pinned else job.newcomer
-            evicted = self.room.make(size, newcomer, job.clock)
+            evicted = self.evictor.make(size, newcomer, job.clock)
             result.evicted.extents += evicted.extents
             if not evicted.enough:
                 result.outcome = Outcome.REJECTED
                 return None
         return None
 
-    def _reserve(self, job: WriteJob, size: int, result: WriteResult) -> Intent | Refusal:
-        def fits(now: Totals) -> bool:
-            fitting = self.space.excess(now.used_bytes, size, now.announced_bytes) == 0
+    def _reserve(self, job: WriteJob, size: int, result: WriteResult) -> Intent | ReserveRefusal:
+        def fits(now: IndexTotals) -> bool:
+            fitting = self.capacity.excess(now.used_bytes, size, now.announced_bytes) == 0
             result.used_bytes = now.used_bytes + (size if fitting else 0)
             return fitting
 
@@ -251,13 +251,13 @@ class DiskStorage:
         # not silently another one.
         records = {
             index: BlockRecord(
-                length, Codec.RAW, piece_sums(buffer[:length], block_seed(job.digest, index))
+                length, Codec.RAW, chunk_checksums(buffer[:length], block_seed(job.digest, index))
             )
             for index, (buffer, length) in enumerate(
                 zip(job.buffers, job.lengths, strict=True), job.first
             )
         }
-        disk_io.write_blocks(files.raw, job.first, job.buffers, job.lengths)
+        disk_files.write_blocks(files.raw, job.first, job.buffers, job.lengths)
         return records
 
     @contextlib.contextmanager

@@ -22,17 +22,17 @@ from cloudfs_cache.api import (
     ObjectVersion,
     Placement,
 )
-from cloudfs_cache.disk import files as disk_io
-from cloudfs_cache.disk.access import DiskAccess, Patience
-from cloudfs_cache.disk.access_log import VisitLog
-from cloudfs_cache.disk.access_trace import VisitTrace
+from cloudfs_cache.disk import files as disk_files
+from cloudfs_cache.disk.access import DiskExecutor, Timeouts
+from cloudfs_cache.disk.access_log import AccessLog
+from cloudfs_cache.disk.access_trace import AccessTrace
 from cloudfs_cache.disk.admin import DiskAdmin
 from cloudfs_cache.disk.format.codec import Codec
 from cloudfs_cache.disk.format.records import EXTENT_BLOCKS, DiskObject, object_files
 from cloudfs_cache.disk.index.rows import ExtentRow
 from cloudfs_cache.disk.maintenance import DiskMaintenance
-from cloudfs_cache.disk.recompress import Recoded
-from cloudfs_cache.disk.store import Blame, DiskStorage, Outcome, WriteJob, WriteResult
+from cloudfs_cache.disk.recompress import Recompressed
+from cloudfs_cache.disk.store import DiskStore, Outcome, Verdict, WriteJob, WriteResult
 from cloudfs_cache.memory.block import Block
 from cloudfs_cache.tiers.api import GiveBack, TierAdmin
 
@@ -47,31 +47,36 @@ class DiskTier:
 
     def __init__(
         self,
-        storage: DiskStorage,
+        store: DiskStore,
         store_id: str,
         *,
         threads: int,
-        recode: bool,
-        patience: Patience,
-        trace: VisitTrace | None,
+        recompress: bool,
+        timeouts: Timeouts,
+        trace: AccessTrace | None,
     ) -> None:
-        self._storage = storage
-        self._directory = storage.directory.path
-        self._access = DiskAccess(self._directory, threads, patience)
-        totals = storage.survey.totals()
-        self._visits = VisitLog(storage.policy, totals.clock, trace)
+        self._store = store
+        self._directory = store.directory.path
+        self._executor = DiskExecutor(self._directory, threads, timeouts)
+        totals = store.queries.totals()
+        self._accesses = AccessLog(store.policy, totals.clock, trace)
         self._maintenance = DiskMaintenance(
-            storage, self._access, self._visits, self._forget, self._note_recoded, recode=recode
+            store,
+            self._executor,
+            self._accesses,
+            self._forget,
+            self._note_recompressed,
+            recompress=recompress,
         )
         self._maintenance.used_bytes = totals.used_bytes
-        self.admin: TierAdmin = DiskAdmin(storage, self._access, store_id, self._forget)
+        self.admin: TierAdmin = DiskAdmin(store, self._executor, store_id, self._forget)
         self._loaded: weakref.WeakValueDictionary[bytes, DiskObject] = weakref.WeakValueDictionary()
         self._loaded_at: weakref.WeakKeyDictionary[DiskObject, float] = weakref.WeakKeyDictionary()
         self._hits = self._misses = self._writes = self._evictions = 0
         self._rejected = self._skipped = self._corrupt = 0
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Tell the index of visits, probe a bypassed disk, recode and trim, until cancelled."""
+        """Flush accesses, probe a bypassed disk, recompress and trim, until cancelled."""
         task_status.started()
         await self._maintenance.run_forever()
 
@@ -94,12 +99,12 @@ class DiskTier:
     def readable(self, held: DiskObject) -> bool:
         """Whether reading is worth a try now."""
         del held
-        return self._access.health.readable
+        return self._executor.health.readable
 
     def writable(self, held: DiskObject) -> bool:
         """Whether writing is worth a try now."""
         del held
-        return self._access.health.writable
+        return self._executor.health.writable
 
     async def read(self, held: DiskObject, blocks: Sequence[Block], lost: GiveBack) -> list[bool]:
         """Fill the buffers of blocks; say which of them now hold sound bytes."""
@@ -110,16 +115,16 @@ class DiskTier:
         self._hits += sum(sound)
         return sound
 
-    async def read_piece(self, held: DiskObject, index: int, start: int, stop: int) -> bytes | None:
-        """Return bytes of a block that is stored raw, reading only the pieces they are in."""
+    async def read_range(self, held: DiskObject, index: int, start: int, stop: int) -> bytes | None:
+        """Return bytes of a block that is stored raw, reading only their checksum chunks."""
         record = held.records.get(index)
         if record is None or record.codec is not Codec.RAW or not self.readable(held):
             return None
-        files = object_files(self._storage.directory.objects, held.digest)
-        place = disk_io.Place(files, held.digest, index, record)
-        work = partial(disk_io.read_pieces, place, start, stop)
+        files = object_files(self._store.directory.objects, held.digest)
+        place = disk_files.StoredBlock(files, held.digest, index, record)
+        work = partial(disk_files.read_range, place, start, stop)
         try:
-            data = await self._access.attempt(work, f"read {held.version.key!r}")
+            data = await self._executor.attempt(work, f"read {held.version.key!r}")
         except DiskStalledError:
             return None
         self._hits += bool(data)
@@ -135,19 +140,19 @@ class DiskTier:
             done()
             return
         job = self._job(held, blocks)
-        work = partial(self._storage.write, job)
-        verb, limit_s = f"write {held.version.key!r}", self._access.patience.write_s
+        work = partial(self._store.write, job)
+        verb, limit_s = f"write {held.version.key!r}", self._executor.timeouts.write_s
         try:
-            result = await self._access.attempt(work, verb, limit_s=limit_s, on_late=done)
+            result = await self._executor.attempt(work, verb, limit_s=limit_s, on_late=done)
         except DiskStalledError:
             self._skipped += len(blocks)
             return
         done()
         self._note_write(held, len(blocks), result)
 
-    def visited(self, held: DiskObject, index: int, size_bytes: int, *, resident: bool) -> None:
+    def accessed(self, held: DiskObject, index: int, size_bytes: int, *, resident: bool) -> None:
         """A reader was given bytes of a block."""
-        self._visits.note(held, index, size_bytes, resident=resident)
+        self._accesses.note(held, index, size_bytes, resident=resident)
 
     def missed(self, held: DiskObject) -> None:
         """A block had to come from the store."""
@@ -163,8 +168,8 @@ class DiskTier:
         """The blocks present of each version."""
         digests = [bytes.fromhex(version.digest()) for version in versions]
         try:
-            found = await self._access.attempt(
-                partial(self._storage.index.local_blocks, digests), "look up blocks"
+            found = await self._executor.attempt(
+                partial(self._store.index.local_blocks, digests), "look up blocks"
             )
         except DiskStalledError:
             found = None
@@ -172,13 +177,13 @@ class DiskTier:
 
     def statistics(self) -> tuple[DiskStatistics, ...]:
         """A snapshot."""
-        health, kept = self._access.health, self._maintenance
+        health, kept = self._executor.health, self._maintenance
         return (
             DiskStatistics(
                 directory=self._directory,
-                state=self._access.state.value,
+                state=self._executor.state.value,
                 reason=health.reason,
-                capacity_bytes=self._storage.space.limits.capacity_bytes,
+                capacity_bytes=self._store.capacity.limits.capacity_bytes,
                 used_bytes=kept.used_bytes,
                 free_bytes=kept.free_bytes,
                 hits=self._hits,
@@ -190,21 +195,21 @@ class DiskTier:
                 errors=health.errors,
                 stalls=health.stalls,
                 corrupt=self._corrupt,
-                recoded_bytes=kept.recoded_bytes,
-                threads_busy=self._access.threads.inside,
-                threads_waiting=self._access.threads.waiting,
+                recompressed_bytes=kept.recompressed_bytes,
+                threads_busy=self._executor.threads.inside,
+                threads_waiting=self._executor.threads.waiting,
             ),
         )
 
     async def aclose(self) -> None:
-        """Tell the index the last visits and let the directory go."""
+        """Tell the index the last accesses and let the directory go."""
         with trio.move_on_after(_CLOSE_S):
-            await self._access.wait_idle()
+            await self._executor.wait_idle()
             await self._maintenance.flush(final=True)
         # A thread that hangs inside keeps its connection until the process ends.
-        if not self._access.busy:
+        if not self._executor.busy:
             try:
-                self._storage.close()
+                self._store.close()
             except (OSError, sqlite3.Error) as error:
                 log.info("cache directory %s: cannot close its index: %s", self._directory, error)
 
@@ -212,8 +217,8 @@ class DiskTier:
         if not self.readable(held):
             return
         try:
-            loaded = await self._access.attempt(
-                lambda: [self._storage.index.load(held.digest)], "read the index"
+            loaded = await self._executor.attempt(
+                lambda: [self._store.index.load(held.digest)], "read the index"
             )
         except DiskStalledError:
             loaded = None
@@ -221,24 +226,26 @@ class DiskTier:
         if loaded and loaded[0] is not None:
             held.object_id = loaded[0].object_id
             held.records.update(loaded[0].records)
-            held.visits = {**loaded[0].visits, **held.visits}
+            held.accesses = {**loaded[0].accesses, **held.accesses}
 
     async def _read(self, held: DiskObject, blocks: Sequence[Block], lost: GiveBack) -> list[bool]:
-        wanted: list[disk_io.Wanted] = []
+        wanted: list[disk_files.BlockRead] = []
         for block in blocks:
             record = held.records.get(block.index)
             if record is not None and block.buffer is not None:
-                wanted.append(disk_io.Wanted(block.index, record, block.length, block.buffer.view))
+                wanted.append(
+                    disk_files.BlockRead(block.index, record, block.length, block.buffer.view)
+                )
         buffers = [block.buffer for block in blocks if block.buffer is not None]
 
         def late() -> None:
             for buffer in buffers:
                 lost(buffer)
 
-        files = object_files(self._storage.directory.objects, held.digest)
-        work = partial(disk_io.read_blocks, files, held.digest, wanted)
+        files = object_files(self._store.directory.objects, held.digest)
+        work = partial(disk_files.read_blocks, files, held.digest, wanted)
         try:
-            found = await self._access.attempt(work, f"read {held.version.key!r}", on_late=late)
+            found = await self._executor.attempt(work, f"read {held.version.key!r}", on_late=late)
         except DiskStalledError:
             for block in blocks:
                 block.buffer = None
@@ -251,15 +258,15 @@ class DiskTier:
         record = held.records.pop(index, None)
         if record is None or held.object_id is None:
             return False
-        work = partial(self._storage.blame, held.object_id, held.digest, index, record)
+        work = partial(self._store.verdict, held.object_id, held.digest, index, record)
         try:
-            found = await self._access.attempt(work, f"look up {held.version.key!r}")
+            found = await self._executor.attempt(work, f"look up {held.version.key!r}")
         except DiskStalledError:
             return False
         if found is None:
             return False
-        blame, now = found
-        if blame is Blame.WRONG:
+        verdict, now = found
+        if verdict is Verdict.WRONG:
             self._corrupt += 1
             log.warning(
                 "cache directory %s: block %d of %r is missing or corrupt: fetched again",
@@ -267,25 +274,25 @@ class DiskTier:
                 index,
                 held.version.key,
             )
-        elif blame is Blame.GONE and now is not None:
+        elif verdict is Verdict.GONE and now is not None:
             held.records[index] = now
             return True
         return False
 
     def _job(self, held: DiskObject, blocks: Sequence[Block]) -> WriteJob:
         numbers = {block.index // EXTENT_BLOCKS for block in blocks}
-        visits = {number: self._visits.record(held, number) for number in numbers}
+        accesses = {number: self._accesses.record(held, number) for number in numbers}
         return WriteJob(
             version=held.version,
             digest=held.digest,
             first=blocks[0].index,
             buffers=[block.buffer.view for block in blocks if block.buffer is not None],
             lengths=[block.length for block in blocks],
-            visits=visits,
-            newcomer=visits[blocks[0].index // EXTENT_BLOCKS],
+            accesses=accesses,
+            newcomer=accesses[blocks[0].index // EXTENT_BLOCKS],
             pinned=held.placement.pinned,
-            forced=any(block.for_disk for block in blocks),
-            clock=self._visits.clock,
+            forced=any(block.forced for block in blocks),
+            clock=self._accesses.clock,
         )
 
     def _note_write(self, held: DiskObject, count: int, result: WriteResult | None) -> None:
@@ -301,10 +308,14 @@ class DiskTier:
         held.object_id = result.object_id
         held.records.update(result.records)
 
-    def _note_recoded(self, recoded: Recoded) -> None:
-        held = self._loaded.get(recoded.extent.digest) if recoded.extent is not None else None
+    def _note_recompressed(self, recompressed: Recompressed) -> None:
+        held = (
+            self._loaded.get(recompressed.extent.digest)
+            if recompressed.extent is not None
+            else None
+        )
         if held is not None:
-            held.records.update(recoded.records)
+            held.records.update(recompressed.records)
 
     def _forget(self, extents: Iterable[ExtentRow]) -> None:
         """These extents are no longer on the disk."""

@@ -1,13 +1,13 @@
-"""The default eviction policy: it learns at which age extents are visited again.
+"""The default eviction policy: it learns at which age extents are accessed again.
 
 An extent is worth its expected hits per byte of time that it stays. In training, where each epoch
 reads everything once in a new order, what was just read comes back last, and what was not read for
 long comes soon: so newcomers are refused and the set that is held stays, which is the best there
-is. Where some extents are popular, young and often visited ones are worth most. Nothing of this is
+is. Where some extents are popular, young and often accessed ones are worth most. Nothing of this is
 built in: it follows from the ages that were seen. docs/eviction.md explains and measures it.
 
-What is known is kept per group (dataset) and number of visits. A class that knows little borrows
-from the next lower number of visits in its group, and that of first visits from all groups.
+What is known is kept per group (dataset) and number of accesses. A class that knows little borrows
+from the next lower number of accesses in its group, and that of first accesses from all groups.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from math import log2
 from operator import mul
 from typing import Any
 
-from cloudfs_cache.eviction.policy import VisitRecord
-from cloudfs_cache.eviction.reuse_histogram import BUCKETS, Ages, bucket_of, hit_densities
+from cloudfs_cache.eviction.policy import AccessRecord
+from cloudfs_cache.eviction.reuse_histogram import BUCKETS, ReuseHistogram, bucket_of, hit_densities
 
 _FORMAT = 1
 _CLASSES = 6
 """Visited once, twice, 3-4, 5-8, 9-16 times, more often."""
 _PRIOR_EVENTS = 4.0
-"""What is borrowed counts like this many visits in each bucket of age."""
+"""What is borrowed counts like this many accesses in each bucket of age."""
 _REFRESH_VISITS = 64
 _REFRESH_OF_AGE = 16
-"""Worth is computed anew after so many visits, and when time goes on by 1/16 of an interval."""
+"""Worth is computed anew after so many accesses, and when time goes on by 1/16 of an interval."""
 
 # Worth is the binary logarithm of hits per byte of time, which is never below 2**-90.
 _UNKNOWN = -100.0
-"""Nobody has visited anything twice yet."""
+"""Nobody has accessed anything twice yet."""
 _DEAD = -200.0
-"""Older than any age at which a visit came."""
+"""Older than any age at which an access came."""
 _EXPECTED_GAPS = 4
-"""Extents that are visited at random are silent for so long in one of 50 cases."""
+"""Extents that are accessed at random are silent for so long in one of 50 cases."""
 _SILENT_SHARE = 8
 """What is silent for 1/8 of its usual interval longer than it should is worth half."""
 
@@ -46,45 +46,45 @@ class EpochAware:
     margin = 0.2
     """About 15%: estimates that differ by less are the same."""
 
-    def __init__(self, *, same_visit_bytes: int = 256 << 20) -> None:
-        """Touches of an extent that are less than `same_visit_bytes` apart are one visit.
+    def __init__(self, *, same_access_bytes: int = 256 << 20) -> None:
+        """Touches of an extent that are less than `same_access_bytes` apart are one access.
 
         Reading an extent takes many reads, between which other readers get theirs. Too large does
-        little harm; too small makes each visit look like an extent that is read again at once.
+        little harm; too small makes each access look like an extent that is read again at once.
         """
-        self._same_visit_bytes = same_visit_bytes
+        self._same_visit_bytes = same_access_bytes
         self._everything = _Group()
         self._groups: dict[int, _Group] = {}
 
-    def visit(
-        self, known: VisitRecord | None, clock: int, group: int, *, resident: bool
-    ) -> VisitRecord:
+    def access(
+        self, known: AccessRecord | None, clock: int, group: int, *, resident: bool
+    ) -> AccessRecord:
         """Return the record after a demand read of an extent, and learn from it."""
         del resident
         if known is None:
-            record = VisitRecord(clock, 0, 1, group)
+            record = AccessRecord(clock, 0, 1, group)
         else:
-            age = clock - known.visited_at
+            age = clock - known.accessed_at
             if age < self._same_visit_bytes // 8 and known.group == group:
                 return known
-            record = VisitRecord(clock, age, known.visits + 1, group)
+            record = AccessRecord(clock, age, known.accesses + 1, group)
             if age < self._same_visit_bytes:
-                record = VisitRecord(clock, known.interval, known.visits, group)
+                record = AccessRecord(clock, known.interval, known.accesses, group)
         self._everything.note(known, record, first_only=True)
         if group not in self._groups:
             self._groups[group] = _Group()
         self._groups[group].note(known, record, first_only=False)
         return record
 
-    def forget(self, record: VisitRecord) -> None:
-        """The record of an extent is dropped: whether it is visited again will not be known."""
-        number = _class_of(record.visits)
+    def forget(self, record: AccessRecord) -> None:
+        """The record of an extent is dropped: whether it is accessed again will not be known."""
+        number = _class_of(record.accesses)
         if record.group in self._groups:
-            self._groups[record.group].classes[number].lost(record.visited_at)
+            self._groups[record.group].classes[number].lost(record.accessed_at)
         if number == 0:
-            self._everything.classes[0].lost(record.visited_at)
+            self._everything.classes[0].lost(record.accessed_at)
 
-    def worth(self, record: VisitRecord, clock: int) -> float:
+    def worth(self, record: AccessRecord, clock: int) -> float:
         """The binary logarithm of the expected hits per byte of time; lower goes first."""
         group = self._groups.get(record.group, self._everything)
         if group.is_stale(clock):
@@ -92,9 +92,9 @@ class EpochAware:
                 self._everything.learn(None, clock)
             if group is not self._everything:
                 group.learn(self._everything.hazards, clock)
-        number = _class_of(record.visits)
+        number = _class_of(record.accesses)
         table = group.tables[number]
-        bucket = bucket_of(clock - record.visited_at)
+        bucket = bucket_of(clock - record.accessed_at)
         # Among the dead the oldest go first.
         beyond = _DEAD - bucket if table else _UNKNOWN
         worth = table[bucket] if bucket < len(table) else beyond
@@ -125,11 +125,11 @@ class _Group:
     """What is known of one dataset."""
 
     def __init__(self) -> None:
-        self.classes = [Ages() for _ in range(_CLASSES)]
+        self.classes = [ReuseHistogram() for _ in range(_CLASSES)]
         self.tables: list[list[float]] = [[] for _ in range(_CLASSES)]
         self.hazards = [0.0] * BUCKETS
-        """Of those visited once."""
-        self.visited_at = 0
+        """Of those accessed once."""
+        self.accessed_at = 0
         self._began_at = -1
         self._longest_gap = 0.0
         self._mean_interval = 0.0
@@ -137,29 +137,29 @@ class _Group:
         self._learnt_at = -1
         self._visits_since = 0
 
-    def note(self, known: VisitRecord | None, record: VisitRecord, *, first_only: bool) -> None:
-        """Count a visit; with `first_only` just what follows on first visits."""
-        clock = record.visited_at
+    def note(self, known: AccessRecord | None, record: AccessRecord, *, first_only: bool) -> None:
+        """Count an access; with `first_only` just what follows on first accesses."""
+        clock = record.accessed_at
         self._note_gap(clock)
         self._visits_since += 1
-        if known is not None and not (first_only and known.visits > 1):
-            before = self.classes[_class_of(known.visits)]
-            before.ended(known.visited_at, clock)
-            if record.visits > known.visits:
+        if known is not None and not (first_only and known.accesses > 1):
+            before = self.classes[_class_of(known.accesses)]
+            before.ended(known.accessed_at, clock)
+            if record.accesses > known.accesses:
                 before.came_again(record.interval, clock)
-        if not (first_only and record.visits > 1):
-            self.classes[_class_of(record.visits)].began(clock)
+        if not (first_only and record.accesses > 1):
+            self.classes[_class_of(record.accesses)].began(clock)
 
     def is_stale(self, clock: int) -> bool:
         """Enough has happened to learn anew."""
         if self._learnt_at < 0 or self._visits_since >= _REFRESH_VISITS:
             return True
         return (clock - self._learnt_at) * _REFRESH_OF_AGE > max(
-            self._mean_interval, self.visited_at - self._began_at
+            self._mean_interval, self.accessed_at - self._began_at
         )
 
     def learn(self, prior: list[float] | None, clock: int) -> None:
-        """Make the tables of worth by age; `prior` are the hazards of first visits elsewhere."""
+        """Make the tables of worth by age; `prior` are the hazards of first accesses elsewhere."""
         self._learnt_at, self._visits_since = clock, 0
         hazards = prior
         for number, ages in enumerate(self.classes):
@@ -181,9 +181,9 @@ class _Group:
         self._mean_interval = again / total if total else 0.0
 
     def doubt(self, number: int, clock: int) -> float:
-        """What to take off: nobody visits these extents any more, although they used to be."""
+        """What to take off: nobody accesses these extents any more, although they used to be."""
         ages = self.classes[number]
-        usual = self._means[number] or self._mean_interval or self.visited_at - self._began_at
+        usual = self._means[number] or self._mean_interval or self.accessed_at - self._began_at
         expected = _EXPECTED_GAPS * usual / max(1.0, ages.waiting_total)
         longest = 2 * max(self._longest_gap, ages.longest_gap)
         excess = clock - ages.active_at - max(longest, expected)
@@ -192,7 +192,7 @@ class _Group:
     def dump(self) -> dict[str, object]:
         """Return what is known, ready for JSON."""
         return {
-            "visited_at": self.visited_at,
+            "visited_at": self.accessed_at,
             "began_at": self._began_at,
             "longest_gap": round(self._longest_gap),
             "classes": [ages.dump() for ages in self.classes],
@@ -202,10 +202,10 @@ class _Group:
     def load(cls, state: Mapping[str, Any]) -> _Group:
         """Return what `dump` gave; raises when that makes no sense."""
         group = cls()
-        group.visited_at = int(state["visited_at"])
+        group.accessed_at = int(state["visited_at"])
         group._began_at = int(state["began_at"])
         group._longest_gap = float(state["longest_gap"])
-        classes = [Ages.load(ages) for ages in state["classes"]]
+        classes = [ReuseHistogram.load(ages) for ages in state["classes"]]
         if len(classes) != _CLASSES:
             raise ValueError("another number of classes")
         group.classes = classes
@@ -213,13 +213,13 @@ class _Group:
 
     def _note_gap(self, clock: int) -> None:
         if self._began_at < 0:
-            self._began_at = self.visited_at = clock
-        gap = clock - self.visited_at
+            self._began_at = self.accessed_at = clock
+        gap = clock - self.accessed_at
         if gap > 0:
             # Forgotten over some eight times its own length.
             self._longest_gap = max(float(gap), self._longest_gap - gap / 8)
-            self.visited_at = clock
+            self.accessed_at = clock
 
 
-def _class_of(visits: int) -> int:
-    return min((visits - 1).bit_length(), _CLASSES - 1)
+def _class_of(accesses: int) -> int:
+    return min((accesses - 1).bit_length(), _CLASSES - 1)

@@ -19,23 +19,23 @@ LARGEST_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class VisitRecord:
-    """What is kept of the visits to an extent, also after it is evicted (then it is a ghost).
+class AccessRecord:
+    """What is kept of the accesses to an extent, also after it is evicted (then it is a ghost).
 
     The clock counts the bytes that readers were given, in all mounts of a cache directory.
     """
 
-    visited_at: int
-    """Clock at the last visit."""
+    accessed_at: int
+    """Clock at the last access."""
     interval: int
-    """Bytes between the last two visits; 0 if it was visited once."""
-    visits: int
+    """Bytes between the last two accesses; 0 if it was accessed once."""
+    accesses: int
     group: int
     """0 to 255: a hash of the dataset that the extent belongs to."""
 
 
 class EvictionPolicy(Protocol):
-    """Learns from visits, and says what is worth keeping.
+    """Learns from accesses, and says what is worth keeping.
 
     Not thread-safe. A clock that runs backwards by a little (another mount was faster) is fine.
     """
@@ -44,22 +44,22 @@ class EvictionPolicy(Protocol):
     def margin(self) -> float:
         """By how much a newcomer must be worth more than a resident to take its place."""
 
-    def visit(
-        self, known: VisitRecord | None, clock: int, group: int, *, resident: bool
-    ) -> VisitRecord:
+    def access(
+        self, known: AccessRecord | None, clock: int, group: int, *, resident: bool
+    ) -> AccessRecord:
         """Return the record after a demand read of an extent, and learn from it.
 
         `known` is the record of the extent or of its ghost. The very object `known` is returned
         when there is nothing to store.
         """
 
-    def forget(self, record: VisitRecord) -> None:
+    def forget(self, record: AccessRecord) -> None:
         """A record is dropped: of a ghost, when there are too many, or of an object that is gone.
 
-        Without it the policy would believe that nobody visits such extents again.
+        Without it the policy would believe that nobody accesses such extents again.
         """
 
-    def worth(self, record: VisitRecord, clock: int) -> float:
+    def worth(self, record: AccessRecord, clock: int) -> float:
         """What keeping the extent is worth, per byte that it occupies; lower goes first."""
 
     def dump(self) -> dict[str, object]:
@@ -75,7 +75,7 @@ class Candidate(Generic[Key]):
 
     key: Key
     size_bytes: int
-    record: VisitRecord
+    record: AccessRecord
 
 
 def choose_victims(
@@ -83,7 +83,7 @@ def choose_victims(
     sample: Sequence[Candidate[Key]],
     needed_bytes: int,
     clock: int,
-    newcomer: VisitRecord | None,
+    newcomer: AccessRecord | None,
 ) -> list[Key] | None:
     """Return the least worthy of a random sample that make room together, least worthy first.
 
@@ -109,26 +109,26 @@ def choose_victims(
 
 
 class LeastRecentlyUsed:
-    """What was not visited for the longest time goes first. Learns nothing."""
+    """What was not accessed for the longest time goes first. Learns nothing."""
 
     margin = 0.0
 
-    def visit(
-        self, known: VisitRecord | None, clock: int, group: int, *, resident: bool
-    ) -> VisitRecord:
-        """Return the record after a visit."""
+    def access(
+        self, known: AccessRecord | None, clock: int, group: int, *, resident: bool
+    ) -> AccessRecord:
+        """Return the record after an access."""
         del resident
         if known is None:
-            return VisitRecord(clock, 0, 1, group)
-        return VisitRecord(clock, max(0, clock - known.visited_at), known.visits + 1, group)
+            return AccessRecord(clock, 0, 1, group)
+        return AccessRecord(clock, max(0, clock - known.accessed_at), known.accesses + 1, group)
 
-    def forget(self, record: VisitRecord) -> None:
+    def forget(self, record: AccessRecord) -> None:
         """Nothing was learnt."""
 
-    def worth(self, record: VisitRecord, clock: int) -> float:
-        """The clock of the last visit."""
+    def worth(self, record: AccessRecord, clock: int) -> float:
+        """The clock of the last access."""
         del clock
-        return float(record.visited_at)
+        return float(record.accessed_at)
 
     def dump(self) -> dict[str, object]:
         """Nothing was learnt."""

@@ -1,8 +1,8 @@
-"""At which age extents are visited again: what the epoch-aware policy learns, and its arithmetic.
+"""Reuse-age histograms: at which age extents are accessed again, and the arithmetic on that.
 
-The age of an extent is the number of bytes that readers were given since its last visit. `Ages`
-counts, for one class of extents, the ages at which visits came, and how many extents still wait for
-theirs at which age. Waiting ones count: a visit that has not come *yet* says nothing about later
+The age of an extent is the number of bytes that readers were given since its last access. A
+histogram counts, for one class of extents, the ages at which accesses came, and how many extents
+still wait for theirs at which age. Those count too: no access *yet* says nothing about later
 ages (this is the Kaplan-Meier estimate of a survival curve). Pure, bounded, deterministic.
 """
 
@@ -21,7 +21,7 @@ _BINS_MAX = 96
 _BIN_OF_AGE = 6
 """A bin of waiting extents spans at most 1/6 of its age, as far as _BINS_MAX allows."""
 _WINDOW = 4
-"""Visits are remembered up to this many times the number of extents that wait, then halved."""
+"""Accesses are remembered up to this many times the number of extents that wait, then halved."""
 _WINDOW_MIN = 1024
 _MARGIN = 2
 """Buckets beyond the oldest extent for which a hazard is assumed."""
@@ -52,12 +52,12 @@ _WIDTHS = tuple(STARTS[bucket + 1] - STARTS[bucket] for bucket in range(BUCKETS)
 _MIDDLES = tuple((STARTS[bucket] + STARTS[bucket + 1]) / 2 for bucket in range(BUCKETS))
 
 
-class Ages:
+class ReuseHistogram:
     """The ages of one class of extents."""
 
     def __init__(self) -> None:
         self.again = [0.0] * BUCKETS
-        """Visits that came at this age; faded, so that new ones count more."""
+        """Accesses that came at this age; faded, so that new ones count more."""
         self.again_total = 0.0
         self.waiting_total = 0.0
         self.active_at = -1
@@ -69,12 +69,12 @@ class Ages:
 
     @property
     def oldest(self) -> int:
-        """The last bucket in which a visit came, -1 when none did."""
+        """The last bucket in which an access came, -1 when none did."""
         again = self.again
         return next((i for i in range(BUCKETS - 1, -1, -1) if again[i] > 0), -1)
 
     def began(self, clock: int) -> None:
-        """An extent of the class was visited: it waits for its next visit."""
+        """An extent of the class was accessed: it waits for its next access."""
         starts, counts = self._bin_starts, self._bin_counts
         if starts and clock - starts[-1] < STARTS[1]:
             counts[-1] += 1
@@ -86,33 +86,33 @@ class Ages:
         self.waiting_total += 1
         self._note_active(clock)
 
-    def ended(self, visited_at: int, clock: int) -> None:
-        """An extent that was visited at that clock is visited again, maybe in another class."""
+    def ended(self, accessed_at: int, clock: int) -> None:
+        """An extent that was accessed at that clock is accessed again, maybe in another class."""
         self._note_active(clock)
-        self.lost(visited_at)
+        self.lost(accessed_at)
 
-    def lost(self, visited_at: int) -> None:
-        """An extent that was visited at that clock is not watched any more."""
-        number = bisect_right(self._bin_starts, visited_at) - 1
+    def lost(self, accessed_at: int) -> None:
+        """An extent that was accessed at that clock is not watched any more."""
+        number = bisect_right(self._bin_starts, accessed_at) - 1
         if number >= 0 and self._bin_counts[number] >= 1:
             self._bin_counts[number] -= 1
             self.waiting_total -= 1
 
     @property
     def mean_age(self) -> float:
-        """At which visits came; 0 when none did."""
+        """At which accesses came; 0 when none did."""
         total = self.again_total
         return sum(map(mul, self.again, _MIDDLES)) / total if total else 0.0
 
     def came_again(self, age: int, clock: int) -> None:
-        """A visit came at this age."""
+        """A access came at this age."""
         self.again[bucket_of(age)] += 1
         self.again_total += 1
         if self.again_total > max(_WINDOW_MIN, _WINDOW * self.waiting_total):
             self._fade(clock)
 
     def at_risk(self, clock: int) -> list[float]:
-        """Return, per bucket, how many extents reached it unvisited: could be visited there."""
+        """Return, per bucket, how many extents reached it unvisited: could be accessed there."""
         waiting, passed = [0.0] * BUCKETS, [0.0] * BUCKETS
         ends = [*self._bin_starts[1:], clock][: len(self._bin_starts)]
         for start, end, count in zip(self._bin_starts, ends, self._bin_counts, strict=True):
@@ -128,9 +128,9 @@ class Ages:
         return passed
 
     def hazards(self, prior: Sequence[float], events: float, clock: int) -> list[float]:
-        """Return, per bucket, how likely the visit comes there if it came in none before.
+        """Return, per bucket, how likely the access comes there if it came in none before.
 
-        In each bucket `prior` counts like `events` visits that were seen at its rate.
+        In each bucket `prior` counts like `events` accesses that were seen at its rate.
         """
         return [
             (again + events) / (risk + events / before) if before > 0 else again / (risk + 1)
@@ -171,7 +171,7 @@ class Ages:
         }
 
     @classmethod
-    def load(cls, state: Mapping[str, Any]) -> Ages:
+    def load(cls, state: Mapping[str, Any]) -> ReuseHistogram:
         """Return what `dump` gave; raises KeyError, TypeError or ValueError for anything else."""
         ages = cls()
         ages.active_at = int(state["active_at"])
@@ -193,7 +193,7 @@ class Ages:
         self.active_at = max(clock, self.active_at)
 
     def _fade(self, clock: int) -> None:
-        """Halve the visits, and those that wait longer than any visit took: they are dead."""
+        """Halve the accesses, and those that wait longer than any access took: they are dead."""
         dead_before = clock - STARTS[self.oldest + 1]
         self.again = [count / 2 if count > 0.01 else 0.0 for count in self.again]
         self.again_total = sum(self.again)
@@ -230,8 +230,8 @@ def _amount(number: Any) -> float:
 def hit_densities(hazards: Sequence[float], last: int) -> list[float]:
     """Return, for an extent in each bucket up to `last`, its hits per byte of time at best.
 
-    At best: kept until the age at which the quotient of (chance of a visit until then) and (time
-    until the visit or then) is largest. That is the slope of the concave hull of the curve of
+    At best: kept until the age at which the quotient of (chance of an access until then) and (time
+    until the access or then) is largest. That is the slope of the concave hull of the curve of
     (time waited, chance), seen from the extent's own age; also known as the Gittins index.
     """
     times, chances = [0.0], [0.0]

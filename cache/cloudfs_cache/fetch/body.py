@@ -18,7 +18,7 @@ class AbandonedError(Exception):
     """The run was given up: the worker thread should stop reading."""
 
 
-class RunFiller:
+class BodySink:
     """Fills `blocks`, which are adjacent, have buffers and are empty, from their first byte on."""
 
     def __init__(self, blocks: Sequence[Block]) -> None:

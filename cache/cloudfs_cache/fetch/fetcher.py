@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import trio
 
 from cloudfs_cache.api import BLOCK_BYTES, CacheClosedError, FetchRange, Origin
-from cloudfs_cache.fetch.body import RunFiller
+from cloudfs_cache.fetch.body import BodySink
 from cloudfs_cache.fetch.populate import Populator
 from cloudfs_cache.fetch.scheduler import FetchScheduler
 from cloudfs_cache.memory.block import Block, Run
@@ -93,18 +93,18 @@ class Fetcher:
         version = run.owner.version
         start = run.blocks[0].index * BLOCK_BYTES
         stop = run.blocks[-1].index * BLOCK_BYTES + run.blocks[-1].length
-        filler = RunFiller(run.blocks)
+        body = BodySink(run.blocks)
         try:
-            await self._fetch(version, start, stop, filler.sink)
+            await self._fetch(version, start, stop, body.sink)
         except trio.Cancelled:
-            filler.abandoned = True
+            body.abandoned = True
             raise
         except Exception as error:
-            filler.finish()
+            body.finish()
             self._keep_what_came(run)
             self.drop([block for block in run.blocks if not block.full], error)
             return
-        filler.finish()
+        body.finish()
         self._keep_what_came(run)
 
     def _keep_what_came(self, run: Run) -> None:

@@ -47,13 +47,13 @@ class Planner:
             run_blocks = max(run_blocks, min(group, _WARM_RUN_BLOCKS))
         return list(self._group(cached, sorted(missing.items()), run_blocks)), len(waits)
 
-    def plan_for_disk(self, cached: CachedObject, indices: Iterable[int]) -> list[Run]:
+    def plan_warmup(self, cached: CachedObject, indices: Iterable[int]) -> list[Run]:
         """Plan blocks that no reader has asked for, to be put on the disk when all is quiet."""
         runs: list[Run] = []
         for index in indices:
             block = cached.plan(index, ahead=True)
             # Not read-ahead: nobody is expected to read it soon.
-            block.ahead, block.for_disk = False, True
+            block.ahead, block.forced = False, True
             last = runs[-1].blocks if runs else []
             if last and last[-1].index + 1 == index and len(last) < _WARM_RUN_BLOCKS:
                 last.append(block)

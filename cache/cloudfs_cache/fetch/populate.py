@@ -54,7 +54,7 @@ class Populator:
         if held is None:
             return
         # What is fetched for the disk only is never so much that readers are short of buffers.
-        for_disk_only = block.for_disk and not block.wanted
+        for_disk_only = block.forced and not block.demanded
         too_much = self._pending >= self._drop_at and not for_disk_only
         if too_much or not self._disk.writable(held):
             self._disk.skipped(held, 1)

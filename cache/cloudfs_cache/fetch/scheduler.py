@@ -90,7 +90,7 @@ class FetchScheduler:
         """
         if block.full:
             return
-        block.wanted = True
+        block.demanded = True
         run = block.run
         if run is None or run.demand:
             return
@@ -98,12 +98,12 @@ class FetchScheduler:
         queue = lane.queue_of(run)
         if run not in queue:
             return
-        wanted = run.split(run.blocks.index(block)) if run.blocks[0] is not block else run
-        assert wanted is not None
-        if wanted is run:
+        demanded = run.split(run.blocks.index(block)) if run.blocks[0] is not block else run
+        assert demanded is not None
+        if demanded is run:
             queue.remove(run)
-        wanted.demand = True
-        lane.demand.append(wanted)
+        demanded.demand = True
+        lane.demand.append(demanded)
 
     def withdraw(self, owner: CachedObject) -> None:
         """Forget the queued prefetch of an object that nobody has open any more."""
@@ -135,7 +135,7 @@ class FetchScheduler:
 
         Everything up to the last block that a reader wants is needed for that reader.
         """
-        needed = max((n for n, block in enumerate(run.blocks, 1) if block.wanted), default=0)
+        needed = max((n for n, block in enumerate(run.blocks, 1) if block.demanded), default=0)
         count = 0
         for block in run.blocks:
             if block.buffer is None:
@@ -151,7 +151,7 @@ class FetchScheduler:
         return True
 
     def _requeue(self, rest: Run) -> None:
-        rest.demand = any(block.wanted for block in rest.blocks)
+        rest.demand = any(block.demanded for block in rest.blocks)
         self._lanes[rest.origin].queue_of(rest).appendleft(rest)
 
     def _unplan(self, run: Run) -> None:

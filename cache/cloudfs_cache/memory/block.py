@@ -24,7 +24,7 @@ class Block:
 
     `pins` counts the users that need the buffer to stay (disk writes); `ahead` is true from a
     prefetch until the first read; `wanted` says that a reader has asked for it before it was
-    full; `for_disk` that a warm-up wants it on the tier below; `delivered` is the high-water mark
+    full; `forced` that a warm-up wants it on the tier below; `delivered` is the high-water mark
     of bytes handed to readers. `run` is the fetch that will fill the block, until it is full or
     failed.
     """
@@ -34,8 +34,9 @@ class Block:
         "ahead",
         "buffer",
         "delivered",
+        "demanded",
         "failure",
-        "for_disk",
+        "forced",
         "index",
         "length",
         "origin",
@@ -43,7 +44,6 @@ class Block:
         "pins",
         "ready",
         "run",
-        "wanted",
     )
 
     def __init__(self, owner: CachedObject, index: int, length: int, *, ahead: bool) -> None:
@@ -51,12 +51,12 @@ class Block:
         self.index = index
         self.length = length
         self.ahead = ahead
-        self.wanted = not ahead
+        self.demanded = not ahead
         self.buffer: BlockBuffer | None = None
         self.ready = 0
         self.delivered = 0
         self.pins = 0
-        self.for_disk = False
+        self.forced = False
         self.origin = Origin.STORE
         self.failure: BaseException | None = None
         self.run: Run | None = None

@@ -68,7 +68,7 @@ class MemoryCache:
         self._unqueue(block)
         if block.pins or block.run is not None or not block.full or block.buffer is None:
             return
-        if block.delivered >= block.length or block.for_disk:
+        if block.delivered >= block.length or block.forced:
             self._spent[block] = None
         elif block.ahead:
             self._ahead[block] = None

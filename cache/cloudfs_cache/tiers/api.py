@@ -77,7 +77,7 @@ class Tier(Protocol):
         After a stall the blocks have no buffers any more: `lost` takes each when it is free.
         """
 
-    async def read_piece(self, held: DiskObject, index: int, start: int, stop: int) -> bytes | None:
+    async def read_range(self, held: DiskObject, index: int, start: int, stop: int) -> bytes | None:
         """Return the bytes [start, stop) of a block without reading all of it, or None."""
 
     async def write(
@@ -88,7 +88,7 @@ class Tier(Protocol):
         That is before it returns, but for a stalled disk.
         """
 
-    def visited(self, held: DiskObject, index: int, size_bytes: int, *, resident: bool) -> None:
+    def accessed(self, held: DiskObject, index: int, size_bytes: int, *, resident: bool) -> None:
         """A reader was given bytes of a block; `resident` says that they came from this tier."""
 
     def missed(self, held: DiskObject) -> None:

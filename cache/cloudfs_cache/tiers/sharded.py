@@ -77,9 +77,9 @@ class ShardedTier:
         """Fill the buffers of blocks; say which now hold sound bytes."""
         return await self._tiers[held.disk].read(held, blocks, lost)
 
-    async def read_piece(self, held: DiskObject, index: int, start: int, stop: int) -> bytes | None:
+    async def read_range(self, held: DiskObject, index: int, start: int, stop: int) -> bytes | None:
         """Return bytes of a block without reading all of it, or None."""
-        return await self._tiers[held.disk].read_piece(held, index, start, stop)
+        return await self._tiers[held.disk].read_range(held, index, start, stop)
 
     async def write(
         self, held: DiskObject, blocks: Sequence[Block], done: Callable[[], None]
@@ -87,9 +87,9 @@ class ShardedTier:
         """Store adjacent full blocks."""
         await self._tiers[held.disk].write(held, blocks, done)
 
-    def visited(self, held: DiskObject, index: int, size_bytes: int, *, resident: bool) -> None:
+    def accessed(self, held: DiskObject, index: int, size_bytes: int, *, resident: bool) -> None:
         """A reader was given bytes of a block."""
-        self._tiers[held.disk].visited(held, index, size_bytes, resident=resident)
+        self._tiers[held.disk].accessed(held, index, size_bytes, resident=resident)
 
     def missed(self, held: DiskObject) -> None:
         """A block had to come from the store."""

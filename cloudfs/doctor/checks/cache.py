@@ -30,7 +30,7 @@ from cloudfs.system import mountpoints
 from cloudfs.units import GIB, format_count, format_size
 from cloudfs_cache.api import BLOCK_BYTES
 from cloudfs_cache.disk import layout
-from cloudfs_cache.disk.capacity import SpaceLimits, derive_limits
+from cloudfs_cache.disk.capacity import CapacityLimits, derive_limits
 from cloudfs_cache.disk.index.rows import totals_of
 
 MARKER: Final = "cloudfs-cache.json"
@@ -151,7 +151,7 @@ def _room(settings: MountSettings, directory: CacheDirectory, place: Path, disk:
     return ok(text if place == path else f"{text}, and will be created", **facts)
 
 
-def _free_shown(free: int, limits: SpaceLimits) -> str:
+def _free_shown(free: int, limits: CapacityLimits) -> str:
     return f"{format_size(free)} are free, {format_size(limits.min_free_bytes)} must stay free"
 
 

@@ -154,8 +154,8 @@ DEFINITIONS: Final = (
     ),
     Definition(
         "cloudfs_cache_compression_freed_bytes_total", _COUNTER, ("directory",), _EXPERIMENTAL,
-        "Bytes that recoding with lz4 has freed.",
-        "What does compression save?", readers.by_directory("recoded_bytes"),
+        "Bytes that recompression with lz4 has freed.",
+        "What does compression save?", readers.by_directory("recompressed_bytes"),
     ),
     Definition(
         "cloudfs_cache_unsaved_bytes", _GAUGE, (), _EXPERIMENTAL,

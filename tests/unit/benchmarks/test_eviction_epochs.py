@@ -12,7 +12,7 @@ from cloudfs_benchmarks.eviction.cache import Cache, Trace, hit_ratio, replay
 from cloudfs_benchmarks.eviction.references import Belady, Lru, S3Fifo, Sieve
 from cloudfs_benchmarks.eviction.sampled import SampledCache
 from cloudfs_cache.eviction.epoch import EpochAware
-from cloudfs_cache.eviction.policy import VisitRecord
+from cloudfs_cache.eviction.policy import AccessRecord
 
 ITEMS = 300
 
@@ -95,8 +95,8 @@ def test_a_restart_in_the_middle_does_no_harm() -> None:
         """Dumps and restores itself every now and then."""
 
         def visit(
-            self, known: VisitRecord | None, clock: int, group: int, *, resident: bool
-        ) -> VisitRecord:
+            self, known: AccessRecord | None, clock: int, group: int, *, resident: bool
+        ) -> AccessRecord:
             if clock % (70 * traces.EXTENT) == 0:
                 self.restore(self.dump())
             return super().visit(known, clock, group, resident=resident)
@@ -109,17 +109,17 @@ def test_extents_that_are_read_in_many_touches_by_many_readers() -> None:
     """What matters are visits: the touches of eight readers at a time, 8 MiB each."""
     rng = random.Random(7)
     policy = EpochAware()
-    records: dict[int, VisitRecord] = {}
+    records: dict[int, AccessRecord] = {}
     clock = 0
     for _ in range(4):
         order = rng.sample(range(ITEMS), ITEMS)
         for first in range(0, ITEMS, 8):
             for _ in range(8):
                 for key in order[first : first + 8]:
-                    records[key] = policy.visit(records.get(key), clock, 1, resident=True)
+                    records[key] = policy.access(records.get(key), clock, 1, resident=True)
                     clock += traces.EXTENT // 8
     assert {record.visits for record in records.values()} <= {3, 4}
     ages = (0, ITEMS // 2, ITEMS, ITEMS * 3 // 2)
-    worth = [policy.worth(VisitRecord(clock - a * traces.EXTENT, 1, 4, 1), clock) for a in ages]
+    worth = [policy.worth(AccessRecord(clock - a * traces.EXTENT, 1, 4, 1), clock) for a in ages]
     assert worth == sorted(worth)
     assert worth[0] < worth[-1] - 0.5

@@ -31,10 +31,10 @@ from tests.support.tiers import (
     eventually,
     job,
     open_tier,
-    opened_storage,
+    opened_store,
     read_all,
     serving,
-    storage_of,
+    store_of,
     stored,
     version,
 )
@@ -46,11 +46,11 @@ A = [KeyRange("a", subtree=True)]
 @contextmanager
 def taking_no_writes(tier: DiskTier) -> Iterator[None]:
     """A disk that can only be read for a while."""
-    tier._access.health.failed(errno.EROFS, "read-only")
+    tier._executor.health.failed(errno.EROFS, "read-only")
     try:
         yield
     finally:
-        tier._access.recovered()
+        tier._executor.recovered()
 
 
 async def read_unwritten(cache: TieredCache, tier: DiskTier, wanted: ObjectVersion) -> None:
@@ -85,7 +85,7 @@ def holding_writes(*, failing: int = 0) -> Iterator[Callable[[], None]]:
 def announce(tier: DiskTier, wanted: ObjectVersion) -> Intent:
     """What another mount does first when it writes all blocks of a version."""
     whole, digest = range(wanted.block_count), bytes.fromhex(wanted.digest())
-    index = storage_of(tier).index
+    index = store_of(tier).index
     intent = index.reserve(wanted, digest, whole, wanted.size, pinned=False, fits=lambda _now: True)
     assert isinstance(intent, Intent)
     return intent
@@ -355,7 +355,7 @@ def test_blocks_that_somebody_else_is_at_are_brought_again(tmp_path: Path) -> No
                 await eventually(lambda: disk_of(cache).skipped >= 10, 10)
                 assert source.fetched_bytes() == wanted.size
                 empty_memory(cache)
-                storage_of(tier).finish(intent)
+                store_of(tier).finish(intent)
             assert await cache.admin.disk_bytes([wanted]) == [wanted.size]
         assert source.fetched_bytes() == 2 * wanted.size
 
@@ -367,13 +367,13 @@ def test_blocks_that_somebody_else_has_written_are_not_fetched_again(tmp_path: P
 
     async def test() -> None:
         source, tier = Source(), open_tier(tmp_path)
-        with opened_storage(tmp_path) as other:
+        with opened_store(tmp_path) as other:
             async with serving(source, tier) as cache:
                 intent = announce(tier, wanted)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(cache.admin.warm, wanted)
                     await eventually(lambda: disk_of(cache).skipped >= 5, 10)
-                    storage_of(tier).finish(intent)
+                    store_of(tier).finish(intent)
                     other.write(job(wanted))
                     empty_memory(cache)
                 assert await cache.admin.disk_bytes([wanted]) == [wanted.size]
@@ -409,9 +409,9 @@ def test_what_a_disk_has_that_did_not_answer_at_first_is_not_fetched_again(tmp_p
             await stored(cache, wanted)
         source, tier = Source(), open_tier(tmp_path)
         async with serving(source, tier) as cache:
-            tier._access.health.stalled("no answer")
+            tier._executor.health.stalled("no answer")
             cached = await cache.open(wanted)
-            tier._access.recovered()
+            tier._executor.recovered()
             await cache.admin.warm(wanted)
             assert cached.on_disk(4)
             cache.release(cached)

@@ -26,7 +26,7 @@ def version(key: str = "a", blocks: float = 4, etag: str = "1") -> ObjectVersion
 
 
 def open_tier(directory: Path, capacity: int = 1 << 30, eviction: str = "lru") -> DiskTier:
-    settings = DiskSettings(capacity, 0, eviction=eviction, recode=False, threads=2)
+    settings = DiskSettings(capacity, 0, eviction=eviction, recompress=False, threads=2)
     return open_disk_tier(str(directory), "test://", settings)
 
 

@@ -1,6 +1,6 @@
-"""Checksums of what is stored of a block: one per piece, tied to the block's identity.
+"""Checksums of a stored block: one per chunk, tied to the block's identity.
 
-A piece can be checked without reading the rest, so a small random read costs a small disk read.
+A chunk can be checked without reading the rest, so a small random read costs a small disk read.
 The seed is made from the object version and the block index: right bytes in the wrong place do not
 match. Pure functions; they hold no lock and may run in any thread.
 """
@@ -13,8 +13,8 @@ import xxhash
 
 from cloudfs_cache.api import Buffer
 
-PIECE_BYTES = 64 << 10
-"""Unit that can be read and checked on its own; the last piece of a block may be shorter."""
+CHUNK_BYTES = 64 << 10
+"""Unit that is read and checked on its own; the last chunk of a block may be shorter."""
 
 _SUM = struct.Struct("<I")
 _MASK = 0xFFFFFFFF
@@ -25,16 +25,16 @@ def block_seed(digest: bytes, index: int) -> int:
     return (int.from_bytes(digest[:8], "little") + index) & 0xFFFFFFFFFFFFFFFF
 
 
-def piece_sums(stored: Buffer, seed: int) -> bytes:
-    """The low 32 bits of xxh3-64 of each piece, 4 bytes each, little-endian."""
+def chunk_checksums(stored: Buffer, seed: int) -> bytes:
+    """The low 32 bits of xxh3-64 of each checksum chunk, 4 bytes each, little-endian."""
     view = memoryview(stored)
     return b"".join(
-        _SUM.pack(xxhash.xxh3_64_intdigest(view[at : at + PIECE_BYTES], seed) & _MASK)
-        for at in range(0, len(view), PIECE_BYTES)
+        _SUM.pack(xxhash.xxh3_64_intdigest(view[at : at + CHUNK_BYTES], seed) & _MASK)
+        for at in range(0, len(view), CHUNK_BYTES)
     )
 
 
-def pieces_match(stored: Buffer, seed: int, sums: bytes, first: int = 0) -> bool:
-    """Whether `stored`, which begins with piece `first`, is what `sums` were made from."""
-    found = piece_sums(stored, seed)
-    return found == sums[first * _SUM.size : first * _SUM.size + len(found)]
+def chunks_match(stored: Buffer, seed: int, checksums: bytes, first: int = 0) -> bool:
+    """Whether `stored`, which begins with checksum chunk `first`, is what `sums` were made from."""
+    found = chunk_checksums(stored, seed)
+    return found == checksums[first * _SUM.size : first * _SUM.size + len(found)]

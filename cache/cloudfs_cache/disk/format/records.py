@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from cloudfs_cache.api import ObjectVersion, Placement
 from cloudfs_cache.disk.format.codec import Codec
-from cloudfs_cache.eviction.policy import VisitRecord
+from cloudfs_cache.eviction.policy import AccessRecord
 
 EXTENT_BLOCKS = 64
 """Adjacent blocks that are evicted together; a small object is one extent."""
@@ -20,15 +20,15 @@ EXTENT_BLOCKS = 64
 
 @dataclass(frozen=True, slots=True)
 class BlockRecord:
-    """How a block is stored: `stored` bytes in `codec`, with the checksums of their pieces."""
+    """How a block is stored: `stored` bytes in `codec`, with one checksum per chunk."""
 
     stored: int
     codec: Codec
-    sums: bytes
+    checksums: bytes
 
 
 class DiskObject:
-    """Records of the blocks and visits of one version in one cache directory.
+    """Records of the blocks and accesses of one version in one cache directory.
 
     `object_id` is its row in the index, None until a block was written; `disk` says which of
     several disks it is on.
@@ -36,6 +36,7 @@ class DiskObject:
 
     __slots__ = (
         "__weakref__",
+        "accesses",
         "digest",
         "disk",
         "group",
@@ -43,7 +44,6 @@ class DiskObject:
         "placement",
         "records",
         "version",
-        "visits",
     )
 
     def __init__(self, version: ObjectVersion, placement: Placement) -> None:
@@ -54,7 +54,7 @@ class DiskObject:
         self.disk = 0
         self.object_id: int | None = None
         self.records: dict[int, BlockRecord] = {}
-        self.visits: dict[int, VisitRecord] = {}
+        self.accesses: dict[int, AccessRecord] = {}
 
     def extent_blocks(self, number: int) -> range:
         """The indices of the blocks of an extent."""
@@ -64,14 +64,14 @@ class DiskObject:
 
 @dataclass(frozen=True, slots=True)
 class ObjectFiles:
-    """The data files of an object: blocks as they are, and blocks that were recoded."""
+    """The data files of an object: blocks as they are, and blocks that were recompressed."""
 
     raw: str
-    recoded: str
+    recompressed: str
 
     def of(self, codec: Codec) -> str:
         """The file that holds blocks of this codec."""
-        return self.raw if codec is Codec.RAW else self.recoded
+        return self.raw if codec is Codec.RAW else self.recompressed
 
 
 def object_files(objects_directory: str, digest: bytes) -> ObjectFiles:

@@ -22,9 +22,9 @@ from cloudfs_cache.disk.index.database import IndexDatabase
 from cloudfs_cache.disk.index.rows import (
     WHOLE_OBJECT,
     ExtentRow,
+    IndexTotals,
     Intent,
-    Refusal,
-    Totals,
+    ReserveRefusal,
     allocated,
     end_intents,
     object_id_of,
@@ -32,7 +32,7 @@ from cloudfs_cache.disk.index.rows import (
     put_extent,
     totals_of,
 )
-from cloudfs_cache.eviction.policy import VisitRecord
+from cloudfs_cache.eviction.policy import AccessRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class LoadedObject:
     object_id: int
     pinned: bool
     records: dict[int, BlockRecord]
-    visits: dict[int, VisitRecord]
+    accesses: dict[int, AccessRecord]
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakenExtent:
     """An extent whose rows are gone, and the intent under which its files are cleared."""
 
     row: ExtentRow
@@ -73,15 +73,15 @@ class DiskIndex:
                 "SELECT idx, stored, codec, sums FROM blocks WHERE object = ?", (found[0],)
             )
             records = {
-                index: BlockRecord(stored, _codec(codec), sums)
-                for index, stored, codec, sums in blocks
+                index: BlockRecord(stored, _codec(codec), checksums)
+                for index, stored, codec, checksums in blocks
             }
             extents = look.execute(
                 "SELECT number, visited_at, interval, visits, grp FROM extents WHERE object = ?",
                 (found[0],),
             )
-            visits = {number: VisitRecord(*visit) for number, *visit in extents}
-            return LoadedObject(found[0], bool(found[1]), records, visits)
+            accesses = {number: AccessRecord(*access) for number, *access in extents}
+            return LoadedObject(found[0], bool(found[1]), records, accesses)
 
     def record(self, object_id: int, index: int) -> tuple[BlockRecord | None, bool]:
         """Return what the index says of a block now, and whether somebody is changing it."""
@@ -134,8 +134,8 @@ class DiskIndex:
         size_bytes: int,
         *,
         pinned: bool,
-        fits: Callable[[Totals], bool],
-    ) -> Intent | Refusal:
+        fits: Callable[[IndexTotals], bool],
+    ) -> Intent | ReserveRefusal:
         """Announce a write of adjacent blocks that takes up to `size_bytes`.
 
         `fits` says whether they have room beside what is used and announced.
@@ -143,27 +143,27 @@ class DiskIndex:
         with self._database.change() as change:
             known = change.execute("SELECT id FROM objects WHERE digest = ?", (digest,)).fetchone()
             if known is not None and overlaps(change, known[0], blocks.start, len(blocks)):
-                return Refusal.BUSY
+                return ReserveRefusal.BUSY
             if not fits(totals_of(change)):
-                return Refusal.FULL
+                return ReserveRefusal.FULL
             object_id = object_id_of(change, version, digest, pinned=pinned)
             return self._announce(change, object_id, digest, blocks, size_bytes)
 
-    def reserve_recoding(
-        self, extent: ExtentRow, blocks: range, size_bytes: int, fits: Callable[[Totals], bool]
-    ) -> Intent | Refusal:
+    def reserve_recompression(
+        self, extent: ExtentRow, blocks: range, size_bytes: int, fits: Callable[[IndexTotals], bool]
+    ) -> Intent | ReserveRefusal:
         """Announce that blocks of an extent will be stored in another codec."""
         with self._database.change() as change:
             if overlaps(change, extent.object_id, blocks.start, len(blocks)):
-                return Refusal.BUSY
+                return ReserveRefusal.BUSY
             if not _has_blocks(change, extent.object_id):
                 # Evicted meanwhile.
-                return Refusal.BUSY
+                return ReserveRefusal.BUSY
             if not fits(totals_of(change)):
-                return Refusal.FULL
+                return ReserveRefusal.FULL
             return self._announce(change, extent.object_id, extent.digest, blocks, size_bytes)
 
-    def mark_recoded(self, extent: ExtentRow) -> None:
+    def mark_recompressed(self, extent: ExtentRow) -> None:
         """Remember that lz4 was tried on an extent."""
         with self._database.change() as change:
             change.execute(
@@ -175,15 +175,15 @@ class DiskIndex:
         self,
         intent: Intent,
         records: Mapping[int, BlockRecord],
-        visits: Mapping[int, VisitRecord],
+        accesses: Mapping[int, AccessRecord],
     ) -> bool:
-        """Record blocks that are on the disk now; `visits` has a record for each of their extents.
+        """Record blocks that are on the disk now; `accesses` has a record per extent.
 
         True when nothing else is to be done and the intent is over. False when bytes in another
         codec are to be cleared away: the caller does, then calls `settle`.
         """
         with self._database.change() as change:
-            replaced = self._put_blocks(change, intent.object_id, records, visits)
+            replaced = self._put_blocks(change, intent.object_id, records, accesses)
             if not replaced:
                 end_intents(change, [intent])
         return not replaced
@@ -193,7 +193,7 @@ class DiskIndex:
         with self._database.change() as change:
             end_intents(change, intents)
 
-    def take(self, extents: Sequence[ExtentRow]) -> list[Taken]:
+    def take(self, extents: Sequence[ExtentRow]) -> list[TakenExtent]:
         """Forget the blocks of extents, less those that somebody is at or that are pinned.
 
         The caller clears their files and ends the intents.
@@ -211,7 +211,7 @@ class DiskIndex:
                 "SELECT stored, codec, sums FROM blocks WHERE object = ? AND idx = ?",
                 (object_id, index),
             ).fetchone()
-            if row != (record.stored, record.codec, record.sums):
+            if row != (record.stored, record.codec, record.checksums):
                 return None
             if overlaps(change, object_id, index, 1):
                 return None
@@ -272,7 +272,7 @@ class DiskIndex:
         change: sqlite3.Connection,
         object_id: int,
         records: Mapping[int, BlockRecord],
-        visits: Mapping[int, VisitRecord],
+        accesses: Mapping[int, AccessRecord],
     ) -> bool:
         """Write the rows; True when a block was there in another codec."""
         replaced = False
@@ -287,13 +287,13 @@ class DiskIndex:
             grown[index // EXTENT_BLOCKS] += allocated(record.stored)
             change.execute(
                 "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?)",
-                (object_id, index, record.stored, int(record.codec), record.sums),
+                (object_id, index, record.stored, int(record.codec), record.checksums),
             )
         for number, size in grown.items():
-            put_extent(change, object_id, number, size, visits[number])
+            put_extent(change, object_id, number, size, accesses[number])
         return replaced
 
-    def _take(self, change: sqlite3.Connection, extent: ExtentRow) -> Taken | None:
+    def _take(self, change: sqlite3.Connection, extent: ExtentRow) -> TakenExtent | None:
         first = extent.number * EXTENT_BLOCKS
         object_id = extent.object_id
         row = change.execute(
@@ -316,7 +316,7 @@ class DiskIndex:
             # Nothing is left: the files are removed, so nobody may write into them meanwhile.
             blocks = range(WHOLE_OBJECT)
         intent = self._announce(change, object_id, extent.digest, blocks, row[0])
-        return Taken(extent, intent, row[0])
+        return TakenExtent(extent, intent, row[0])
 
 
 def _has_blocks(change: sqlite3.Connection, object_id: int) -> bool:

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 
 from cloudfs_cache.api import KeyRange, ObjectVersion
-from cloudfs_cache.eviction.policy import VisitRecord
+from cloudfs_cache.eviction.policy import AccessRecord
 
 ALIGN_BYTES: Final = 4096
 WHOLE_OBJECT: Final = 1 << 40
@@ -40,7 +40,7 @@ class Intent:
         return self.count == WHOLE_OBJECT
 
 
-class Refusal(Enum):
+class ReserveRefusal(Enum):
     """Why there is no intent: somebody else is at these blocks, or there is no room."""
 
     BUSY = "busy"
@@ -56,11 +56,11 @@ class ExtentRow:
     digest: bytes
     number: int
     size: int
-    recoded: bool
+    recompressed: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class IndexTotals:
     """Bytes of all extents and intents, of the intents alone, residents, the clock, and what the
     policy has learnt."""
 
@@ -109,18 +109,18 @@ def end_intents(change: sqlite3.Connection, intents: Iterable[Intent]) -> None:
     change.executemany("DELETE FROM intents WHERE id = ?", [(i.intent_id,) for i in intents])
 
 
-def totals_of(look: sqlite3.Connection) -> Totals:
+def totals_of(look: sqlite3.Connection) -> IndexTotals:
     """The counters."""
     state = dict(look.execute("SELECT name, value FROM state").fetchall())
     (announced,) = look.execute("SELECT coalesce(sum(bytes), 0) FROM intents").fetchone()
     used = state["used"] + announced
-    return Totals(used, announced, state["residents"], state["clock"], state["policy"])
+    return IndexTotals(used, announced, state["residents"], state["clock"], state["policy"])
 
 
 def put_extent(
-    change: sqlite3.Connection, object_id: int, number: int, grown: int, record: VisitRecord
+    change: sqlite3.Connection, object_id: int, number: int, grown: int, record: AccessRecord
 ) -> None:
-    """Add bytes to an extent, making it when it is new; the later visit counts."""
+    """Add bytes to an extent, making it when it is new; the later access counts."""
     change.execute(
         "INSERT INTO extents (object, number, bytes, visited_at, interval, visits, grp) "
         "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (object, number) DO UPDATE SET "
@@ -131,9 +131,9 @@ def put_extent(
             object_id,
             number,
             grown,
-            record.visited_at,
+            record.accessed_at,
             record.interval,
-            record.visits,
+            record.accesses,
             record.group,
         ),
     )

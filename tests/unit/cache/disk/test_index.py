@@ -18,12 +18,12 @@ from cloudfs_cache.disk.format.codec import Codec
 from cloudfs_cache.disk.format.records import EXTENT_BLOCKS, BlockRecord
 from cloudfs_cache.disk.index.blocks import DiskIndex
 from cloudfs_cache.disk.index.database import IndexDatabase
-from cloudfs_cache.disk.index.rows import ExtentRow, Intent, Refusal, allocated
-from cloudfs_cache.disk.index.statistics import IndexSurvey
-from cloudfs_cache.eviction.policy import VisitRecord
+from cloudfs_cache.disk.index.queries import IndexQueries
+from cloudfs_cache.disk.index.rows import ExtentRow, Intent, ReserveRefusal, allocated
+from cloudfs_cache.eviction.policy import AccessRecord
 from tests.support.tiers import audit, version
 
-VISIT = VisitRecord(5, 0, 1, 9)
+VISIT = AccessRecord(5, 0, 1, 9)
 
 
 class Opened:
@@ -31,7 +31,7 @@ class Opened:
 
     def __init__(self, directory: Path) -> None:
         self.database = IndexDatabase(str(directory / "index.sqlite"))
-        self.survey = IndexSurvey(self.database)
+        self.queries = IndexQueries(self.database)
         self.one = DiskIndex(self.database, 1)
         self.other = DiskIndex(self.database, 2)
 
@@ -65,7 +65,7 @@ def raw(stored: int = BLOCK_BYTES, codec: Codec = Codec.RAW) -> BlockRecord:
 
 def reserve(
     by: DiskIndex, wanted: ObjectVersion, blocks: range, *, fits: bool = True, pinned: bool = False
-) -> Intent | Refusal:
+) -> Intent | ReserveRefusal:
     size = len(blocks) * BLOCK_BYTES
     return by.reserve(
         wanted, digest_of(wanted), blocks, size, pinned=pinned, fits=lambda _totals: fits
@@ -75,13 +75,13 @@ def reserve(
 def put(by: DiskIndex, wanted: ObjectVersion, blocks: range, **how: bool) -> Intent:
     intent = reserve(by, wanted, blocks, **how)
     assert isinstance(intent, Intent)
-    visits = dict.fromkeys(range(wanted.block_count // EXTENT_BLOCKS + 1), VISIT)
-    assert by.commit(intent, dict.fromkeys(blocks, raw()), visits)
+    accesses = dict.fromkeys(range(wanted.block_count // EXTENT_BLOCKS + 1), VISIT)
+    assert by.commit(intent, dict.fromkeys(blocks, raw()), accesses)
     return intent
 
 
 def residents(index: Opened) -> list[ExtentRow]:
-    return [c.key for c in index.survey.sample(1000, random.Random(1).randint)]
+    return [c.key for c in index.queries.sample(1000, random.Random(1).randint)]
 
 
 def test_what_is_committed_is_loaded(index: Opened) -> None:
@@ -90,8 +90,8 @@ def test_what_is_committed_is_loaded(index: Opened) -> None:
     loaded = index.other.load(digest_of(wanted))
     assert loaded is not None
     assert loaded.records == dict.fromkeys(range(60, 70), raw())
-    assert loaded.visits == {0: VISIT, 1: VISIT}
-    assert index.survey.totals().used_bytes == 10 * BLOCK_BYTES
+    assert loaded.accesses == {0: VISIT, 1: VISIT}
+    assert index.queries.totals().used_bytes == 10 * BLOCK_BYTES
     assert index.one.local_blocks([digest_of(wanted), b"x" * 16]) == {
         digest_of(wanted): list(range(60, 70))
     }
@@ -101,18 +101,18 @@ def test_an_intent_counts_and_keeps_others_away(index: Opened) -> None:
     wanted = version(blocks=20)
     intent = reserve(index.one, wanted, range(4, 8))
     assert isinstance(intent, Intent)
-    assert index.survey.totals().used_bytes == 4 * BLOCK_BYTES
-    assert index.survey.totals().announced_bytes == 4 * BLOCK_BYTES
+    assert index.queries.totals().used_bytes == 4 * BLOCK_BYTES
+    assert index.queries.totals().announced_bytes == 4 * BLOCK_BYTES
     for blocks in (range(4), range(8, 20)):
         assert isinstance(reserve(index.other, wanted, blocks), Intent)
     for blocks in (range(3, 5), range(7, 9), range(5, 6), range(20)):
-        assert reserve(index.other, wanted, blocks) is Refusal.BUSY
-        assert reserve(index.one, wanted, blocks) is Refusal.BUSY
+        assert reserve(index.other, wanted, blocks) is ReserveRefusal.BUSY
+        assert reserve(index.one, wanted, blocks) is ReserveRefusal.BUSY
     assert isinstance(reserve(index.other, version("b"), range(4)), Intent)
 
 
 def test_a_refused_write_leaves_no_trace(index: Opened) -> None:
-    assert reserve(index.one, version(), range(2), fits=False) is Refusal.FULL
+    assert reserve(index.one, version(), range(2), fits=False) is ReserveRefusal.FULL
     assert index.rows("SELECT * FROM objects") == []
     assert index.rows("SELECT * FROM intents") == []
 
@@ -138,15 +138,15 @@ def test_taken_extents_are_gone_but_counted_until_they_are_cleared(index: Opened
     row = next(row for row in residents(index) if row.number == 0)
     (taken,) = index.other.take([row])
     assert (taken.freed_bytes, taken.intent.whole_object) == (64 * BLOCK_BYTES, False)
-    assert index.survey.totals().used_bytes == 70 * BLOCK_BYTES
-    assert reserve(index.one, wanted, range(10, 11)) is Refusal.BUSY
+    assert index.queries.totals().used_bytes == 70 * BLOCK_BYTES
+    assert reserve(index.one, wanted, range(10, 11)) is ReserveRefusal.BUSY
     assert index.other.take([row]) == []
     index.other.settle([taken.intent])
-    assert index.survey.totals().used_bytes == 6 * BLOCK_BYTES
+    assert index.queries.totals().used_bytes == 6 * BLOCK_BYTES
     loaded = index.one.load(digest_of(wanted))
     assert loaded is not None
     assert set(loaded.records) == set(range(64, 70))
-    assert loaded.visits == {0: VISIT, 1: VISIT}
+    assert loaded.accesses == {0: VISIT, 1: VISIT}
 
 
 def test_the_last_extent_takes_the_whole_object(index: Opened) -> None:
@@ -154,7 +154,7 @@ def test_the_last_extent_takes_the_whole_object(index: Opened) -> None:
     put(index.one, wanted, range(4))
     (taken,) = index.one.take(residents(index))
     assert taken.intent.whole_object
-    assert reserve(index.other, wanted, range(3000, 3001)) is Refusal.BUSY
+    assert reserve(index.other, wanted, range(3000, 3001)) is ReserveRefusal.BUSY
 
 
 def test_an_extent_that_is_written_to_is_not_taken(index: Opened) -> None:
@@ -173,10 +173,10 @@ def test_a_claimed_block_is_dropped_only_as_it_was(index: Opened) -> None:
     assert claimed is not None
     assert index.other.claim(*place, raw()) is None
     index.one.drop(claimed)
-    assert index.survey.totals().used_bytes == 4 * BLOCK_BYTES
+    assert index.queries.totals().used_bytes == 4 * BLOCK_BYTES
     assert index.one.present(claimed) == {}
     index.one.settle([claimed])
-    assert index.survey.totals().used_bytes == 3 * BLOCK_BYTES
+    assert index.queries.totals().used_bytes == 3 * BLOCK_BYTES
     assert index.one.claim(*place, raw()) is None
 
 
@@ -189,7 +189,7 @@ def test_intents_are_widened_only_when_nothing_is_left(index: Opened) -> None:
     index.one.settle([second])
     assert index.one.widen(first)
     assert [intent.whole_object for intent in index.one.intents_of(1)] == [True]
-    assert reserve(index.other, wanted, range(9, 10)) is Refusal.BUSY
+    assert reserve(index.other, wanted, range(9, 10)) is ReserveRefusal.BUSY
     index.one.settle([first])
     put(index.one, wanted, range(1))
     third = reserve(index.one, wanted, range(1, 2))
@@ -207,22 +207,24 @@ def test_blocks_in_another_codec_are_to_be_cleared(index: Opened) -> None:
     wanted = version()
     put(index.one, wanted, range(4))
     (extent,) = residents(index)
-    intent = index.one.reserve_recoding(extent, range(4), 4 * BLOCK_BYTES, lambda _totals: True)
+    intent = index.one.reserve_recompression(
+        extent, range(4), 4 * BLOCK_BYTES, lambda _totals: True
+    )
     assert isinstance(intent, Intent)
     assert not index.one.commit(intent, {1: raw(5000, Codec.LZ4)}, {0: VISIT})
     assert index.one.present(intent) == {0: 0, 1: 1, 2: 0, 3: 0}
-    assert index.survey.totals().used_bytes == 7 * BLOCK_BYTES + allocated(5000)
+    assert index.queries.totals().used_bytes == 7 * BLOCK_BYTES + allocated(5000)
     index.one.settle([intent])
-    assert index.survey.totals().used_bytes == 3 * BLOCK_BYTES + allocated(5000)
+    assert index.queries.totals().used_bytes == 3 * BLOCK_BYTES + allocated(5000)
 
 
-def test_an_object_that_is_gone_is_not_recoded(index: Opened) -> None:
+def test_an_object_that_is_gone_is_not_recompressed(index: Opened) -> None:
     put(index.one, version(), range(4))
     (extent,) = residents(index)
     (taken,) = index.one.take([extent])
     index.one.settle([taken.intent])
-    refused = index.one.reserve_recoding(extent, range(4), BLOCK_BYTES, lambda _totals: True)
-    assert refused is Refusal.BUSY
+    refused = index.one.reserve_recompression(extent, range(4), BLOCK_BYTES, lambda _totals: True)
+    assert refused is ReserveRefusal.BUSY
 
 
 def test_a_failed_change_is_undone(index: Opened) -> None:
@@ -245,7 +247,7 @@ def test_an_unknown_codec_is_an_error_of_the_index(index: Opened) -> None:
 
 operations = st.lists(
     st.tuples(
-        st.sampled_from(["put", "put", "put", "abandon", "take", "drop", "recode", "visit"]),
+        st.sampled_from(["put", "put", "put", "abandon", "take", "drop", "recompress", "visit"]),
         st.integers(0, 3),
         st.integers(0, 130),
         st.integers(1, 8),
@@ -274,7 +276,7 @@ def test_counters_agree_with_the_rows_whatever_was_done(
 
 
 def _do(index: Opened, operation: str, wanted: ObjectVersion, blocks: range, stored: int) -> None:
-    visits = {0: VISIT, 1: VISIT, 2: VISIT}
+    accesses = {0: VISIT, 1: VISIT, 2: VISIT}
     digest = digest_of(wanted)
     loaded = index.one.load(digest)
     match operation:
@@ -282,7 +284,7 @@ def _do(index: Opened, operation: str, wanted: ObjectVersion, blocks: range, sto
             intent = reserve(index.one, wanted, blocks)
             if isinstance(intent, Intent):
                 if operation == "put":
-                    index.one.commit(intent, dict.fromkeys(blocks, raw(stored)), visits)
+                    index.one.commit(intent, dict.fromkeys(blocks, raw(stored)), accesses)
                 index.one.settle([intent])
         case "take":
             taken = index.one.take(residents(index)[:2])
@@ -294,25 +296,25 @@ def _do(index: Opened, operation: str, wanted: ObjectVersion, blocks: range, sto
                 assert claimed is not None
                 index.one.drop(claimed)
                 index.one.settle([claimed])
-        case "recode":
+        case "recompress":
             for extent in residents(index)[:1]:
-                _recode(index, extent, stored)
+                _recompress(index, extent, stored)
         case "visit":
-            index.survey.note_visits(
+            index.queries.note_accesses(
                 [(wanted, digest, number, VISIT) for number in range(3)], 7, None
             )
 
 
-def _recode(index: Opened, extent: ExtentRow, stored: int) -> None:
+def _recompress(index: Opened, extent: ExtentRow, stored: int) -> None:
     loaded = index.one.load(extent.digest)
     assert loaded is not None
     first = extent.number * EXTENT_BLOCKS
     numbers = [n for n in loaded.records if first <= n < first + EXTENT_BLOCKS]
     blocks = range(first, first + EXTENT_BLOCKS)
-    intent = index.one.reserve_recoding(extent, blocks, 0, lambda _totals: True)
+    intent = index.one.reserve_recompression(extent, blocks, 0, lambda _totals: True)
     assert isinstance(intent, Intent)
-    recoded = dict.fromkeys(numbers, raw(max(1, stored // 2), Codec.LZ4))
-    index.one.commit(intent, recoded, {extent.number: VISIT})
+    recompressed = dict.fromkeys(numbers, raw(max(1, stored // 2), Codec.LZ4))
+    index.one.commit(intent, recompressed, {extent.number: VISIT})
     index.one.settle([intent])
 
 

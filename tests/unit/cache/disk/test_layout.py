@@ -13,7 +13,7 @@ import pytest
 
 from cloudfs_cache.api import CacheSetupError
 from cloudfs_cache.disk import layout
-from tests.support.tiers import SETTINGS, job, open_tier, opened_storage, storage_of, version
+from tests.support.tiers import SETTINGS, job, open_tier, opened_store, store_of, version
 
 OURS = {"CACHEDIR.TAG", "cloudfs-cache.json", "mounts", "objects"}
 
@@ -26,8 +26,8 @@ def test_everything_is_private(tmp_path: Path) -> None:
     path = tmp_path / "cache"
     umask = os.umask(0)
     try:
-        with opened_storage(path) as storage:
-            storage.write(job(version()))
+        with opened_store(path) as store:
+            store.write(job(version()))
     finally:
         os.umask(umask)
     for found in [path, *path.rglob("*")]:
@@ -37,7 +37,7 @@ def test_everything_is_private(tmp_path: Path) -> None:
 
 def test_the_layout_and_its_tag(tmp_path: Path) -> None:
     (tmp_path / "lost+found").mkdir()
-    with opened_storage(tmp_path):
+    with opened_store(tmp_path):
         pass
     assert {p.name for p in tmp_path.iterdir()} == OURS | {
         "index.sqlite", "index.sqlite-journal", "lost+found"
@@ -141,15 +141,15 @@ def test_there_is_a_last_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_damaged_index_is_given_up_only_by_the_last_mount(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with opened_storage(tmp_path) as storage:
-        storage.write(job(version()))
+    with opened_store(tmp_path) as store:
+        store.write(job(version()))
     with closing(layout.claim(str(tmp_path))):
         (tmp_path / "index.sqlite").write_bytes(b"not a database" * 1000)
         with pytest.raises(CacheSetupError, match="is damaged: unmount the mounts that use it"):
             open_tier(tmp_path)
     assert list(tmp_path.glob("objects/*/*"))
-    with opened_storage(tmp_path) as storage:
-        assert storage.survey.totals().used_bytes == 0
+    with opened_store(tmp_path) as store:
+        assert store.queries.totals().used_bytes == 0
     assert list(tmp_path.glob("objects/*/*")) == []
     assert "its index is damaged: starting empty" in caplog.text
 
@@ -159,23 +159,23 @@ def test_no_room_is_a_clear_error(tmp_path: Path) -> None:
         open_tier(tmp_path, SETTINGS, capacity_bytes=4096)
     with pytest.raises(CacheSetupError, match="has no room"):
         open_tier(tmp_path, SETTINGS, min_free_bytes=1 << 60)
-    storage_of(open_tier(tmp_path)).close()
+    store_of(open_tier(tmp_path)).close()
 
 
 def test_the_index_is_looked_through_after_the_machine_went_down(tmp_path: Path) -> None:
-    with opened_storage(tmp_path) as storage:
-        storage.write(job(version()))
+    with opened_store(tmp_path) as store:
+        store.write(job(version()))
         wrong = "UPDATE state SET value = 7 WHERE name IN ('used', 'residents', 'ghosts')"
-        with storage._database.change() as change:
+        with store._database.change() as change:
             change.execute(wrong)
-        storage.survey.begin("another boot")
-        storage.survey.end = lambda: None  # type: ignore[method-assign]
-    with opened_storage(tmp_path) as storage:
-        totals = storage.survey.totals()
+        store.queries.begin("another boot")
+        store.queries.end = lambda: None  # type: ignore[method-assign]
+    with opened_store(tmp_path) as store:
+        totals = store.queries.totals()
         assert (totals.used_bytes, totals.residents) == (4 << 20, 1)
-        assert storage.survey.in_use_since() not in {"", "another boot"}
-        with opened_storage(tmp_path):
+        assert store.queries.in_use_since() not in {"", "another boot"}
+        with opened_store(tmp_path):
             pass
-        assert storage.survey.in_use_since() != ""
-    with opened_storage(tmp_path) as storage:
+        assert store.queries.in_use_since() != ""
+    with opened_store(tmp_path) as store:
         pass

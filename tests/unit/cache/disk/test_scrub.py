@@ -8,14 +8,14 @@ import pytest
 import trio
 
 from cloudfs_cache.api import BLOCK_BYTES, KeyRange, VerifyProgress, VerifyReport
-from cloudfs_cache.disk.scrub import Verifier
-from cloudfs_cache.disk.store import DiskStorage, Outcome, WriteResult
+from cloudfs_cache.disk.scrub import Scrubber
+from cloudfs_cache.disk.store import DiskStore, Outcome, WriteResult
 from tests.support.tiers import (
     STORE,
     audit,
     job,
     open_tier,
-    opened_storage,
+    opened_store,
     serving,
     stored,
     version,
@@ -24,8 +24,8 @@ from tests.unit.cache.disk.test_store import flip, held
 from tests.unit.cache.source import Source
 
 
-def verified(storage: DiskStorage, url: str = STORE) -> VerifyReport:
-    verifier = Verifier(storage, url)
+def verified(store: DiskStore, url: str = STORE) -> VerifyReport:
+    verifier = Scrubber(store, url)
     verifier.begin()
     while verifier.step():
         pass
@@ -33,32 +33,32 @@ def verified(storage: DiskStorage, url: str = STORE) -> VerifyReport:
 
 
 def test_sound_blocks_are_counted(tmp_path: Path) -> None:
-    with opened_storage(tmp_path) as storage:
+    with opened_store(tmp_path) as store:
         for number in range(12):
-            storage.write(job(version(f"k{number}", 1.5)))
-        assert verified(storage) == VerifyReport(24, 18 * BLOCK_BYTES, 0, 0, 0)
-        assert verified(storage, "other://") == VerifyReport(0, 0, 0, 0, 0)
+            store.write(job(version(f"k{number}", 1.5)))
+        assert verified(store) == VerifyReport(24, 18 * BLOCK_BYTES, 0, 0, 0)
+        assert verified(store, "other://") == VerifyReport(0, 0, 0, 0, 0)
 
 
 def test_a_flipped_byte_and_a_missing_file(tmp_path: Path) -> None:
     flipped, missing, sound = version("flipped"), version("missing", 2), version("sound")
-    with opened_storage(tmp_path) as storage:
+    with opened_store(tmp_path) as store:
         for wanted in (flipped, missing, sound):
-            storage.write(job(wanted))
+            store.write(job(wanted))
         flip(tmp_path / "objects" / flipped.digest()[:2] / f"{flipped.digest()}.raw", 3 << 20)
         (tmp_path / "objects" / missing.digest()[:2] / f"{missing.digest()}.raw").unlink()
-        report = verified(storage)
+        report = verified(store)
         assert (report.blocks, report.corrupt, report.missing, report.orphans) == (10, 1, 2, 0)
-        assert held(storage, flipped) == {0, 1, 2}
-        assert held(storage, missing) == set()
-        assert held(storage, sound) == {0, 1, 2, 3}
-        assert verified(storage) == VerifyReport(7, 7 * BLOCK_BYTES, 0, 0, 0)
+        assert held(store, flipped) == {0, 1, 2}
+        assert held(store, missing) == set()
+        assert held(store, sound) == {0, 1, 2, 3}
+        assert verified(store) == VerifyReport(7, 7 * BLOCK_BYTES, 0, 0, 0)
     assert audit(tmp_path).blocks == 7
 
 
 def test_files_that_nobody_knows_are_deleted_and_nothing_else(tmp_path: Path) -> None:
-    with opened_storage(tmp_path) as storage, opened_storage(tmp_path) as other:
-        storage.write(job(version()))
+    with opened_store(tmp_path) as store, opened_store(tmp_path) as other:
+        store.write(job(version()))
         shard = tmp_path / "objects" / "ab"
         shard.mkdir(mode=0o700, exist_ok=True)
         (shard / ("ab" * 16 + ".raw")).write_bytes(b"stray")
@@ -68,7 +68,7 @@ def test_files_that_nobody_knows_are_deleted_and_nothing_else(tmp_path: Path) ->
         begun = version("begun")
         assert other._reserve(job(begun), BLOCK_BYTES, WriteResult(Outcome.SKIPPED))
         other._write(job(begun))
-        assert verified(storage).orphans == 2
+        assert verified(store).orphans == 2
         left = {path.name for path in tmp_path.rglob("objects/**/*") if path.is_file()}
         names = {f"{version().digest()}.raw", f"{begun.digest()}.raw"}
         assert left == names | {"notes.txt", "readme"}

@@ -15,7 +15,7 @@ from cloudfs_cache.cache import TieredCache
 from cloudfs_cache.disk import files
 from cloudfs_cache.disk.tier import DiskTier
 from tests.support.tiers import (
-    IMPATIENT,
+    SHORT_TIMEOUTS,
     audit,
     eventually,
     open_tier,
@@ -47,7 +47,7 @@ def hanging(call: str) -> Iterator[None]:
 
 async def nothing_lost(cache: TieredCache, tier: DiskTier) -> None:
     """Every buffer that is out belongs to a block in memory."""
-    await tier._access.wait_idle()
+    await tier._executor.wait_idle()
     await cache.drain()
     memory = cache.statistics().memory
     assert memory.used_bytes == memory.blocks * BLOCK_BYTES
@@ -60,7 +60,7 @@ def test_a_call_that_hangs_costs_no_buffer(
     async def test() -> None:
         async with serving(Source(), open_tier(tmp_path)) as cache:
             await stored(cache, version("old", 9))
-        tier = open_tier(tmp_path, patience=IMPATIENT)
+        tier = open_tier(tmp_path, timeouts=SHORT_TIMEOUTS)
         async with serving(Source(), tier) as cache:
             with trio.fail_after(20):
                 with hanging(call):
@@ -96,17 +96,17 @@ def test_a_small_read_takes_a_piece_and_a_wrong_one_the_block(
         async with serving(source, open_tier(tmp_path)) as cache:
             cached = await cache.open(wanted)
             for offset in (0, BLOCK_BYTES + 4096, BLOCK_BYTES + 140_000):
-                assert cache.has_piece(cached, offset, 4096)
-                data = await cache.read_piece(cached, offset, 4096)
+                assert cache.reads_range(cached, offset, 4096)
+                data = await cache.read_range(cached, offset, 4096)
                 assert data == content(wanted, offset, offset + 4096)
-            assert not cache.has_piece(cached, BLOCK_BYTES - 10, 20)
-            assert await cache.read_piece(cached, BLOCK_BYTES + 70_000, 10) is None
+            assert not cache.reads_range(cached, BLOCK_BYTES - 10, 20)
+            assert await cache.read_range(cached, BLOCK_BYTES + 70_000, 10) is None
             assert (source.requests, cache.statistics().disks[0].corrupt) == ([], 0)
             data = await cache.read(cached, BLOCK_BYTES + 70_000, 10)
             assert data == content(wanted, BLOCK_BYTES + 70_000, BLOCK_BYTES + 70_010)
             assert cache.statistics().disks[0].corrupt == 1
             await cache.drain()
-            assert await cache.read_piece(cached, BLOCK_BYTES + 70_000, 10) is not None
+            assert await cache.read_range(cached, BLOCK_BYTES + 70_000, 10) is not None
 
     trio.run(test)
     assert "is missing or corrupt: fetched again" in caplog.text
@@ -124,8 +124,8 @@ def test_two_mounts_see_what_the_other_has_written_and_evicted(tmp_path: Path) -
             await stored(first, wanted)
             await read_all(second, wanted)
             assert other.requests == []
-            extents = first._disk._storage.room.sample()
-            first._disk._storage.evict([c.key.extent_id for c in extents])
+            extents = first._disk._store.evictor.sample()
+            first._disk._store.evict([c.key.extent_id for c in extents])
             cached = await second.open(wanted)
             for block in list(cached.blocks.values()):
                 second._memory.discard(block)

@@ -11,8 +11,14 @@ from typing import Any
 import pytest
 
 from cloudfs_cache.eviction.epoch import EpochAware
-from cloudfs_cache.eviction.policy import VisitRecord
-from cloudfs_cache.eviction.reuse_histogram import BUCKETS, STARTS, Ages, bucket_of, hit_densities
+from cloudfs_cache.eviction.policy import AccessRecord
+from cloudfs_cache.eviction.reuse_histogram import (
+    BUCKETS,
+    STARTS,
+    ReuseHistogram,
+    bucket_of,
+    hit_densities,
+)
 
 MIB = 1 << 20
 EXTENT = 64 * MIB
@@ -25,11 +31,11 @@ class _Reader:
         self.policy = policy
         self.group = group
         self.clock = clock
-        self.records: dict[int, VisitRecord] = {}
+        self.records: dict[int, AccessRecord] = {}
 
     def read(self, key: int) -> None:
         known = self.records.get(key)
-        self.records[key] = self.policy.visit(known, self.clock, self.group, resident=True)
+        self.records[key] = self.policy.access(known, self.clock, self.group, resident=True)
         self.clock += EXTENT
 
     def epochs(self, items: int, count: int, seed: int = 0) -> None:
@@ -38,8 +44,8 @@ class _Reader:
             for key in rng.sample(range(items), items):
                 self.read(key)
 
-    def worth(self, age: int, visits: int = 3) -> float:
-        record = VisitRecord(self.clock - age, EXTENT, visits, self.group)
+    def worth(self, age: int, accesses: int = 3) -> float:
+        record = AccessRecord(self.clock - age, EXTENT, accesses, self.group)
         return self.policy.worth(record, self.clock)
 
 
@@ -76,7 +82,7 @@ def test_waiting_for_a_rare_late_visit_does_not_spoil_a_likely_early_one() -> No
 
 
 def test_those_that_still_wait_say_nothing_about_later_ages() -> None:
-    ages = Ages()
+    ages = ReuseHistogram()
     for number in range(100):
         ages.began(number * EXTENT)
     clock = 100 * EXTENT
@@ -100,14 +106,14 @@ def test_where_some_are_popular_often_visited_and_young_are_worth_most() -> None
     weights = [1 / (rank + 1) for rank in range(500)]
     for key in rng.choices(range(500), weights, k=5000):
         reader.read(key)
-    assert reader.worth(10 * EXTENT, visits=40) > reader.worth(10 * EXTENT, visits=1) + 1
-    assert reader.worth(10 * EXTENT, visits=40) > reader.worth(3000 * EXTENT, visits=40) + 1
+    assert reader.worth(10 * EXTENT, accesses=40) > reader.worth(10 * EXTENT, accesses=1) + 1
+    assert reader.worth(10 * EXTENT, accesses=40) > reader.worth(3000 * EXTENT, accesses=40) + 1
 
 
 def test_with_nothing_learnt_nobody_is_worth_more_than_another() -> None:
     reader = _Reader(EpochAware())
     reader.epochs(300, 1)
-    assert reader.worth(0, visits=1) == reader.worth(250 * EXTENT, visits=1)
+    assert reader.worth(0, accesses=1) == reader.worth(250 * EXTENT, accesses=1)
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
@@ -117,31 +123,31 @@ def test_a_dataset_that_fell_silent_is_worth_less_than_a_new_one(epochs: int) ->
     old.epochs(300, epochs)
     new = _Reader(policy, group=2, clock=old.clock)
     new.epochs(100, 1)
-    record = VisitRecord(old.clock - 100 * EXTENT, EXTENT, epochs, 1)
-    assert policy.worth(record, new.clock) < new.worth(0, visits=1) - policy.margin
+    record = AccessRecord(old.clock - 100 * EXTENT, EXTENT, epochs, 1)
+    assert policy.worth(record, new.clock) < new.worth(0, accesses=1) - policy.margin
 
 
 def test_touches_of_one_visit_count_once() -> None:
     policy = EpochAware()
-    records: dict[int, VisitRecord] = {}
+    records: dict[int, AccessRecord] = {}
     clock = 0
     for _ in range(64):
         for reader in range(16):
-            records[reader] = policy.visit(records.get(reader), clock, 1, resident=True)
+            records[reader] = policy.access(records.get(reader), clock, 1, resident=True)
             clock += MIB
-    assert {record.visits for record in records.values()} == {1}
+    assert {record.accesses for record in records.values()} == {1}
     assert {record.interval for record in records.values()} == {0}
-    assert all(clock - record.visited_at <= 64 * MIB for record in records.values())
+    assert all(clock - record.accessed_at <= 64 * MIB for record in records.values())
     record = records[0]
-    assert policy.visit(record, record.visited_at + MIB, 1, resident=True) is record
-    again = policy.visit(record, record.visited_at + 256 * MIB, 1, resident=True)
-    assert (again.visits, again.interval) == (2, 256 * MIB)
+    assert policy.access(record, record.accessed_at + MIB, 1, resident=True) is record
+    again = policy.access(record, record.accessed_at + 256 * MIB, 1, resident=True)
+    assert (again.accesses, again.interval) == (2, 256 * MIB)
 
 
 def test_a_clock_that_runs_backwards_changes_nothing() -> None:
     policy = EpochAware()
-    record = policy.visit(None, 1000 * EXTENT, 1, resident=False)
-    assert policy.visit(record, 999 * EXTENT, 1, resident=True) is record
+    record = policy.access(None, 1000 * EXTENT, 1, resident=False)
+    assert policy.access(record, 999 * EXTENT, 1, resident=True) is record
     assert math.isfinite(policy.worth(record, 0))
 
 
@@ -157,7 +163,7 @@ def test_forgotten_ghosts_do_not_count_as_never_read_again() -> None:
                 record = reader.records.pop(key)
                 if forget:
                     policy.forget(record)
-        worth.append(reader.worth(300 * EXTENT, visits=1))
+        worth.append(reader.worth(300 * EXTENT, accesses=1))
     assert worth[1] > worth[0] + 0.5
 
 
@@ -170,9 +176,9 @@ def test_what_was_learnt_survives_json() -> None:
     restored.restore(json.loads(json.dumps(policy.dump())))
     assert restored.dump() == policy.dump()
     for age in range(0, 600, 7):
-        for visits in (1, 2, 5, 100):
+        for accesses in (1, 2, 5, 100):
             for group in (1, 2, 3):
-                record = VisitRecord(reader.clock - age * EXTENT, 1, visits, group)
+                record = AccessRecord(reader.clock - age * EXTENT, 1, accesses, group)
                 before, after = (p.worth(record, reader.clock) for p in (policy, restored))
                 assert after == pytest.approx(before, abs=0.05)
 
@@ -206,11 +212,11 @@ def test_a_state_that_makes_no_sense_counts_as_nothing_learnt(state: dict[str, A
 def test_the_state_is_bounded_and_the_same_visits_give_the_same_state() -> None:
     def learn() -> EpochAware:
         policy, rng = EpochAware(), random.Random(4)
-        records: dict[int, VisitRecord] = {}
+        records: dict[int, AccessRecord] = {}
         clock = 0
         for _ in range(20_000):
             key = int(rng.paretovariate(0.5))
-            records[key] = policy.visit(records.get(key), clock, 1, resident=False)
+            records[key] = policy.access(records.get(key), clock, 1, resident=False)
             clock += rng.randrange(1, 4 * EXTENT)
         return policy
 

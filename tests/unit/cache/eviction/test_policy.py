@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from cloudfs_cache.eviction.policy import Candidate, LeastRecentlyUsed, VisitRecord, choose_victims
+from cloudfs_cache.eviction.policy import AccessRecord, Candidate, LeastRecentlyUsed, choose_victims
 
 POLICY = LeastRecentlyUsed()
 
 
-def _visited(clock: int) -> VisitRecord:
-    return VisitRecord(clock, 0, 1, 0)
+def _visited(clock: int) -> AccessRecord:
+    return AccessRecord(clock, 0, 1, 0)
 
 
 def _sample(*clocks: int, size: int = 10) -> list[Candidate[int]]:
@@ -56,6 +56,6 @@ def test_an_empty_sample_frees_nothing() -> None:
 
 
 def test_lru_keeps_the_record() -> None:
-    first = POLICY.visit(None, 100, 7, resident=False)
-    assert first == VisitRecord(100, 0, 1, 7)
-    assert POLICY.visit(first, 130, 7, resident=True) == VisitRecord(130, 30, 2, 7)
+    first = POLICY.access(None, 100, 7, resident=False)
+    assert first == AccessRecord(100, 0, 1, 7)
+    assert POLICY.access(first, 130, 7, resident=True) == AccessRecord(130, 30, 2, 7)

@@ -13,7 +13,7 @@ import trio
 from cloudfs_cache.api import BLOCK_BYTES, DEFAULT_PLACEMENT, DiskUnusableError, KeyRange
 from cloudfs_cache.disk.tier import DiskTier
 from cloudfs_cache.tiers.sharded import ShardedTier
-from tests.support.tiers import IMPATIENT, open_tier, read_all, serving, stored, version
+from tests.support.tiers import SHORT_TIMEOUTS, open_tier, read_all, serving, stored, version
 from tests.unit.cache.source import Source
 
 EVERYTHING = [KeyRange("", subtree=True)]
@@ -23,7 +23,7 @@ EVERYTHING = [KeyRange("", subtree=True)]
 async def tiers(*directories: Path, blocks: tuple[int, ...] = ()) -> AsyncIterator[list[DiskTier]]:
     sizes = blocks or (1000,) * len(directories)
     opened = [
-        open_tier(path, capacity_bytes=size * BLOCK_BYTES, patience=IMPATIENT)
+        open_tier(path, capacity_bytes=size * BLOCK_BYTES, timeouts=SHORT_TIMEOUTS)
         for path, size in zip(directories, sizes, strict=True)
     ]
     try:
@@ -109,7 +109,7 @@ def test_losing_a_disk_loses_its_share(tmp_path: Path, caplog: pytest.LogCapture
             for wanted in objects:
                 await stored(cache, wanted)
         source = Source()
-        opened = [open_tier(path, patience=IMPATIENT) for path in paths]
+        opened = [open_tier(path, timeouts=SHORT_TIMEOUTS) for path in paths]
         spread = ShardedTier(opened)
         async with serving(source, spread) as cache:
             lost = {w.key for w in objects if (await cache.open(w)).disk.disk == 0}
@@ -133,7 +133,7 @@ def test_commands_reach_all_disks_and_one_that_fails_stops_no_other(
     objects = [version(f"d/k{number}", 2) for number in range(12)]
 
     async def test() -> None:
-        opened = [open_tier(tmp_path / name, patience=IMPATIENT) for name in "ab"]
+        opened = [open_tier(tmp_path / name, timeouts=SHORT_TIMEOUTS) for name in "ab"]
         async with serving(Source(), ShardedTier(opened)) as cache:
             for wanted in objects:
                 await stored(cache, wanted)
@@ -149,11 +149,11 @@ def test_commands_reach_all_disks_and_one_that_fails_stops_no_other(
             assert sum(one.pinned_bytes for one in usage) == 24 * BLOCK_BYTES
             assert {one.directory for one in usage} == {str(tmp_path / name) for name in "ab"}
             await admin.unpin(EVERYTHING)
-            with opened[0]._storage._database.change() as change:
+            with opened[0]._store._database.change() as change:
                 change.execute("ALTER TABLE objects RENAME TO hidden")
             with pytest.raises(DiskUnusableError, match=str(tmp_path / "a")):
                 await admin.evict(EVERYTHING)
-            with opened[0]._storage._database.change() as change:
+            with opened[0]._store._database.change() as change:
                 change.execute("ALTER TABLE hidden RENAME TO objects")
             left = await admin.disk_usage()
             assert {one.directory for one in left} == {str(tmp_path / "a")}

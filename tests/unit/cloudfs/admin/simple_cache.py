@@ -136,7 +136,7 @@ class SimpleCache:
             errors=0,
             stalls=0,
             corrupt=0,
-            recoded_bytes=0,
+            recompressed_bytes=0,
             threads_busy=0,
             threads_waiting=0,
         )

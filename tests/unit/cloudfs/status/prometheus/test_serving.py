@@ -30,7 +30,7 @@ BOUNDS = [0.001, 0.1, 1.0]
 DISK = {
     **{"state": "bypassed", "capacity_bytes": 100, "used_bytes": 90, "free_bytes": 7},
     **{"hits": 3, "misses": 4, "writes": 5, "evictions": 6, "rejected": 7, "skipped": 8},
-    **{"errors": 1, "stalls": 2, "corrupt": 3, "recoded_bytes": 9},
+    **{"errors": 1, "stalls": 2, "corrupt": 3, "recompressed_bytes": 9},
     **{"threads_busy": 2, "threads_waiting": 1},
 }
 OPERATION = {

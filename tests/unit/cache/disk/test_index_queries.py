@@ -14,11 +14,11 @@ import pytest
 
 from cloudfs_cache.api import BLOCK_BYTES, KeyRange
 from cloudfs_cache.disk import layout as directories
-from cloudfs_cache.disk.index import statistics
+from cloudfs_cache.disk.index import queries
 from cloudfs_cache.disk.index.database import IndexDatabase
 from cloudfs_cache.disk.index.pins import Pins
-from cloudfs_cache.eviction.policy import VisitRecord
-from tests.support.tiers import STORE, open_tier, storage_of, version
+from cloudfs_cache.eviction.policy import AccessRecord
+from tests.support.tiers import STORE, open_tier, store_of, version
 from tests.unit.cache.disk.test_index import Opened, digest_of, opened, put, residents
 
 EVERYTHING = KeyRange("", subtree=True)
@@ -31,9 +31,9 @@ def index(tmp_path: Path) -> Iterator[Opened]:
 
 
 def keys(index: Opened, wanted: KeyRange) -> set[str]:
-    ids = index.survey.extent_ids_of(STORE, wanted)
+    ids = index.queries.extent_ids_of(STORE, wanted)
     names = dict(index.rows("SELECT digest, key FROM objects"))
-    return {names[row.digest].decode() for row in index.survey.extents(ids)}  # type: ignore[attr-defined]
+    return {names[row.digest].decode() for row in index.queries.extents(ids)}  # type: ignore[attr-defined]
 
 
 def test_samples_are_spread_over_all_residents(index: Opened) -> None:
@@ -42,7 +42,7 @@ def test_samples_are_spread_over_all_residents(index: Opened) -> None:
     rng = random.Random(3)
     seen: Counter[int] = Counter()
     for _ in range(200):
-        sample = index.survey.sample(64, rng.randint)
+        sample = index.queries.sample(64, rng.randint)
         assert 32 <= len(sample) <= 71
         seen.update(candidate.key.extent_id for candidate in sample)
     assert len(seen) == 400
@@ -54,7 +54,7 @@ def test_pinned_extents_are_in_no_sample_wherever_they_are(index: Opened) -> Non
         put(index.one, version(f"{'free' if number < 3 else 'held'}/k{number}", 1), range(1))
     Pins(index.database).add(STORE, [KeyRange("held", subtree=True)])
     for seed in range(20):
-        sample = index.survey.sample(64, random.Random(seed).randint)
+        sample = index.queries.sample(64, random.Random(seed).randint)
         assert {candidate.key.extent_id for candidate in sample} <= {1, 2, 3}
         assert sample
 
@@ -62,16 +62,16 @@ def test_pinned_extents_are_in_no_sample_wherever_they_are(index: Opened) -> Non
 def test_too_many_ghosts_are_forgotten_with_their_objects(
     index: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statistics, "_GHOSTS_MIN", 10)
-    monkeypatch.setattr(statistics, "_GHOSTS_PER_RESIDENT", 2)
-    monkeypatch.setattr(statistics, "_PRUNED_AT_ONCE", 0)
+    monkeypatch.setattr(queries, "_GHOSTS_MIN", 10)
+    monkeypatch.setattr(queries, "_GHOSTS_PER_RESIDENT", 2)
+    monkeypatch.setattr(queries, "_PRUNED_AT_ONCE", 0)
     put(index.one, version("resident", 1), range(1))
     forgotten = set()
     for number in range(50):
         ghost = version(f"k{number}")
-        visit = VisitRecord(100 + number, 0, 1, 0)
-        totals, gone = index.survey.note_visits([(ghost, digest_of(ghost), 0, visit)], 1, None)
-        forgotten |= {record.visited_at for record in gone}
+        access = AccessRecord(100 + number, 0, 1, 0)
+        totals, gone = index.queries.note_accesses([(ghost, digest_of(ghost), 0, access)], 1, None)
+        forgotten |= {record.accessed_at for record in gone}
     left = {row[0] for row in index.rows("SELECT visited_at FROM extents WHERE bytes = 0")}
     assert len(left) == 10
     assert left | forgotten == {100 + number for number in range(50)}
@@ -86,11 +86,11 @@ def test_too_many_ghosts_are_forgotten_with_their_objects(
 def test_later_visits_count(index: Opened) -> None:
     wanted = version()
     put(index.one, wanted, range(4))
-    for visit in (VisitRecord(90, 85, 2, 9), VisitRecord(40, 35, 2, 9)):
-        index.survey.note_visits([(wanted, digest_of(wanted), 0, visit)], 0, None)
+    for access in (AccessRecord(90, 85, 2, 9), AccessRecord(40, 35, 2, 9)):
+        index.queries.note_accesses([(wanted, digest_of(wanted), 0, access)], 0, None)
     loaded = index.one.load(digest_of(wanted))
     assert loaded is not None
-    assert loaded.visits == {0: VisitRecord(90, 85, 2, 9)}
+    assert loaded.accesses == {0: AccessRecord(90, 85, 2, 9)}
 
 
 def test_pins_hold_for_what_comes_later_and_end_with_their_ranges(index: Opened) -> None:
@@ -127,25 +127,25 @@ def test_ranges_of_keys(index: Opened) -> None:
     assert keys(index, KeyRange("a", subtree=True)) == {"a", "a/b", "a/b/c"}
     assert keys(index, KeyRange("a/b", subtree=False)) == {"a/b"}
     assert len(keys(index, EVERYTHING)) == 6
-    assert index.survey.extent_ids_of("other://", EVERYTHING) == []
+    assert index.queries.extent_ids_of("other://", EVERYTHING) == []
 
 
 def test_usage_adds_up_over_many_steps(index: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "_USAGE_OBJECTS", 3)
+    monkeypatch.setattr(queries, "_USAGE_OBJECTS", 3)
     for number in range(10):
         put(index.one, version(f"k{number}", 2), range(2))
     Pins(index.database).add(STORE, [KeyRange("k1", subtree=False)])
-    (usage,) = index.survey.usage("/d")
+    (usage,) = index.queries.usage("/d")
     assert (usage.directory, usage.store_id, usage.objects, usage.blocks) == ("/d", STORE, 10, 20)
     assert (usage.stored_bytes, usage.pinned_bytes) == (20 * BLOCK_BYTES, 2 * BLOCK_BYTES)
-    assert index.survey.count_blocks(STORE) == 20
+    assert index.queries.count_blocks(STORE) == 20
 
 
 def test_objects_come_in_pages(index: Opened) -> None:
     for number in range(5):
         put(index.one, version(f"k{number}", 1), range(1))
     found, last = [], 0
-    while page := index.survey.objects_after(STORE, last, 2):
+    while page := index.queries.objects_after(STORE, last, 2):
         found += [wanted for _, wanted, _ in page]
         last = page[-1][0]
     assert found == [version(f"k{number}", 1) for number in range(5)]
@@ -190,7 +190,7 @@ def steps_to_open(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, flo
         started = time.perf_counter()
         tier = open_tier(path, capacity_bytes=1 << 50)
         took_s = time.perf_counter() - started
-    storage_of(tier).close()
+    store_of(tier).close()
     return steps, took_s
 
 

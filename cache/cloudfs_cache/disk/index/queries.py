@@ -1,4 +1,4 @@
-"""What the index says of the whole directory: counters, visits, and candidates for eviction.
+"""What the index says of the whole directory: counters, accesses, and candidates for eviction.
 
 Blocking and thread-safe: worker threads only.
 """
@@ -14,13 +14,13 @@ from cloudfs_cache.api import DiskUsage, KeyRange, ObjectVersion
 from cloudfs_cache.disk.index.database import IndexDatabase
 from cloudfs_cache.disk.index.rows import (
     ExtentRow,
-    Totals,
+    IndexTotals,
     object_id_of,
     put_extent,
     range_condition,
     totals_of,
 )
-from cloudfs_cache.eviction.policy import Candidate, VisitRecord
+from cloudfs_cache.eviction.policy import AccessRecord, Candidate
 
 _GHOSTS_MIN: Final = 16_384
 _GHOSTS_PER_RESIDENT: Final = 4
@@ -31,13 +31,13 @@ _SAMPLE_STRIDE: Final = 8
 _USAGE_OBJECTS: Final = 10_000
 
 
-class IndexSurvey:
+class IndexQueries:
     """Questions about all extents of one cache directory."""
 
     def __init__(self, database: IndexDatabase) -> None:
         self._database = database
 
-    def totals(self) -> Totals:
+    def totals(self) -> IndexTotals:
         """Return the counters."""
         with self._database.look() as look:
             return totals_of(look)
@@ -70,13 +70,13 @@ class IndexSurvey:
                 found = {c.key.extent_id: c for c in _candidates(look, low, count)}
         return list(found.values())
 
-    def note_visits(
+    def note_accesses(
         self,
-        visits: Sequence[tuple[ObjectVersion, bytes, int, VisitRecord]],
+        accesses: Sequence[tuple[ObjectVersion, bytes, int, AccessRecord]],
         clock_bytes: int,
         policy: str | None,
-    ) -> tuple[Totals, list[VisitRecord]]:
-        """Store visit records, move the clock on by `clock_bytes`, and return the counters.
+    ) -> tuple[IndexTotals, list[AccessRecord]]:
+        """Store access records, move the clock on by `clock_bytes`, and return the counters.
 
         Returned too: the records of ghosts that are forgotten, which the policy must hear of.
         """
@@ -86,10 +86,10 @@ class IndexSurvey:
             )
             if policy is not None:
                 change.execute("UPDATE state SET value = ? WHERE name = 'policy'", (policy,))
-            for version, digest, number, record in visits:
+            for version, digest, number, record in accesses:
                 object_id = object_id_of(change, version, digest, pinned=False)
                 put_extent(change, object_id, number, 0, record)
-            forgotten = _prune_ghosts(change, len(visits))
+            forgotten = _prune_ghosts(change, len(accesses))
             return totals_of(change), forgotten
 
     def in_use_since(self) -> str:
@@ -130,20 +130,20 @@ class IndexSurvey:
                 tuple(ids),
             ).fetchall()
         return [
-            ExtentRow(extent_id, object_id, digest, number, size, bool(recoded))
-            for extent_id, object_id, digest, number, size, recoded in rows
+            ExtentRow(extent_id, object_id, digest, number, size, bool(recompressed))
+            for extent_id, object_id, digest, number, size, recompressed in rows
         ]
 
     def usage(self, directory: str) -> list[DiskUsage]:
         """What the directory holds, by store. Seconds when it is large, but not at a stretch."""
-        sums: dict[str, list[int]] = {}
+        checksums: dict[str, list[int]] = {}
         after: int | None = 0
         while after is not None:
             after, rows = self._usage_after(after)
             for url, *counts in rows:
-                before = sums.setdefault(url, [0] * len(counts))
-                sums[url] = [a + b for a, b in zip(before, counts, strict=True)]
-        return [DiskUsage(directory, url, *sums[url]) for url in sorted(sums)]
+                before = checksums.setdefault(url, [0] * len(counts))
+                checksums[url] = [a + b for a, b in zip(before, counts, strict=True)]
+        return [DiskUsage(directory, url, *checksums[url]) for url in sorted(checksums)]
 
     def count_blocks(self, store_id: str) -> int:
         """How many blocks of a store there are."""
@@ -211,12 +211,12 @@ def _candidates(look: sqlite3.Connection, start: int, limit: int) -> Iterator[Ca
         "WHERE e.bytes > 0 AND e.id >= ? AND NOT o.pinned ORDER BY e.id LIMIT ?",
         (start, limit),
     )
-    for extent_id, object_id, digest, number, size, recoded, *visit in rows:
-        key = ExtentRow(extent_id, object_id, digest, number, size, bool(recoded))
-        yield Candidate(key, size, VisitRecord(*visit))
+    for extent_id, object_id, digest, number, size, recompressed, *access in rows:
+        key = ExtentRow(extent_id, object_id, digest, number, size, bool(recompressed))
+        yield Candidate(key, size, AccessRecord(*access))
 
 
-def _prune_ghosts(change: sqlite3.Connection, added: int) -> list[VisitRecord]:
+def _prune_ghosts(change: sqlite3.Connection, added: int) -> list[AccessRecord]:
     """Forget some ghosts when there are too many; returns their records.
 
     At random places: with the oldest first, none would be left when its extent comes round again.
@@ -243,7 +243,7 @@ def _prune_ghosts(change: sqlite3.Connection, added: int) -> list[VisitRecord]:
         "AND NOT EXISTS (SELECT 1 FROM intents WHERE object = ?1)",
         [(object_id,) for object_id, *_ in rows],
     )
-    return [VisitRecord(*record) for _, *record in rows]
+    return [AccessRecord(*record) for _, *record in rows]
 
 
 def _ends(look: sqlite3.Connection, condition: str) -> tuple[int, int]:
