@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 BLOCK_BYTES = 1 << 20
 """Size of a cache block. One kernel READ is at most this long, so most reads touch one block."""
@@ -87,8 +87,35 @@ class KeyRange:
         return self.subtree and (self.key == "" or key.startswith(self.key + "/"))
 
 
+class BlockSpan(NamedTuple):
+    """The blocks that bytes of an object lie in: from byte `start` of block `first` to byte `stop`
+    of block `last`."""
+
+    first: int
+    last: int
+    start: int
+    stop: int
+
+    @classmethod
+    def of(cls, offset: int, size: int) -> BlockSpan:
+        """Return the span of the bytes [offset, offset + size), which must not be empty."""
+        end = offset + size
+        first, last = offset // BLOCK_BYTES, (end - 1) // BLOCK_BYTES
+        return cls(first, last, offset - first * BLOCK_BYTES, end - last * BLOCK_BYTES)
+
+    @property
+    def indices(self) -> range:
+        """The indices of the blocks."""
+        return range(self.first, self.last + 1)
+
+
+NO_BYTES: Final = range(0)
+"""A range of bytes without any."""
+
+
 class Origin(Enum):
-    """Where the bytes of a block came from."""
+    """Where the bytes of a block come from: the store, or a tier above it. No two tiers of a chain
+    have the same origin."""
 
     STORE = "store"
     DISK = "disk"

@@ -114,7 +114,8 @@ async def _serve(
     disks = await assembly.open_disks(settings, store.identity)
     disk = disks.tier
     memory = MemoryCache(settings.memory_limit, staging=disk is not None)
-    cache = TieredCache(partial(_fetch, store), memory, disk, max_downloads=settings.max_downloads)
+    tiers = [] if disk is None else [disk]
+    cache = TieredCache(partial(_fetch, store), memory, tiers, max_downloads=settings.max_downloads)
     policies = PathPolicies(settings.policies)
     metrics = RequestMetrics()
     watch = RequestWatch(settings.retry_budget + _DEADLINE_MARGIN_S)

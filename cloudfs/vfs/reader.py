@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from cloudfs.prefetch.readahead import NOTHING
 from cloudfs.vfs.handles import FileHandle
 from cloudfs_cache.api import BLOCK_BYTES, Buffer
 from cloudfs_cache.cache import TieredCache
@@ -33,26 +32,12 @@ class Reader:
         if size <= 0 or cached is None:
             return b""
         advice = handle.window.on_read(offset, size, self._share(handle))
-        demand = range(offset // BLOCK_BYTES, (offset + size - 1) // BLOCK_BYTES + 1)
-        run_blocks = max(1, advice.run_bytes // BLOCK_BYTES)
-        if advice.ahead:
-            # Before the view is taken: planning may hand evictable buffers to other blocks.
-            ahead = range(advice.ahead.start // BLOCK_BYTES, -(-advice.ahead.stop // BLOCK_BYTES))
-            self._cache.request(cached, demand, ahead, run_blocks)
-            return self._cache.read_nowait(cached, offset, size)
-        data = self._cache.read_nowait(cached, offset, size)
-        if data is None and not self._cache.reads_range(cached, offset, size):
-            self._cache.request(cached, demand, NOTHING, run_blocks)
-        return data
+        return self._cache.read_nowait(cached, offset, size, advice.ahead, advice.run_bytes)
 
     async def read(self, handle: FileHandle, offset: int, size: int) -> Buffer:
         """Wait for bytes that `read_nowait` did not have."""
         cached, size = handle.cached, min(size, handle.inode_size - offset)
         assert cached is not None
-        if self._cache.reads_range(cached, offset, size):
-            piece = await self._cache.read_range(cached, offset, size)
-            if piece is not None:
-                return piece
         return await self._cache.read(cached, offset, size)
 
     def closed(self, handle: FileHandle) -> None:

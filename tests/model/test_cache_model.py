@@ -22,9 +22,16 @@ import trio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from cloudfs_cache.api import BLOCK_BYTES, Buffer, DiskUnusableError, KeyRange, ObjectVersion
+from cloudfs_cache.api import (
+    BLOCK_BYTES,
+    NO_BYTES,
+    Buffer,
+    DiskUnusableError,
+    KeyRange,
+    ObjectVersion,
+)
 from cloudfs_cache.cache import TieredCache
-from cloudfs_cache.disk.access import Timeouts
+from cloudfs_cache.disk.executor import Timeouts
 from cloudfs_cache.disk.open import DiskSettings
 from cloudfs_cache.disk.recompress import Recompressor
 from cloudfs_cache.disk.tier import DiskTier
@@ -118,7 +125,7 @@ class Mount:
         self.tiers = [open_tier(d, scenario.settings) for d in scenario.directories]
         self.memory = MemoryCache(MEMORY_BLOCKS * BLOCK_BYTES)
         disk: Tier = self.tiers[0] if len(self.tiers) == 1 else ShardedTier(self.tiers)
-        self.cache = TieredCache(scenario.source.fetch, self.memory, disk, max_downloads=4)
+        self.cache = TieredCache(scenario.source.fetch, self.memory, [disk], max_downloads=4)
 
     async def live(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -169,17 +176,11 @@ class Mount:
             self.cache.release(cached)
 
     async def _read(self, cached: CachedObject, offset: int, size: int) -> Buffer:
-        cache = self.cache
-        data = None
-        if cache.reads_range(cached, offset, size):
-            data = await cache.read_range(cached, offset, size)
-        if data is None:
-            first, last = offset // BLOCK_BYTES, (offset + size - 1) // BLOCK_BYTES
-            blocks = cached.version.block_count
-            ahead = range(first, min(blocks, last + self.rng.choice([0, 2, 20])))
-            cache.request(cached, range(first, last + 1), ahead, self.rng.choice([1, 4, 8]))
-            data = cache.read_nowait(cached, offset, size)
-        return data if data is not None else await cache.read(cached, offset, size)
+        ahead_blocks, run_blocks = self.rng.choice([0, 2, 20]), self.rng.choice([1, 4, 8])
+        stop = min(cached.version.size, offset + size + ahead_blocks * BLOCK_BYTES)
+        ahead = range(offset, stop) if ahead_blocks else NO_BYTES
+        data = self.cache.read_nowait(cached, offset, size, ahead, run_blocks * BLOCK_BYTES)
+        return data if data is not None else await self.cache.read(cached, offset, size)
 
     async def _operator(self) -> None:
         commands = [self._warm, self._pin, self._unpin, self._evict, self._verify, self._look]

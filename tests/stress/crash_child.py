@@ -35,7 +35,7 @@ def work(directory: Path, seed: int) -> None:
 
 async def _work(directory: Path, rng: random.Random) -> None:
     tier = open_tier(directory, capacity_bytes=CAPACITY_BYTES, recompress=True)
-    cache = TieredCache(Source().fetch, MemoryCache(0), tier, max_downloads=4)
+    cache = TieredCache(Source().fetch, MemoryCache(0), [tier], max_downloads=4)
     async with trio.open_nursery() as nursery:
         await nursery.start(cache.serve)
         nursery.start_soon(_read_forever, cache, rng)

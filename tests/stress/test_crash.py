@@ -57,7 +57,7 @@ def intents(directory: Path) -> int:
 async def served(directory: Path) -> None:
     """A fresh mount serves every object right, and finds no wrong block on the disk."""
     tier = open_tier(directory, capacity_bytes=crash_child.CAPACITY_BYTES, recompress=True)
-    cache = TieredCache(Source().fetch, MemoryCache(0), tier, max_downloads=4)
+    cache = TieredCache(Source().fetch, MemoryCache(0), [tier], max_downloads=4)
     async with trio.open_nursery() as nursery:
         await nursery.start(cache.serve)
         report = await cache.admin.verify(lambda _progress: None)

@@ -70,7 +70,7 @@ async def until(cache: TieredCache, reached: Callable[[DiskStatistics], bool]) -
 @asynccontextmanager
 async def mounted(disk: disks.Disk, **changes: object) -> AsyncIterator[TieredCache]:
     """A cache on the disk with little patience."""
-    settings = {"capacity_bytes": 1 << 30, "patience": SHORT_TIMEOUTS, **changes}
+    settings = {"capacity_bytes": 1 << 30, "timeouts": SHORT_TIMEOUTS, **changes}
     tier = await trio.to_thread.run_sync(lambda: open_tier(disk.path / "cache", **settings))
     with trio.fail_after(2 * PATIENCE_S):
         async with serving(Source(), tier) as cache:
@@ -79,7 +79,7 @@ async def mounted(disk: disks.Disk, **changes: object) -> AsyncIterator[TieredCa
 
 async def idle(cache: TieredCache) -> None:
     """Wait for the threads that hung."""
-    tier = cache._disk
+    tier = cache._tiers[0]
     assert isinstance(tier, DiskTier)
     await tier._executor.wait_idle()
 

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import trio
 
-from cloudfs_cache.api import BLOCK_BYTES, ObjectVersion
+from cloudfs_cache.api import BLOCK_BYTES, BlockSpan, Buffer, ObjectVersion
 from cloudfs_cache.cache import TieredCache
-from cloudfs_cache.disk.access import Timeouts
+from cloudfs_cache.disk.executor import Timeouts
 from cloudfs_cache.disk.format.records import EXTENT_BLOCKS
 from cloudfs_cache.disk.index.rows import allocated
 from cloudfs_cache.disk.open import DiskSettings, open_disk_tier
 from cloudfs_cache.disk.store import DiskStore, WriteJob
 from cloudfs_cache.disk.tier import DiskTier
 from cloudfs_cache.eviction.policy import AccessRecord
+from cloudfs_cache.memory.block import CachedObject
 from cloudfs_cache.memory.lru import MemoryCache
 from cloudfs_cache.tiers.api import Tier
 from tests.unit.cache.source import Source, content
@@ -60,9 +61,8 @@ async def serving(
     source: Source, disk: Tier | None, *, memory_blocks: int = 64
 ) -> AsyncIterator[TieredCache]:
     """A cache that is drained at the end; what then hangs on a disk is left to itself."""
-    cache = TieredCache(
-        source.fetch, MemoryCache(memory_blocks * BLOCK_BYTES), disk, max_downloads=8
-    )
+    memory = MemoryCache(memory_blocks * BLOCK_BYTES)
+    cache = TieredCache(source.fetch, memory, [disk] if disk else [], max_downloads=8)
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(cache.serve)
@@ -72,6 +72,20 @@ async def serving(
     finally:
         with trio.CancelScope(shield=True):
             await cache.aclose()
+
+
+def request(
+    cache: TieredCache, cached: CachedObject, demand: range, ahead: range, run_blocks: int
+) -> None:
+    """Plan blocks as `read_nowait` does, without a read."""
+    cache._plan(cached, demand, ahead, run_blocks * BLOCK_BYTES)
+
+
+async def read_range(
+    cache: TieredCache, cached: CachedObject, offset: int, size: int
+) -> Buffer | None:
+    """Read a part of a block as `read` does when only a tier has it."""
+    return await cache._read_range(cached, BlockSpan.of(offset, size))
 
 
 async def read_all(cache: TieredCache, wanted: ObjectVersion) -> None:
@@ -89,11 +103,9 @@ async def read_all(cache: TieredCache, wanted: ObjectVersion) -> None:
 async def stored(cache: TieredCache, wanted: ObjectVersion) -> None:
     """Read an object and wait for the disk to have it, without an end of prefetching."""
     await read_all(cache, wanted)
-    populate = cache._populate
-    assert populate is not None
     # The last bytes are read before their run has ended, and only then the block is written.
     await eventually(lambda: not cache._scheduler.active, 10)
-    await populate.wait_drained()
+    await cache._populator.wait_drained()
 
 
 async def eventually(reached: Callable[[], bool], limit_s: float) -> None:

@@ -43,9 +43,8 @@ LAYERS: dict[str, list[str]] = {
         "cache",
         "admin",
         "fetch disk",
-        "disk.index tiers",
-        "memory",
-        "disk.format",
+        "memory disk.index",
+        "disk.format tiers",
         "eviction metadata",
         "api",
     ],
@@ -65,6 +64,12 @@ LAYERS: dict[str, list[str]] = {
 }
 """The floors of each package, from the top down, and the rooms on each. A room may import itself
 and the floors below it, never a room beside it; the longest name that fits is a module's room."""
+
+WALLS = (
+    ("cloudfs_cache.disk", "cloudfs_cache.memory"),
+    ("cloudfs_cache.memory", "cloudfs_cache.disk"),
+)
+"""Rooms that must not import another although it is on a lower floor."""
 
 BOTTOM = frozenset({"cloudfs_cache", "cloudfs_backends"})
 """Packages that every room of `cloudfs` may import, and that import only themselves."""
@@ -110,6 +115,10 @@ def _package(module: str) -> str:
     return module.split(".", maxsplit=1)[0]
 
 
+def _is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
 def _room(module: str) -> tuple[int, str] | None:
     """The floor, 0 the top one, and the name of the room that `module` is in."""
     inner = module.partition(".")[2]
@@ -117,7 +126,7 @@ def _room(module: str) -> tuple[int, str] | None:
         (floor, name)
         for floor, names in enumerate(LAYERS[_package(module)])
         for name in names.split()
-        if inner == name or inner.startswith(name + ".")
+        if _is_in(inner, name)
     ]
     return max(rooms, key=lambda room: len(room[1]), default=None)
 
@@ -130,6 +139,8 @@ def _allowed(module: str, imported: str) -> bool:
         return other == PARTS_MEASURED.get(".".join(module.split(".")[:2]))
     if imported == package:
         return True
+    if any(_is_in(module, room) and _is_in(imported, wall) for room, wall in WALLS):
+        return False
     here, there = _room(module), _room(imported)
     return here is not None and there is not None and (here == there or here[0] < there[0])
 
@@ -192,6 +203,9 @@ def test_reports_of_the_benchmark_know_records_and_nothing_that_measures() -> No
         ("cloudfs_cache.fetch.planner", "cloudfs_cache.disk.tier", False),
         ("cloudfs_cache.disk.tier", "cloudfs_cache.disk.index.blocks", True),
         ("cloudfs_cache.disk.index.blocks", "cloudfs_cache.disk.tier", False),
+        ("cloudfs_cache.disk.tier", "cloudfs_cache.memory.block", False),
+        ("cloudfs_cache.memory.block", "cloudfs_cache.disk.format.records", False),
+        ("cloudfs_cache.tiers.sharded", "cloudfs_cache.disk.tier", False),
         ("cloudfs_cache.memory.lru", "cloudfs_backends.api", False),
         ("cloudfs_cache.memory.lru", "cloudfs.units", False),
         ("cloudfs_backends.s3.client", "cloudfs_backends.common.cloud", True),

@@ -14,7 +14,8 @@ from typing import Final
 from cloudfs_cache.api import ObjectVersion
 from cloudfs_cache.disk.access_trace import AccessTrace
 from cloudfs_cache.disk.evictor import SharedPolicy
-from cloudfs_cache.disk.format.records import EXTENT_BLOCKS, DiskObject
+from cloudfs_cache.disk.format.records import EXTENT_BLOCKS
+from cloudfs_cache.disk.object import DiskObject
 from cloudfs_cache.eviction.policy import AccessRecord, EvictionPolicy
 
 PENDING_MAX: Final = 65_536

@@ -14,7 +14,7 @@ import os
 from typing import Final
 
 from cloudfs_cache.api import BLOCK_BYTES
-from cloudfs_cache.disk.format.records import DiskObject
+from cloudfs_cache.disk.object import DiskObject
 
 log = logging.getLogger(__name__)
 

@@ -1,20 +1,33 @@
-"""Runs blocking work on one disk in worker threads, and does not wait for ever.
+"""The executor of one disk: worker threads, time limits, and what failures mean for its health.
 
-A thread cannot be taken back from a disk that does not answer: it is left to itself, and whoever
-gave it buffers is told when it has ended after all. The threads of one disk have a limit of their
-own, so a stalled disk holds a few of them and nothing else.
+Owned by the trio loop. Whatever goes wrong with the disk ends here: it is counted, and logged when
+it changes what the disk is asked.
 """
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import logging
+import sqlite3
 from collections.abc import Callable
-from typing import Generic, TypeVar
-
-import trio
-from outcome import Outcome
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from cloudfs_cache.api import DiskStalledError
+from cloudfs_cache.disk.health import DiskHealth, DiskState
+from cloudfs_cache.disk.threads import DiskThreads
+
+log = logging.getLogger(__name__)
+
+_ERRNO_OF_SQLITE: Final = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+}
+_CONSEQUENCES: Final = {
+    DiskState.OK: "it is used again",
+    DiskState.READ_ONLY: "nothing is written to it until that works again",
+    DiskState.BYPASSED: "reads go to the bucket until it works again",
+}
 
 Result = TypeVar("Result")
 
@@ -23,113 +36,110 @@ def _nothing() -> None:
     pass
 
 
-class DiskThreads:
-    """Worker threads for one disk. Trio loop only."""
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds after which a read or a write has stalled, and until what failed is tried again.
 
-    def __init__(self, threads: int) -> None:
-        self._limiter = trio.CapacityLimiter(threads)
-        self._inside = 0
-        self._left = trio.Event()
+    Bytes come from the store while a read hangs; no reader waits for a write, and a busy disk may
+    take long over 8 MiB.
+    """
+
+    read_s: float = 3.0
+    write_s: float = 20.0
+    retry_s: float = 10.0
+
+
+DEFAULT_TIMEOUTS: Final = Timeouts()
+
+
+class DiskExecutor:
+    """Runs work on the disk of one cache directory."""
+
+    def __init__(self, directory: str, threads: int, timeouts: Timeouts) -> None:
+        self.health = DiskHealth()
+        self.timeouts = timeouts
+        self._directory = directory
+        self.threads = DiskThreads(threads)
+
+    @property
+    def state(self) -> DiskState:
+        """What the disk may be asked now."""
+        return self.health.state
 
     @property
     def busy(self) -> bool:
-        """A thread is inside, perhaps one that was left to itself."""
-        return self._inside > 0
-
-    @property
-    def inside(self) -> int:
-        """How many threads are inside."""
-        return self._inside
-
-    @property
-    def waiting(self) -> int:
-        """How much work waits for a thread."""
-        return self._limiter.statistics().tasks_waiting
+        """Whether a thread is inside, perhaps one that was left behind."""
+        return self.threads.busy
 
     async def wait_idle(self) -> None:
         """Return once no thread is inside."""
-        while self._inside:
-            self._left = trio.Event()
-            await self._left.wait()
+        await self.threads.wait_idle()
 
-    async def run(
+    async def attempt(
         self,
         work: Callable[[], Result],
+        verb: str,
         *,
-        limit_s: float,
+        limit_s: float | None = None,
         on_late: Callable[[], None] = _nothing,
-    ) -> Result:
-        """Run `work` in a thread and return its result, or raise what it raised.
+    ) -> Result | None:
+        """Run `work` in a thread; return None when the disk fails (so `work` must not).
 
-        Raises DiskStalledError after `limit_s` seconds; `on_late` is then called on the loop when
-        the thread ends, and until then it may still use what `work` refers to. The same holds when
-        the caller is cancelled.
+        Raises DiskStalledError when it does not end in time (None: that of a read); see
+        `DiskThreads.run` for `on_late`.
         """
-        use: _Use[Result] = _Use(on_late)
+        limit_s = self.timeouts.read_s if limit_s is None else limit_s
         try:
-            with trio.fail_after(limit_s):
-                await self._limiter.acquire_on_behalf_of(use)
-                self._start(work, use)
-                await use.ended.wait()
-        except trio.TooSlowError:
-            if not use.handed_in:
-                use.leave()
-                raise DiskStalledError(f"no answer within {limit_s:g} s") from None
-            # The thread has ended: it was this process that did not run meanwhile.
-            with trio.CancelScope(shield=True):
-                await use.ended.wait()
-        except trio.Cancelled:
-            use.leave()
+            result = await self.threads.run(work, limit_s=limit_s, on_late=on_late)
+        except DiskStalledError as stall:
+            if self.health.stalled(f"cannot {verb}: {stall}"):
+                self._log_state()
             raise
-        assert use.outcome is not None
-        return use.outcome.unwrap()
+        except (OSError, sqlite3.Error) as error:
+            self._note_failure(error, verb)
+            return None
+        self.health.succeeded()
+        return result
 
-    def _start(self, work: Callable[[], Result], use: _Use[Result]) -> None:
-        """Like trio.to_thread.run_sync, which does not say whether a thread was started when it
-        is cancelled."""
-        token = trio.lowlevel.current_trio_token()
+    def recovered(self) -> None:
+        """Note that a probe of a failed disk succeeded."""
+        self.health.recovered()
+        log.info("cache directory %s: %s", self._directory, _CONSEQUENCES[self.state])
 
-        def end(outcome: Outcome[Result]) -> None:
-            self._inside -= 1
-            self._limiter.release_on_behalf_of(use)
-            self._left.set()
-            use.end(outcome)
+    def _note_failure(self, error: OSError | sqlite3.Error, verb: str) -> None:
+        text = f"cannot {verb}: {_described(error)}"
+        if _sqlite_code(error) == sqlite3.SQLITE_BUSY:
+            # Another thread, or another mount, hangs on this disk and has the index locked.
+            changed = self.health.stalled(text)
+        else:
+            changed = self.health.failed(_errno(error), text)
+        if changed:
+            self._log_state()
+        else:
+            log.info("cache directory %s: %s", self._directory, text)
 
-        def deliver(outcome: Outcome[Result]) -> None:
-            use.handed_in = True
-            # A thread that comes back after the loop has ended has nobody to tell.
-            with contextlib.suppress(trio.RunFinishedError):
-                token.run_sync_soon(end, outcome)
-
-        try:
-            trio.lowlevel.start_thread_soon(work, deliver)
-        except BaseException:
-            self._limiter.release_on_behalf_of(use)
-            raise
-        self._inside += 1
-        use.started = True
+    def _log_state(self) -> None:
+        log.warning(
+            "cache directory %s: %s; %s",
+            self._directory,
+            self.health.reason,
+            _CONSEQUENCES[self.state],
+        )
 
 
-class _Use(Generic[Result]):
-    """Whether a thread still uses what it was given, and whom to tell when it no longer does."""
+def _errno(error: OSError | sqlite3.Error) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno
+    return _ERRNO_OF_SQLITE.get(_sqlite_code(error))
 
-    def __init__(self, on_late: Callable[[], None]) -> None:
-        self.started = False
-        self.handed_in = False
-        self.ended = trio.Event()
-        self.outcome: Outcome[Result] | None = None
-        self._on_late = on_late
-        self._left = False
 
-    def leave(self) -> None:
-        """Nobody waits any more."""
-        self._left = True
-        if not self.started or self.ended.is_set():
-            self._on_late()
+def _sqlite_code(error: Exception) -> int:
+    """The primary result code, 0 when there is none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
-    def end(self, outcome: Outcome[Result]) -> None:
-        """The thread has ended."""
-        self.outcome = outcome
-        self.ended.set()
-        if self._left:
-            self._on_late()
+
+def _described(error: OSError | sqlite3.Error) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or repr(error)
+    name = getattr(error, "sqlite_errorname", "")
+    return f"index: {error} ({name})" if name else f"index: {error}"

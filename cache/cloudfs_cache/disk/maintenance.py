@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
 import trio
 
 from cloudfs_cache.api import DiskStalledError
-from cloudfs_cache.disk.access import DiskExecutor
-from cloudfs_cache.disk.access_log import AccessBatch, AccessLog
+from cloudfs_cache.disk.access_log import AccessBatch
+from cloudfs_cache.disk.entry import DiskParts
 from cloudfs_cache.disk.health import DiskState
-from cloudfs_cache.disk.index.rows import ExtentRow
 from cloudfs_cache.disk.recompress import Recompressed, Recompressor
-from cloudfs_cache.disk.store import DiskStore
 
 TICK_S: Final = 2.0
 POLICY_EVERY_S: Final = 30.0
@@ -38,24 +36,19 @@ class DiskMaintenance:
 
     def __init__(
         self,
-        store: DiskStore,
-        access: DiskExecutor,
-        accesses: AccessLog,
-        on_evicted: Callable[[Iterable[ExtentRow]], None],
+        parts: DiskParts,
         on_recompressed: Callable[[Recompressed], None],
         *,
         recompress: bool,
     ) -> None:
-        self._store = store
-        self._executor = access
-        self._accesses = accesses
-        self._on_evicted = on_evicted
+        self._store = parts.store
+        self._executor = parts.executor
+        self._accesses = parts.accesses
+        self._counters = parts.counters
+        self._on_evicted = parts.on_evicted
         self._on_recompressed = on_recompressed
-        self._recompress = recompress and store.capacity.spare_bytes > 0
+        self._recompress = recompress and parts.store.capacity.spare_bytes > 0
         self._policy_kept_at = float("-inf")
-        self.used_bytes = 0
-        self.free_bytes = 0
-        self.recompressed_bytes = 0
 
     async def run_forever(self) -> None:
         """Do all of it until cancelled."""
@@ -78,7 +71,7 @@ class DiskMaintenance:
         batch = self._accesses.take()
         found = await self._try(partial(self._flush, batch, final=final), "write the index")
         if found is not None:
-            self.used_bytes, self.free_bytes, clock = found
+            self._counters.used_bytes, self._counters.free_bytes, clock = found
             self._accesses.agree(clock)
 
     def _flush(self, batch: AccessBatch, *, final: bool) -> tuple[int, int, int]:
@@ -110,9 +103,9 @@ class DiskMaintenance:
     async def _trim(self) -> None:
         """Keep within the limits when others fill the disk or the limit was lowered."""
         capacity = self._store.capacity
-        within = self.used_bytes + capacity.spare_bytes <= capacity.limits.capacity_bytes
+        within = self._counters.used_bytes + capacity.spare_bytes <= capacity.limits.capacity_bytes
         if self._executor.state is not DiskState.OK or (
-            within and self.free_bytes >= capacity.limits.min_free_bytes
+            within and self._counters.free_bytes >= capacity.limits.min_free_bytes
         ):
             return
         work = partial(self._store.evictor.make, 0, None, self._accesses.clock)
@@ -142,7 +135,7 @@ class DiskMaintenance:
                 work = partial(Recompressor(self._store).step, self._accesses.clock)
                 done = await self._try(work, "recompress", limit_s=_RECOMPRESS_LIMIT_S)
                 if done is not None and done.extent is not None:
-                    self.recompressed_bytes += done.saved_bytes
+                    self._counters.recompressed_bytes += done.saved_bytes
                     self._on_recompressed(done)
                     rest_s = _REST_PER_WORK * (trio.current_time() - started)
             await trio.sleep(rest_s)

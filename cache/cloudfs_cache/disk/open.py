@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from cloudfs_cache.api import BLOCK_BYTES, CacheSetupError
 from cloudfs_cache.disk import files
 from cloudfs_cache.disk import layout as directories
-from cloudfs_cache.disk.access import DEFAULT_TIMEOUTS, Timeouts
 from cloudfs_cache.disk.access_trace import AccessTrace
 from cloudfs_cache.disk.capacity import Capacity, derive_limits
+from cloudfs_cache.disk.executor import DEFAULT_TIMEOUTS, Timeouts
 from cloudfs_cache.disk.index.database import IndexDatabase
 from cloudfs_cache.disk.index.queries import IndexQueries
 from cloudfs_cache.disk.layout import CacheDirectory

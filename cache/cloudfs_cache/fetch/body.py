@@ -1,7 +1,7 @@
-"""Pours the body of one ranged read into the buffers of a run.
+"""The body of one ranged read on its way into the buffers of a run.
 
-Two sides: `sink` runs in the worker thread that reads the body; `_apply` runs on the trio loop and
-declares the bytes valid. The thread never touches a block, only the buffers it was given.
+Two sides: `receive` runs in the worker thread that reads the body; `_apply` runs on the trio loop
+and declares the bytes valid. The thread never touches a block, only the buffers it was given.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class BodySink:
         self._applied_bytes = 0
         self.abandoned = False
 
-    def sink(self, chunk: Buffer) -> None:
+    def receive(self, chunk: Buffer) -> None:
         """Copy the next bytes in. Worker thread only."""
         if self.abandoned:
             raise AbandonedError

@@ -1,118 +1,128 @@
-"""Fills runs of blocks from the store or from the tier below.
+"""Filling runs of blocks from the tier or the store that has them.
 
 Owned by the trio loop. Fetches belong to the cache and not to the reader that caused them, so a
-reader that goes away harms nobody. Which run is filled when is the scheduler's business.
+reader that goes away harms no other. Which run is filled when is the scheduler's business.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import trio
 
-from cloudfs_cache.api import BLOCK_BYTES, CacheClosedError, FetchRange, Origin
+from cloudfs_cache.api import BLOCK_BYTES, CacheClosedError, FetchRange
 from cloudfs_cache.fetch.body import BodySink
 from cloudfs_cache.fetch.populate import Populator
-from cloudfs_cache.fetch.scheduler import FetchScheduler
-from cloudfs_cache.memory.block import Block, Run
+from cloudfs_cache.memory.block import Block, BlockState, Run
 from cloudfs_cache.memory.lru import MemoryCache
-from cloudfs_cache.memory.pool import BlockBuffer
-from cloudfs_cache.tiers.api import Tier
+from cloudfs_cache.tiers.api import ReadResult, TierEntry
 
 log = logging.getLogger(__name__)
 
 
 class Fetcher:
-    """Fills runs. A block that the disk does not have after all is queued for the store."""
+    """Fills runs. `on_room` is called when a buffer comes back that readers may wait for."""
 
     def __init__(
         self,
         fetch: FetchRange,
         memory: MemoryCache,
-        disk: Tier | None,
-        populate: Populator | None,
-        scheduler: FetchScheduler,
+        populator: Populator,
+        on_room: Callable[[], None],
     ) -> None:
         self._fetch = fetch
         self._memory = memory
-        self._disk = disk
-        self._populate = populate
-        self._scheduler = scheduler
+        self._populator = populator
+        self._on_room = on_room
 
-    async def fill(self, run: Run) -> None:
-        """Fill the blocks of a run, or fail them. Never raises but for cancellation."""
-        first, count = run.blocks[0].index, len(run.blocks)
-        why = "a reader" if run.demand else "read-ahead"
+    async def fill(self, run: Run) -> list[Run]:
+        """Fill the blocks of a run, or fail them; return runs of what must come from further down.
+
+        Never raises but for cancellation.
+        """
         log.debug(
             "blocks %d+%d of %r from %s for %s",
-            first, count, run.owner.version.key, run.origin.value, why,
-        )  # fmt: skip
+            run.blocks[0].index,
+            len(run.blocks),
+            run.owner.version.key,
+            run.origin.value,
+            "a reader" if run.demand else "read-ahead",
+        )
         try:
-            if run.origin is Origin.DISK:
-                await self._from_disk(run)
-            else:
-                await self._from_store(run)
+            if run.source is not None:
+                return await self._from_tier(run, run.source)
+            await self._from_store(run)
         except trio.Cancelled:
             # The worker thread may still write into the buffers: they are not given back.
-            for block in run.blocks:
+            for block in _unfinished(run):
                 block.fail(CacheClosedError("the mount is shutting down"))
             raise
         except Exception as error:
             log.exception("bug while fetching %r", run.owner.version.key)
-            self.drop([block for block in run.blocks if block.run is run], error)
+            self.fail(_unfinished(run), error)
+        return []
 
-    def drop(self, blocks: Iterable[Block], cause: BaseException) -> None:
+    def fail(self, blocks: Iterable[Block], cause: BaseException) -> None:
         """Take blocks that will not be filled out of the table and tell their readers why."""
         for block in blocks:
-            del block.owner.blocks[block.index]
-            block.fail(cause)
-            if block.buffer is not None:
-                self._memory.give_back(block.buffer)
-                block.buffer = None
+            buffer = block.fail(cause)
+            if buffer is not None:
+                self._memory.give_back(buffer)
 
-    async def _from_disk(self, run: Run) -> None:
-        assert self._disk is not None
-        assert run.owner.disk is not None
-        sound = await self._disk.read(run.owner.disk, run.blocks, self._give_back_late)
-        for block, good in zip(run.blocks, sound, strict=True):
-            if good:
+    async def _from_tier(self, run: Run, source: TierEntry) -> list[Run]:
+        buffers = {block.index: block.buffer for block in run.blocks}
+        blocks = {block.index: block for block in run.blocks}
+
+        def released(index: int) -> None:
+            if blocks[index].buffer is buffers[index]:
+                blocks[index].forfeit()
+            buffer = buffers.pop(index)
+            assert buffer is not None
+            self._memory.give_back(buffer)
+            self._on_room()
+
+        results = await source.read([block.memory() for block in run.blocks], released)
+        rest = []
+        for block, result in zip(run.blocks, results, strict=True):
+            if result is ReadResult.SOUND:
                 block.advance(block.length)
-                block.end_run()
-                self._memory.settle(block)
-            else:
-                block.origin = Origin.STORE
-                self._scheduler.submit(Run(run.owner, [block], Origin.STORE, demand=True))
-
-    def _give_back_late(self, buffer: BlockBuffer) -> None:
-        """A thread that was left to itself is done with a buffer, for which readers may wait."""
-        self._memory.give_back(buffer)
-        self._scheduler.pump()
+                self._settle(block)
+                continue
+            if result is ReadResult.STALLED and block.state is BlockState.FILLING:
+                block.forfeit()
+            block.redirect(run.owner.source_of(block.index, below=source))
+            rest.append(Run([block], demand=True))
+        return rest
 
     async def _from_store(self, run: Run) -> None:
         version = run.owner.version
         start = run.blocks[0].index * BLOCK_BYTES
         stop = run.blocks[-1].index * BLOCK_BYTES + run.blocks[-1].length
-        body = BodySink(run.blocks)
+        sink = BodySink(run.blocks)
+        failure: Exception | None = None
         try:
-            await self._fetch(version, start, stop, body.sink)
+            await self._fetch(version, start, stop, sink.receive)
         except trio.Cancelled:
-            body.abandoned = True
+            sink.abandoned = True
             raise
         except Exception as error:
-            body.finish()
-            self._keep_what_came(run)
-            self.drop([block for block in run.blocks if not block.full], error)
-            return
-        body.finish()
-        self._keep_what_came(run)
-
-    def _keep_what_came(self, run: Run) -> None:
+            failure = error
+        sink.finish()
         for block in run.blocks:
-            if block.full:
-                if self._disk is not None and run.owner.disk is not None:
-                    self._disk.missed(run.owner.disk)
-                if self._populate is not None:
-                    self._populate.add(block)
-                block.end_run()
-                self._memory.settle(block)
+            if block.complete:
+                self._settle(block)
+        if failure is not None:
+            self.fail(_unfinished(run), failure)
+
+    def _settle(self, block: Block) -> None:
+        """End the fetch of a complete block: the tiers above its source may have it, too."""
+        block.settle()
+        for entry in block.tiers_above_source():
+            entry.missed()
+        self._populator.add(block)
+        self._memory.requeue(block)
+
+
+def _unfinished(run: Run) -> list[Block]:
+    return [block for block in run.blocks if block.run is run]

@@ -1,14 +1,14 @@
-"""Which run of blocks is fetched next.
+"""The queues of runs: which one is fetched next.
 
 Pure bookkeeping on the trio loop: `FetchScheduler.pump` decides synchronously which runs may start
 and hands them to a callback; it never awaits. Readers that wait go before prefetch, prefetch goes
-before idle runs (warming up), and neither ever takes the last slots or buffers.
+before idle runs (warm-ups), and neither ever takes the last slots or buffers.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from cloudfs_cache.api import Origin, WaitsFor
 from cloudfs_cache.memory.block import Block, CachedObject, Run
@@ -43,19 +43,21 @@ class _Lane:
 
 
 class FetchScheduler:
-    """Starts runs as slots and buffers allow. `start` is called with each run that may begin."""
+    """Starts runs as slots and buffers allow. `start` is called with each run that may begin.
+
+    `slots` has the number of runs that may be fetched at once from each origin.
+    """
 
     def __init__(
         self,
         memory: MemoryCache,
+        slots: Mapping[Origin, int],
         *,
-        store_slots: int,
-        disk_slots: int,
         may_prefetch: Callable[[], bool],
         start: Callable[[Run], None],
     ) -> None:
         self._memory = memory
-        self._lanes = {Origin.DISK: _Lane(disk_slots), Origin.STORE: _Lane(store_slots)}
+        self._lanes = {origin: _Lane(count) for origin, count in slots.items()}
         self._may_prefetch = may_prefetch
         self._start = start
 
@@ -84,13 +86,13 @@ class FetchScheduler:
         self._lanes[run.origin].queue_of(run).append(run)
 
     def promote(self, block: Block) -> None:
-        """A reader waits for `block`: if its run is still queued behind others, move it up.
+        """Move the queued run of a block up, because a reader waits for it.
 
         Blocks in front of it stay where they are, as a run of their own.
         """
-        if block.full:
+        if block.complete:
             return
-        block.demanded = True
+        block.demand()
         run = block.run
         if run is None or run.demand:
             return
@@ -98,19 +100,19 @@ class FetchScheduler:
         queue = lane.queue_of(run)
         if run not in queue:
             return
-        demanded = run.split(run.blocks.index(block)) if run.blocks[0] is not block else run
-        assert demanded is not None
-        if demanded is run:
+        promoted = run.split(run.blocks.index(block)) if run.blocks[0] is not block else run
+        assert promoted is not None
+        if promoted is run:
             queue.remove(run)
-        demanded.demand = True
-        lane.demand.append(demanded)
+        promoted.demand = True
+        lane.demand.append(promoted)
 
     def withdraw(self, owner: CachedObject) -> None:
-        """Forget the queued prefetch of an object that nobody has open any more."""
+        """Forget the queued prefetch of an object that no reader has open any more."""
         for lane in self._lanes.values():
             for run in [r for r in lane.ahead if r.owner is owner]:
                 lane.ahead.remove(run)
-                self._unplan(run)
+                self._withdraw(run)
 
     def finished(self, run: Run) -> None:
         """Give the slot of a started run back. Call `pump` afterwards."""
@@ -138,25 +140,21 @@ class FetchScheduler:
         needed = max((n for n, block in enumerate(run.blocks, 1) if block.demanded), default=0)
         count = 0
         for block in run.blocks:
+            # One that a tier turned out not to have brings its buffer along.
             if block.buffer is None:
-                block.buffer = self._memory.take(demand=count < needed)
-            if block.buffer is None:
-                break
+                buffer = self._memory.take(demand=count < needed)
+                if buffer is None:
+                    break
+                block.supply(buffer)
             count += 1
         if count == 0:
             return False
         rest = run.split(count)
         if rest is not None:
-            self._requeue(rest)
+            rest.demand = any(block.demanded for block in rest.blocks)
+            self._lanes[rest.origin].queue_of(rest).appendleft(rest)
         return True
 
-    def _requeue(self, rest: Run) -> None:
-        rest.demand = any(block.demanded for block in rest.blocks)
-        self._lanes[rest.origin].queue_of(rest).appendleft(rest)
-
-    def _unplan(self, run: Run) -> None:
+    def _withdraw(self, run: Run) -> None:
         for block in run.blocks:
-            del run.owner.blocks[block.index]
-            if block.buffer is not None:
-                self._memory.give_back(block.buffer)
-                block.buffer = None
+            block.withdraw()

@@ -46,7 +46,7 @@ class ObjectRegistry:
         self._objects[cached.version] = cached
 
     def _forget_idle(self) -> None:
-        idle = (o for o in self._objects.values() if not o.opens and not o.blocks)
+        idle = (cached for cached in self._objects.values() if not cached.in_use)
         forgotten: list[ObjectVersion] = []
         while len(self._objects) - len(forgotten) >= _IDLE_MAX or self._block_count > _BLOCKS_MAX:
             cached = next(idle, None)

@@ -33,6 +33,7 @@ from tests.support.tiers import (
     open_tier,
     opened_store,
     read_all,
+    request,
     serving,
     store_of,
     stored,
@@ -94,7 +95,7 @@ def announce(tier: DiskTier, wanted: ObjectVersion) -> Intent:
 def empty_memory(cache: TieredCache) -> None:
     """What other readers bring about who need the buffers."""
     for cached in cache._registry:
-        for block in list(cached.blocks.values()):
+        for block in cached:
             cache._memory.discard(block)
 
 
@@ -125,11 +126,11 @@ def test_warming_puts_what_is_missing_on_the_disk_once(tmp_path: Path) -> None:
         source = Source()
         async with serving(source, open_tier(tmp_path)) as cache:
             noted: list[int] = []
-            await cache.admin.warm(wanted, note=noted.append)
+            await cache.admin.warm(wanted, report=noted.append)
             assert sum(noted) == wanted.size
             assert await cache.admin.local_bytes([wanted, version("b")]) == [wanted.size, 0]
             before = source.fetched_bytes()
-            await cache.admin.warm(wanted, note=noted.append)
+            await cache.admin.warm(wanted, report=noted.append)
             await read_all(cache, wanted)
             assert (source.fetched_bytes(), sum(noted)) == (before, wanted.size)
             assert before == wanted.size
@@ -169,7 +170,7 @@ def test_warming_what_does_not_fit_ends(tmp_path: Path) -> None:
             async with memory_short(cache):
                 for number in range(4):
                     await cache.admin.warm(version(f"a/{number}", 3))
-            on_disk = await cache._disk.local_blocks([version(f"a/{n}", 3) for n in range(4)])
+            on_disk = await cache._tiers[0].local_blocks([version(f"a/{n}", 3) for n in range(4)])
             assert sum(map(len, on_disk)) <= 8
             assert len(on_disk[0]) == 3
             assert disk_of(cache).rejected > 0
@@ -186,16 +187,16 @@ def test_what_has_made_room_meanwhile_is_not_fetched_again(tmp_path: Path) -> No
         source = Source(gate=gate)
         async with serving(source, open_tier(tmp_path)) as cache:
             cached = await cache.open(wanted)
-            cache.request(cached, range(8, 16), range(0), 8)
+            request(cache, cached, range(8, 16), range(0), 8)
             await eventually(lambda: source.active > 0, 10)
             source.gate = None
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(cache.admin.warm, wanted)
-                await eventually(lambda: all(map(cached.on_disk, range(8))), 10)
+                await eventually(lambda: all(map(cached.in_tier, range(8))), 10)
                 await cache.admin.evict(A)
                 gate.set()
             cache.release(cached)
-            assert [cached.on_disk(index) for index in range(16)] == [False] * 8 + [True] * 8
+            assert [cached.in_tier(index) for index in range(16)] == [False] * 8 + [True] * 8
         assert source.fetched_bytes() == wanted.size
 
     trio.run(test)
@@ -240,7 +241,7 @@ def test_what_memory_has_is_written_before_its_buffers_are_needed(tmp_path: Path
             await read_unwritten(cache, tier, wanted)
             cached = await cache.open(wanted)
             for index in range(8, 40):
-                cache._memory.discard(cached.blocks[index])
+                cache._memory.discard(cached.get(index))
             cache.release(cached)
             source.gate = trio.Event()
             async with trio.open_nursery() as nursery:
@@ -284,7 +285,7 @@ def test_warming_what_readers_fetch_leaves_buffers_for_others(tmp_path: Path) ->
         source, tier = Source(gate=trio.Event()), open_tier(tmp_path)
         async with serving(source, tier, memory_blocks=64) as cache:
             for wanted in shared:
-                cache.request(await cache.open(wanted), range(16), range(0), 8)
+                request(cache, await cache.open(wanted), range(16), range(0), 8)
             with holding_writes() as go_on, trio.fail_after(10):
                 async with trio.open_nursery() as nursery:
                     for wanted in shared:
@@ -328,7 +329,7 @@ def test_what_comes_for_a_reader_meanwhile_makes_room_too(tmp_path: Path) -> Non
             await stored(cache, new)
             source.gate = trio.Event()
             cached = await cache.open(old)
-            cache.request(cached, range(0), range(6), 6)
+            request(cache, cached, range(0), range(6), 6)
             await eventually(lambda: source.active > 0, 10)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(cache.admin.warm, old)
@@ -413,7 +414,7 @@ def test_what_a_disk_has_that_did_not_answer_at_first_is_not_fetched_again(tmp_p
             cached = await cache.open(wanted)
             tier._executor.recovered()
             await cache.admin.warm(wanted)
-            assert cached.on_disk(4)
+            assert cached.in_tier(4)
             cache.release(cached)
         assert source.requests == []
 
@@ -428,10 +429,10 @@ def test_pins_and_evictions_of_a_range(tmp_path: Path) -> None:
                 await stored(cache, wanted)
             await cache.admin.pin([KeyRange("a/y", subtree=False)])
             assert await cache.admin.evict(A) == 2 * BLOCK_BYTES
-            on_disk = await cache._disk.local_blocks(objects)
+            on_disk = await cache._tiers[0].local_blocks(objects)
             assert [len(blocks) for blocks in on_disk] == [0, 2, 2]
             held = await cache.open(objects[0])
-            assert not held.on_disk(0)
+            assert not held.in_tier(0)
             assert cache.statistics().disks[0].evictions == 1
             await read_all(cache, objects[0])
         # Pins outlive the mount.
@@ -454,7 +455,7 @@ def test_what_is_not_to_be_kept_is_not(tmp_path: Path) -> None:
 
 def test_without_a_disk_commands_say_so() -> None:
     async def test() -> None:
-        cache = TieredCache(Source().fetch, MemoryCache(0), None, max_downloads=1)
+        cache = TieredCache(Source().fetch, MemoryCache(0), [], max_downloads=1)
         with pytest.raises(DiskUnusableError, match="no disk cache: mount it with"):
             await cache.admin.pin(A)
         assert await cache.admin.local_bytes([version()]) == [0]

@@ -16,6 +16,7 @@ from cloudfs_cache.cache import TieredCache
 from cloudfs_cache.disk.open import DiskSettings, open_disk_tier
 from cloudfs_cache.disk.tier import DiskTier
 from cloudfs_cache.memory.lru import MemoryCache
+from tests.support.tiers import request
 from tests.unit.cache.source import Source, content
 
 NOTHING = range(0)
@@ -35,7 +36,7 @@ async def serving(
     source: Source, disk: DiskTier | None = None, *, memory_blocks: int = 64, downloads: int = 8
 ) -> AsyncIterator[TieredCache]:
     memory = MemoryCache(memory_blocks * BLOCK_BYTES)
-    cache = TieredCache(source.fetch, memory, disk, max_downloads=downloads)
+    cache = TieredCache(source.fetch, memory, [disk] if disk else [], max_downloads=downloads)
     async with trio.open_nursery() as nursery:
         await nursery.start(cache.serve)
         yield cache
@@ -95,7 +96,7 @@ def test_demand_and_ahead_share_one_request() -> None:
         source, wanted = Source(), version(blocks=8)
         async with serving(source) as cache:
             cached = await cache.open(wanted)
-            cache.request(cached, range(0, 1), range(0, 8), 8)
+            request(cache, cached, range(0, 1), range(0, 8), 8)
             await cache.read(cached, 7 * BLOCK_BYTES, 10)
         assert source.requests == [("a", 0, 8 * BLOCK_BYTES)]
 
@@ -114,11 +115,11 @@ def test_first_bytes_are_answered_before_the_request_ends() -> None:
             await plain(v, start + 200_000, stop, sink)  # type: ignore[arg-type]
 
         memory = MemoryCache(64 * BLOCK_BYTES)
-        cache = TieredCache(stalling, memory, None, max_downloads=4)
+        cache = TieredCache(stalling, memory, [], max_downloads=4)
         async with trio.open_nursery() as nursery:
             await nursery.start(cache.serve)
             cached = await cache.open(wanted)
-            cache.request(cached, range(0, 1), range(0, 8), 8)
+            request(cache, cached, range(0, 1), range(0, 8), 8)
             assert bytes(await cache.read(cached, 1000, 9000)) == content(wanted, 1000, 10_000)
             await cache.read(cached, 0, 200_000)
             assert cache.read_nowait(cached, 0, 200_000) is not None
@@ -136,9 +137,9 @@ def test_waiting_reader_goes_before_prefetch() -> None:
         big, small = version("big", 40), version("small", 1)
         async with serving(source, downloads=3) as cache:
             streamed, wanted = await cache.open(big), await cache.open(small)
-            cache.request(streamed, NOTHING, range(40), 2)
-            cache.request(wanted, range(1), NOTHING, 1)
-            cache.request(streamed, range(30, 31), NOTHING, 1)
+            request(cache, streamed, NOTHING, range(40), 2)
+            request(cache, wanted, range(1), NOTHING, 1)
+            request(cache, streamed, range(30, 31), NOTHING, 1)
             await trio.testing.wait_all_tasks_blocked()
             assert source.gate is not None
             started = sorted((key, start // BLOCK_BYTES) for key, start, _ in source.requests)
@@ -157,7 +158,7 @@ def test_memory_never_exceeds_its_budget_and_every_byte_is_right() -> None:
             cached = await cache.open(wanted)
             for index in range(200):
                 ahead = range(index, min(200, index + 100))
-                cache.request(cached, range(index, index + 1), ahead, 8)
+                request(cache, cached, range(index, index + 1), ahead, 8)
                 data = await cache.read(cached, index * BLOCK_BYTES, BLOCK_BYTES)
                 assert data == content(wanted, index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES)
                 assert cache.statistics().memory.used_bytes <= 64 * BLOCK_BYTES
@@ -190,7 +191,7 @@ def test_a_failed_fetch_fails_its_readers_and_is_asked_again() -> None:
         source.fault = lambda _v, _a, _b: (BLOCK_BYTES + 10, ConnectionError("reset"))
         async with serving(source) as cache:
             cached = await cache.open(wanted)
-            cache.request(cached, range(0, 2), NOTHING, 2)
+            request(cache, cached, range(0, 2), NOTHING, 2)
             with pytest.raises(ConnectionError):
                 await cache.read(cached, BLOCK_BYTES + 100, 10)
             source.fault = None
@@ -298,7 +299,7 @@ def test_an_object_larger_than_the_disk_limit_keeps_some_extents(tmp_path: Path)
                 await cache.read(cached, index * BLOCK_BYTES, BLOCK_BYTES)
                 await cache.drain()
             assert cache.statistics().disks[0].used_bytes <= 140 * BLOCK_BYTES
-            assert any(cached.on_disk(index) for index in range(200))
+            assert any(cached.in_tier(index) for index in range(200))
             for index in range(200):
                 start = index * BLOCK_BYTES
                 data = await cache.read(cached, start, 4096)
@@ -334,15 +335,15 @@ def test_open_blocks_are_promoted_out_of_a_queued_prefetch() -> None:
         wanted = version(blocks=32)
         async with serving(source, downloads=2) as cache:
             cached = await cache.open(wanted)
-            cache.request(cached, NOTHING, range(32), 8)
-            cache.request(cached, range(20, 21), NOTHING, 1)
+            request(cache, cached, NOTHING, range(32), 8)
+            request(cache, cached, range(20, 21), NOTHING, 1)
             await trio.testing.wait_all_tasks_blocked()
             assert {start // BLOCK_BYTES for _, start, _ in source.requests} == {0, 20}
             assert source.gate is not None
             source.gate.set()
             start = 20 * BLOCK_BYTES
             assert bytes(await cache.read(cached, start, 9)) == content(wanted, start, start + 9)
-            assert cached.blocks[20].origin is Origin.STORE
+            assert cached.get(20).origin is Origin.STORE
 
     run(test)
 
@@ -352,10 +353,10 @@ def test_closing_the_last_handle_withdraws_queued_prefetch() -> None:
         source = Source(gate=trio.Event())
         async with serving(source, downloads=1) as cache:
             cached = await cache.open(version(blocks=32))
-            cache.request(cached, NOTHING, range(32), 8)
+            request(cache, cached, NOTHING, range(32), 8)
             cache.release(cached)
             assert cache.statistics().prefetch.queued == 0
-            assert set(cached.blocks) == set(range(8))
+            assert {block.index for block in cached} == set(range(8))
             assert source.gate is not None
             source.gate.set()
 
@@ -373,10 +374,10 @@ def test_a_reader_is_served_when_memory_is_full_of_unread_read_ahead(
         hoarded, wanted = version("hoarded", 64), version("wanted", 8)
         async with serving(Source(), memory_blocks=64, downloads=8) as cache:
             hoard = await cache.open(hoarded)
-            cache.request(hoard, NOTHING, range(64), 8)
+            request(cache, hoard, NOTHING, range(64), 8)
             await trio.testing.wait_all_tasks_blocked(0.05)
             cached = await cache.open(wanted)
-            cache.request(cached, demand, ahead, 8)
+            request(cache, cached, demand, ahead, 8)
             for index in demand or (5, 0):
                 start = index * BLOCK_BYTES
                 data = await cache.read(cached, start, 100)

@@ -139,11 +139,11 @@ def test_a_mount_with_old_records_finds_the_new_places(tmp_path: Path) -> None:
         knowing = open_tier(tmp_path, SETTINGS, capacity_bytes=CAPACITY)
         async with serving(source, knowing) as cache:
             held = await cache.open(wanted)
-            assert {r.codec for r in held.disk.records.values()} == {Codec.RAW}
+            assert {r.codec for r in held.entries[0].object.records.values()} == {Codec.RAW}
             with opened_store(tmp_path, **settings) as other:
                 Recompressor(other).step(0)
             await read_all(cache, wanted)
-            assert {r.codec for r in held.disk.records.values()} != {Codec.RAW}
+            assert {r.codec for r in held.entries[0].object.records.values()} != {Codec.RAW}
             assert cache.statistics().disks[0].corrupt == 0
             assert store_of(knowing).queries.totals().used_bytes < CAPACITY // 2
         assert source.requests == []
@@ -162,7 +162,7 @@ def test_a_cache_recompresses_by_itself_and_its_readers_follow(tmp_path: Path) -
         async with serving(source, tier) as cache:
             held = await cache.open(wanted)
             await eventually(lambda: cache.statistics().disks[0].recompressed_bytes > 0, 20)
-            assert {r.codec for r in held.disk.records.values()} != {Codec.RAW}
+            assert {r.codec for r in held.entries[0].object.records.values()} != {Codec.RAW}
             await read_all(cache, wanted)
         assert source.requests == []
 

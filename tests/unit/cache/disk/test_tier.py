@@ -20,7 +20,9 @@ from tests.support.tiers import (
     eventually,
     open_tier,
     read_all,
+    read_range,
     serving,
+    store_of,
     stored,
     version,
 )
@@ -96,17 +98,17 @@ def test_a_small_read_takes_a_piece_and_a_wrong_one_the_block(
         async with serving(source, open_tier(tmp_path)) as cache:
             cached = await cache.open(wanted)
             for offset in (0, BLOCK_BYTES + 4096, BLOCK_BYTES + 140_000):
-                assert cache.reads_range(cached, offset, 4096)
-                data = await cache.read_range(cached, offset, 4096)
+                assert cache.read_nowait(cached, offset, 4096) is None
+                data = await cache.read(cached, offset, 4096)
                 assert data == content(wanted, offset, offset + 4096)
-            assert not cache.reads_range(cached, BLOCK_BYTES - 10, 20)
-            assert await cache.read_range(cached, BLOCK_BYTES + 70_000, 10) is None
+                assert list(cached) == []
+            assert await read_range(cache, cached, BLOCK_BYTES + 70_000, 10) is None
             assert (source.requests, cache.statistics().disks[0].corrupt) == ([], 0)
             data = await cache.read(cached, BLOCK_BYTES + 70_000, 10)
             assert data == content(wanted, BLOCK_BYTES + 70_000, BLOCK_BYTES + 70_010)
             assert cache.statistics().disks[0].corrupt == 1
             await cache.drain()
-            assert await cache.read_range(cached, BLOCK_BYTES + 70_000, 10) is not None
+            assert await read_range(cache, cached, BLOCK_BYTES + 70_000, 10) is not None
 
     trio.run(test)
     assert "is missing or corrupt: fetched again" in caplog.text
@@ -124,10 +126,11 @@ def test_two_mounts_see_what_the_other_has_written_and_evicted(tmp_path: Path) -
             await stored(first, wanted)
             await read_all(second, wanted)
             assert other.requests == []
-            extents = first._disk._store.evictor.sample()
-            first._disk._store.evict([c.key.extent_id for c in extents])
+            store = store_of(first._tiers[0])
+            extents = store.evictor.sample()
+            store.evict([c.key.extent_id for c in extents])
             cached = await second.open(wanted)
-            for block in list(cached.blocks.values()):
+            for block in cached:
                 second._memory.discard(block)
             await read_all(second, wanted)
             assert other.fetched_bytes() == wanted.size

@@ -9,6 +9,7 @@ import trio.testing
 
 from cloudfs_cache.api import BLOCK_BYTES, WaitsFor
 from cloudfs_cache.memory.lru import MEMORY_LIMIT_MIN_BYTES
+from tests.support.tiers import request
 from tests.unit.cache.source import Source
 from tests.unit.cache.test_cache import open_tier, run, serving, version
 
@@ -64,7 +65,7 @@ def test_the_disk(tmp_path: Path) -> None:
         async with serving(Source(), open_tier(tmp_path)) as cache:
             cached = await cache.open(wanted)
             assert cache.waits_for(cached, 0, 10) is WaitsFor.DISK
-            cache.request(cached, range(1), range(0), 1)
+            request(cache, cached, range(1), range(0), 1)
             assert cache.waits_for(cached, 0, 10) is WaitsFor.DISK
             await cache.read(cached, 0, 10)
 

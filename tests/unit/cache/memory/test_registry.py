@@ -9,7 +9,7 @@ from cloudfs_cache.memory.registry import ObjectRegistry
 
 
 def cached(key: str, blocks: int, *, opens: int = 0) -> CachedObject:
-    found = CachedObject(ObjectVersion("s3://b", key, "1", blocks * BLOCK_BYTES), None)
+    found = CachedObject(ObjectVersion("s3://b", key, "1", blocks * BLOCK_BYTES))
     found.opens = opens
     return found
 

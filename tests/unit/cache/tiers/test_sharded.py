@@ -11,7 +11,9 @@ import pytest
 import trio
 
 from cloudfs_cache.api import BLOCK_BYTES, DEFAULT_PLACEMENT, DiskUnusableError, KeyRange
+from cloudfs_cache.disk.entry import DiskEntry
 from cloudfs_cache.disk.tier import DiskTier
+from cloudfs_cache.tiers.api import TierEntry
 from cloudfs_cache.tiers.sharded import ShardedTier
 from tests.support.tiers import SHORT_TIMEOUTS, open_tier, read_all, serving, stored, version
 from tests.unit.cache.source import Source
@@ -33,10 +35,17 @@ async def tiers(*directories: Path, blocks: tuple[int, ...] = ()) -> AsyncIterat
             await tier.aclose()
 
 
+def directory_of(entry: TierEntry) -> str:
+    assert isinstance(entry, DiskEntry)
+    return entry._parts.store.directory.path
+
+
 async def homes(spread: ShardedTier, count: int) -> list[int]:
+    directories = [record.directory for record in spread.statistics()]
     found = []
     for number in range(count):
-        found.append((await spread.load(version(f"k{number}"), DEFAULT_PLACEMENT)).disk)
+        entry = await spread.open(version(f"k{number}"), DEFAULT_PLACEMENT)
+        found.append(directories.index(directory_of(entry)))
     return found
 
 
@@ -109,10 +118,14 @@ def test_losing_a_disk_loses_its_share(tmp_path: Path, caplog: pytest.LogCapture
             for wanted in objects:
                 await stored(cache, wanted)
         source = Source()
-        opened = [open_tier(path, timeouts=SHORT_TIMEOUTS) for path in paths]
-        spread = ShardedTier(opened)
+        spread = ShardedTier([open_tier(path, timeouts=SHORT_TIMEOUTS) for path in paths])
         async with serving(source, spread) as cache:
-            lost = {w.key for w in objects if (await cache.open(w)).disk.disk == 0}
+            opened = [await cache.open(wanted) for wanted in objects]
+            lost = {
+                cached.version.key
+                for cached in opened
+                if directory_of(cached.entries[0]) == str(tmp_path / "a")
+            }
             (tmp_path / "a" / "objects").rename(tmp_path / "gone")
             (tmp_path / "a" / "objects").touch()
             for wanted in objects:

@@ -64,7 +64,7 @@ async def mounted(store: MemoryStore, folder: Path) -> AsyncIterator[Asked]:
         await store.get_range(version.key, start, stop, etag=version.etag, sink=sink)
 
     memory = MemoryCache(64 * BLOCK_BYTES, staging=True)
-    cache = TieredCache(fetch, memory, ShardedTier(disks), max_downloads=8)
+    cache = TieredCache(fetch, memory, [ShardedTier(disks)], max_downloads=8)
     async with trio.open_nursery() as nursery:
         await nursery.start(cache.serve)
         with trio.fail_after(30):
