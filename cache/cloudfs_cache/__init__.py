@@ -1,1 +1,1 @@
-"""Blocks and tiers: memory and local SSD. Knows neither FUSE nor any cloud."""
+"""Block cache: memory over local SSDs over a store."""

@@ -1,4 +1,4 @@
-"""What the tiers agree on: identities, the fetch function, and the records of statistics.
+"""Values that all floors of the cache share: identities, the fetch function, statistics, errors.
 
 Values only: no tier imports another through here, and nothing in this package knows which store
 the bytes come from or who reads them.

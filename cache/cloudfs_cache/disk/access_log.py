@@ -1,6 +1,6 @@
-"""Accesses to extents that the index has not been told of yet. Owned by the trio loop.
+"""Access log of one disk: accesses to extents that the index has not recorded yet.
 
-Each access changes the record in the object at once, so that eviction sees it; the index is told in
+Each access changes the record in the object at once, so that eviction sees it; the index gets
 batches. The clock counts bytes that readers were given, by all mounts of the directory: between two
 batches it goes on with this mount's own.
 """
@@ -19,12 +19,12 @@ from cloudfs_cache.disk.object import DiskObject
 from cloudfs_cache.eviction.policy import AccessRecord, EvictionPolicy
 
 PENDING_MAX: Final = 65_536
-"""Extents of which the index may have old records; more are not told of."""
+"""Extents of which the index may have old records; more are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessBatch:
-    """What the index is told."""
+    """One batch for the index."""
 
     accesses: list[tuple[ObjectVersion, bytes, int, AccessRecord]]
     clock_bytes: int
@@ -32,7 +32,7 @@ class AccessBatch:
 
 @dataclass(frozen=True, slots=True)
 class _Access:
-    """A access that the policy has not heard of yet."""
+    """An access that the policy has not learnt from yet."""
 
     held: DiskObject
     number: int
@@ -81,7 +81,7 @@ class AccessLog:
         return held.accesses.get(number) or AccessRecord(self.clock, 0, 1, held.group)
 
     def take(self) -> AccessBatch:
-        """Hand over what changed. If the index cannot be told, it is lost: hints, not data."""
+        """Return what changed. It is lost if the index cannot be written: hints, not data."""
         accesses = [
             (version, digest, number, record)
             for (digest, number), (version, record) in self._changed.items()
@@ -93,5 +93,5 @@ class AccessLog:
         return batch
 
     def agree(self, clock: int) -> None:
-        """The index says how far the clock is for all mounts."""
+        """Set the clock to that of all mounts, as the index has it."""
         self._clock_base = clock

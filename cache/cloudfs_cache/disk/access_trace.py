@@ -1,4 +1,4 @@
-"""A trace of accesses for the eviction simulator: a JSON line for each access that begins.
+"""Access traces for the eviction simulator: a JSON line for each access that begins.
 
     {"key": "train/run_7.vtu", "extent": 3, "size_bytes": 67108864, "group": 17}
 

@@ -1,4 +1,4 @@
-"""What people ask of one cache directory: pins, eviction, verification, and what is there.
+"""Administrative operations of one cache directory: pin, evict, verify, usage.
 
 Owned by the trio loop. Unlike reads these may take long, so each is made of steps that the disk
 ends in time, and a disk that fails is an answer: `DiskUnusableError`.

@@ -1,4 +1,4 @@
-"""How much a cache directory may occupy: a byte limit and a floor of free space on its disk.
+"""Capacity of a cache directory: a byte limit and a floor of free space on its disk.
 
 What is used is counted by the index, for all mounts together. Every function asks the file system,
 so they belong into worker threads.

@@ -1,4 +1,4 @@
-"""Makes room in a cache directory by evicting the least worthy extents of random samples.
+"""Eviction: frees space in a cache directory, from the least worthy extents of random samples.
 
 Blocking, for worker threads. One mount makes room once at a time; mounts that do it at the same
 moment take different extents, because each extent is taken in a transaction of the index.

@@ -1,4 +1,4 @@
-"""Blocking reads and writes of the data files of the SSD tier. Worker threads only.
+"""Data files of the disk tier: blocking reads and writes, for worker threads only.
 
 Blocks move between the caller's page-aligned buffers and the disk with O_DIRECT, so the cache file
 takes no page cache and each byte is touched once. File systems without O_DIRECT are read and

@@ -1,4 +1,4 @@
-"""When to stop asking a disk: a small state machine without clock or I/O.
+"""Health of a disk: a small state machine without clock or I/O.
 
     ok         reads and writes
     read-only  full, or mounted read-only: nothing is written until a probe succeeds, reads go on

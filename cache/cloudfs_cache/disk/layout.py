@@ -1,4 +1,4 @@
-"""The cache directory on disk: its layout, and the mounts that share it.
+"""On-disk layout of a cache directory, and the mounts that share it.
 
     DIR/CACHEDIR.TAG             tells backup tools to skip it
     DIR/cloudfs-cache.json       {"format": 2}; another format is refused, never deleted

@@ -1,7 +1,7 @@
 """Background work of one cache directory: flush the access log, enforce limits, recompress,
 and probe a failed disk.
 
-Owned by the trio loop. Nobody waits for any of it.
+Owned by the trio loop. No reader waits for any of it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class DiskMaintenance:
                 nursery.start_soon(self._recompress_forever)
 
     async def flush(self, *, final: bool = False) -> None:
-        """Tell the index what was accessed, and learn how things stand.
+        """Write the access log to the index, and read the totals of all mounts.
 
         The `final` flush keeps what the policy has learnt, too.
         """

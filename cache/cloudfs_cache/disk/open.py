@@ -1,4 +1,4 @@
-"""Opens cache directories for a mount. Blocks: start-up only, in a worker thread."""
+"""Opening of cache directories at start-up. Blocks, in a worker thread."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _check_room(directory: CacheDirectory, capacity: Capacity) -> None:
 
 
 def _open_database(directory: CacheDirectory) -> IndexDatabase:
-    """Open the index. A damaged one is given up, with its blocks, if nobody else uses it."""
+    """Open the index. A damaged one is deleted, with its blocks, if no other mount uses it."""
     try:
         database = IndexDatabase(directory.index)
         try:

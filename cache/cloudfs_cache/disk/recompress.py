@@ -47,7 +47,7 @@ class Recompressor:
         self._block = memoryview(mmap.mmap(-1, BLOCK_BYTES, mmap.MAP_PRIVATE))
 
     def step(self, clock: int) -> Recompressed:
-        """Recode one extent that was not looked at yet, if room is getting short."""
+        """Recompress one extent that was not examined yet, if space is getting short."""
         store = self._store
         used = store.queries.totals().used_bytes
         if used < store.capacity.limits.capacity_bytes * START_FRACTION:

@@ -1,7 +1,7 @@
-"""Reads every block of a store in a cache directory, drops the wrong ones, deletes stray files.
+"""Verification: reads every block of a store, drops the corrupt ones, deletes stray files.
 
 Blocking, for worker threads: `begin`, then `step` until it returns False. Reads and evictions go on
-meanwhile: a block that changes while it is looked at is nobody's fault.
+meanwhile: a block that changes while it is read is no fault.
 """
 
 from __future__ import annotations

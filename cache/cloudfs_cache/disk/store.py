@@ -1,4 +1,4 @@
-"""The blocking half of one cache directory: index and data files kept in step.
+"""The block store of one cache directory: index and data files kept in step.
 
 Worker threads only; any number at a time. Errors are OSError or sqlite3.Error, and leave an intent
 behind at worst, which is cleared at once or when this mount is gone. What the loop knows of objects
@@ -75,7 +75,7 @@ class WriteResult:
 
 
 class Verdict(Enum):
-    """Why a block that a mount believed in was not readable."""
+    """Why a block that the in-memory record lists failed validation on disk."""
 
     GONE = "evicted, recompressed or written by another mount"
     BUSY = "being changed"
@@ -165,7 +165,7 @@ class DiskStore:
 
     def recover(self) -> int:
         """At the start: end what mounts that are gone had begun; returns how many things that
-        were. Whoever had this mount's number before is gone, too."""
+        were. An earlier mount with this mount's number is gone, too."""
         return sum(map(self._recover, (self.directory.owner,))) + self.tidy()
 
     def tidy(self) -> int:
@@ -215,7 +215,7 @@ class DiskStore:
         for _ in range(_ROOM_ATTEMPTS):
             intent = self._reserve(job, size, result)
             if intent is ReserveRefusal.BUSY:
-                # Perhaps by what was left of a write that failed, and not by somebody else.
+                # Perhaps by what a failed write of our own left, and not by another mount.
                 if not self._end_unfinished():
                     return None
                 continue

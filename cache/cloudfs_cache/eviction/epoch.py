@@ -1,10 +1,10 @@
-"""The default eviction policy: it learns at which age extents are accessed again.
+"""Epoch-aware eviction, the default: learns at which age extents are accessed again.
 
 An extent is worth its expected hits per byte of time that it stays. In training, where each epoch
 reads everything once in a new order, what was just read comes back last, and what was not read for
 long comes soon: so newcomers are refused and the set that is held stays, which is the best there
 is. Where some extents are popular, young and often accessed ones are worth most. Nothing of this is
-built in: it follows from the ages that were seen. docs/eviction.md explains and measures it.
+built in: it follows from the ages that occurred. docs/eviction.md explains and measures it.
 
 What is known is kept per group (dataset) and number of accesses. A class that knows little borrows
 from the next lower number of accesses in its group, and that of first accesses from all groups.
@@ -31,7 +31,7 @@ _REFRESH_OF_AGE = 16
 
 # Worth is the binary logarithm of hits per byte of time, which is never below 2**-90.
 _UNKNOWN = -100.0
-"""Nobody has accessed anything twice yet."""
+"""No extent was accessed twice yet."""
 _DEAD = -200.0
 """Older than any age at which an access came."""
 _EXPECTED_GAPS = 4
@@ -181,7 +181,7 @@ class _Group:
         self._mean_interval = again / total if total else 0.0
 
     def doubt(self, number: int, clock: int) -> float:
-        """What to take off: nobody accesses these extents any more, although they used to be."""
+        """Return what to subtract: extents that used to be accessed again and are no longer."""
         ages = self.classes[number]
         usual = self._means[number] or self._mean_interval or self.accessed_at - self._began_at
         expected = _EXPECTED_GAPS * usual / max(1.0, ages.waiting_total)

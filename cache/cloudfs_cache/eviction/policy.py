@@ -1,4 +1,4 @@
-"""Which extents of the SSD tier go first: the protocol of the policies, and the plainest of them.
+"""Eviction policies: the protocol, and LRU.
 
 Pure: no I/O, no clock of its own, no randomness. An extent is what the disk gives back at once: a
 whole small object, or EXTENT_BLOCKS adjacent blocks of a large one. Nothing here knows how many
@@ -56,7 +56,7 @@ class EvictionPolicy(Protocol):
     def forget(self, record: AccessRecord) -> None:
         """A record is dropped: of a ghost, when there are too many, or of an object that is gone.
 
-        Without it the policy would believe that nobody accesses such extents again.
+        Without it the policy would learn that such extents are never accessed again.
         """
 
     def worth(self, record: AccessRecord, clock: int) -> float:

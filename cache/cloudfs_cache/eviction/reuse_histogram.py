@@ -130,7 +130,7 @@ class ReuseHistogram:
     def hazards(self, prior: Sequence[float], events: float, clock: int) -> list[float]:
         """Return, per bucket, how likely the access comes there if it came in none before.
 
-        In each bucket `prior` counts like `events` accesses that were seen at its rate.
+        In each bucket `prior` counts like `events` accesses at its rate.
         """
         return [
             (again + events) / (risk + events / before) if before > 0 else again / (risk + 1)

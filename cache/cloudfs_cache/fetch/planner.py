@@ -1,4 +1,4 @@
-"""Planning: which blocks of an object a read lacks, from where, and grouped into runs.
+"""Read planning: which blocks a read lacks, from where, grouped into runs.
 
 Owned by the trio loop; never awaits. What is worth fetching ahead is the caller's policy.
 """

@@ -107,7 +107,7 @@ class Populator:
         is_released = False
 
         def released() -> None:
-            # A thread that hangs on a disk may read the buffers long after it was given up.
+            # A thread that hangs on a disk may read the buffers long after its time is over.
             nonlocal is_released
             if not is_released:
                 is_released = True

@@ -141,7 +141,7 @@ class Block:
         self.source = source
 
     def withdraw(self) -> None:
-        """PLANNED -> GONE: nobody is going to read it and it was never fetched."""
+        """PLANNED -> GONE: it was never fetched, and no reader waits for it."""
         assert self.state is BlockState.PLANNED
         self._leave()
 

@@ -64,7 +64,7 @@ class BufferPool:
         return self._free.pop() if self._free else None
 
     def give_back(self, buffer: BlockBuffer) -> None:
-        """Return a buffer that nobody reads or writes any more."""
+        """Return a buffer that no thread reads or writes any more."""
         self._free.append(buffer)
 
     def _map_arena(self) -> None:

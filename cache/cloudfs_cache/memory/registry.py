@@ -1,4 +1,4 @@
-"""The object versions in use: finds their block tables, forgets the longest idle ones.
+"""Registry of the object versions in use: finds their block tables, drops the longest idle.
 
 Owned by the trio loop.
 """

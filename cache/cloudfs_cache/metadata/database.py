@@ -1,4 +1,4 @@
-"""What is known of names, kept across mounts: a diskcache database that the node's mounts share.
+"""Persistent metadata cache: a diskcache database that the mounts of a node share.
 
     DIR/catalog/cache.db    diskcache's SQLite database (WAL; -wal and -shm come and go beside it)
     DIR/catalog/lock        held (flock, shared) by every mount that uses the database
@@ -7,7 +7,7 @@
 Keys and values are bytes inside the database; nothing is pickled, unpickled or put into files of
 its own. A value is sealed JSON (see `seal`): whatever does not unseal is a miss. A damaged database
 is replaced by the next mount that has it for itself, and nothing is lost with it but requests. This
-module does not know what the values mean, nor how long they are believed.
+module does not know what the values mean, nor how long they are valid.
 
 All functions block. A `Catalog` belongs to the thread that made it.
 """

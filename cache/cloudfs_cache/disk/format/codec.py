@@ -1,4 +1,4 @@
-"""Compresses one block for the SSD tier: lz4, alone or after a byte shuffle.
+"""Block compression for the disk tier: lz4, alone or after a byte shuffle.
 
 Simulation files hold arrays of floats. Neighbours are alike in their high bytes only, and plain lz4
 finds no repeats of four bytes in them. A byte shuffle with stride n moves the first bytes of all
@@ -8,7 +8,7 @@ may start in the middle of a record; that only changes the order of the planes. 
 pays on which format, and what was tried and left out, is in docs/compression.md.
 
 lz4 and numpy do their work without holding the interpreter's lock, so worker threads may compress
-while the event loop answers readers. numpy is imported when a block is first looked at: it takes a
+while the event loop answers readers. numpy is imported when a block is first probed: it takes a
 tenth of a second, which a mount that never compresses does not pay. Nothing here knows of files,
 objects or checksums.
 """

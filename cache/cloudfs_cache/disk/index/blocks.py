@@ -1,8 +1,8 @@
-"""The index of a cache directory: what is there, shared by all mounts of the directory.
+"""The block index of a cache directory: what is there, shared by all mounts of the directory.
 
 Every change of the data files is framed by an intent: a row that says which blocks a mount is about
-to touch and how much they may occupy. While it stands nobody else touches them; when its owner dies
-the files are brought in line with the rows (`Intent` tells which). So the rows never promise
+to touch and how much they may occupy. While it stands no other mount touches them; when its owner
+dies the files are brought in line with the rows (`Intent` tells which). So the rows never promise
 what was not written, and nothing on the disk goes uncounted.
 
 Blocking and thread-safe: worker threads only. Raises sqlite3.Error, which the caller treats like an
@@ -84,7 +84,7 @@ class DiskIndex:
             return LoadedObject(found[0], bool(found[1]), records, accesses)
 
     def record(self, object_id: int, index: int) -> tuple[BlockRecord | None, bool]:
-        """Return what the index says of a block now, and whether somebody is changing it."""
+        """Return what the index says of a block now, and whether a mount is changing it."""
         with self._database.look() as look:
             row = look.execute(
                 "SELECT stored, codec, sums FROM blocks WHERE object = ? AND idx = ?",
@@ -194,7 +194,7 @@ class DiskIndex:
             end_intents(change, intents)
 
     def take(self, extents: Sequence[ExtentRow]) -> list[TakenExtent]:
-        """Forget the blocks of extents, less those that somebody is at or that are pinned.
+        """Forget the blocks of extents, less those that a mount is changing or that are pinned.
 
         The caller clears their files and ends the intents.
         """
@@ -237,8 +237,8 @@ class DiskIndex:
                 )
 
     def widen(self, intent: Intent) -> bool:
-        """Extend an intent to the whole object if nothing of it is left and nobody else is at it:
-        then its files can be removed."""
+        """Extend an intent to the whole object if nothing of it is left and no other mount changes
+        it: then its files can be removed."""
         with self._database.change() as change:
             (others,) = change.execute(
                 "SELECT count(*) FROM intents WHERE object = ? AND id != ?",
@@ -313,7 +313,7 @@ class DiskIndex:
         )
         blocks = range(first, first + EXTENT_BLOCKS)
         if not _has_blocks(change, object_id) and not overlaps(change, object_id, 0, WHOLE_OBJECT):
-            # Nothing is left: the files are removed, so nobody may write into them meanwhile.
+            # Nothing is left: the files are removed, so no mount may write into them meanwhile.
             blocks = range(WHOLE_OBJECT)
         intent = self._announce(change, object_id, extent.digest, blocks, row[0])
         return TakenExtent(extent, intent, row[0])

@@ -1,4 +1,4 @@
-"""The tables of a cache directory's index, and the connection to it.
+"""The SQLite database of a cache directory: tables, triggers and the connection.
 
 SQLite with a rollback journal: transactions are serialised across the mounts of the directory, and
 a crash of any of them undoes what it had not committed. Two settings need a reason:
@@ -6,8 +6,8 @@ a crash of any of them undoes what it had not committed. Two settings need a rea
 - No write-ahead log: its shared memory is a mapped file, and when a disk dies the kernel answers a
   touch of it with SIGBUS, which would end the mount.
 - Nothing is synced: a commit takes 60 us instead of 600. After a power loss the index may be
-  damaged; it is checked then (`is_sound`), and given up if need be. What it promises wrongly is
-  found out by the checksums in any case.
+  damaged; it is checked then (`is_sound`), and deleted if need be. The checksums detect
+  whatever else it says wrongly.
 """
 
 from __future__ import annotations

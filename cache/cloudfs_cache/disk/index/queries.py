@@ -1,4 +1,4 @@
-"""What the index says of the whole directory: counters, accesses, and candidates for eviction.
+"""Queries over a whole cache directory: counters, access records, eviction candidates, usage.
 
 Blocking and thread-safe: worker threads only.
 """
@@ -27,7 +27,7 @@ _GHOSTS_PER_RESIDENT: Final = 4
 _PRUNED_AT_ONCE: Final = 4096
 _PRUNE_STRIDE: Final = 32
 _SAMPLE_STRIDE: Final = 8
-# Whoever reads the index keeps all others from changing it: never for longer than some 10 ms.
+# A reader of the index keeps all others from changing it: never for longer than some 10 ms.
 _USAGE_OBJECTS: Final = 10_000
 
 
@@ -104,7 +104,7 @@ class IndexQueries:
             change.execute("UPDATE state SET value = ? WHERE name = 'boot'", (boot_id,))
 
     def end(self) -> None:
-        """Note that nobody uses the index any more."""
+        """Record an orderly end: no mount uses the index any more."""
         with self._database.change() as change:
             change.execute("UPDATE state SET value = '' WHERE name = 'boot'")
 

@@ -1,4 +1,4 @@
-"""Rows of the index as values, and the queries that several parts of the index share.
+"""Index rows as values, and the statements that several parts of the index share.
 
 The functions take an open connection inside a transaction; they know nothing of locks.
 """
@@ -41,7 +41,7 @@ class Intent:
 
 
 class ReserveRefusal(Enum):
-    """Why there is no intent: somebody else is at these blocks, or there is no room."""
+    """Why there is no intent: another mount changes these blocks, or there is no room."""
 
     BUSY = "busy"
     FULL = "full"
@@ -96,7 +96,7 @@ def object_id_of(
 
 
 def overlaps(look: sqlite3.Connection, object_id: int, first: int, count: int) -> bool:
-    """Whether somebody is changing any of these blocks."""
+    """Return whether a mount is changing any of these blocks."""
     row = look.execute(
         "SELECT 1 FROM intents WHERE object = ? AND first < ? AND first + count > ? LIMIT 1",
         (object_id, first + count, first),
