@@ -62,7 +62,7 @@ class _World:
         (self._folder / key).unlink()
 
     def read_by_sdk(self, info: ObjectInfo, start: int, stop: int) -> bytes:
-        return b"".join(self._client.sdk_chunks(RangeRead(info.key, start, stop, info.etag)))
+        return b"".join(self._client.read_sdk(RangeRead(info.key, start, stop, info.etag)))
 
     async def assert_read_by_obstore(self) -> None:
         assert (await self.store.locate()).byte_path == "obstore"

@@ -52,7 +52,8 @@ LAYERS: dict[str, list[str]] = {
     "cloudfs_backends": [
         "registry",
         "s3 gcs azure local",
-        "wrappers common",
+        "wrappers",
+        "common",
         "api url histogram",
     ],
     "cloudfs_benchmarks": [

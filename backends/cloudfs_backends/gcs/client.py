@@ -21,11 +21,10 @@ from cloudfs_backends.api import (
     StoreError,
     StoreOptions,
 )
-from cloudfs_backends.common.cloud import CloudStore
-from cloudfs_backends.common.http_errors import RequestContext
+from cloudfs_backends.common.cloud import CloudClient
 from cloudfs_backends.common.introspection import Identity
 from cloudfs_backends.common.obstore_errors import UnfitAnswerError
-from cloudfs_backends.common.obstore_reads import Condition, RangeRead, is_speakable, obstore_chunks
+from cloudfs_backends.common.obstore_reads import Condition, RangeRead, obstore_chunks
 from cloudfs_backends.gcs.errors import DIALECT, refused, translated
 from cloudfs_backends.gcs.media import media_chunks, media_url
 from cloudfs_backends.gcs.objects import LIST_FIELDS, as_object, as_page, is_name, name_within
@@ -49,37 +48,26 @@ _NOT_IMPLEMENTED: Final = "HTTP 501"
 means this one request says so."""
 
 
-def open_store(url: StoreUrl, options: StoreOptions) -> CloudStore:
-    """Return the store; no request is made yet."""
-    return CloudStore(GcsClient(url, options), options.max_downloads)
+def open_client(url: StoreUrl, options: StoreOptions) -> GcsClient:
+    """Return the client; no request is made yet."""
+    return GcsClient(url, options)
 
 
-class GcsClient:
-    """One bucket and prefix of Google Cloud Storage; see `CloudClient` for the contract.
+class GcsClient(CloudClient[GcsSession]):
+    """One bucket and prefix of Google Cloud Storage.
 
     An object's version is its generation. `probe` finds the credentials, and out whether the bucket
     has a hierarchical namespace.
     """
 
     def __init__(self, url: StoreUrl, options: StoreOptions) -> None:
-        self._url = url
-        self._session = GcsSession(url.bucket, options)
+        super().__init__(url, GcsSession(url.bucket, options), DIALECT)
         self._has_folders = False
 
     @property
-    def url(self) -> str:
-        """See `ObjectStore.url`."""
-        return str(self._url)
-
-    @property
     def identity(self) -> str:
-        """See `ObjectStore.identity`. Names of buckets are unique within Google only."""
+        """The URL; names of buckets are unique within Google only."""
         return self.url if self._session.is_googles else f"{self.url} at {self._session.endpoint}"
-
-    @property
-    def endpoint(self) -> str | None:
-        """See `StoreInspector.endpoint`."""
-        return self._session.endpoint
 
     @property
     def capabilities(self) -> Capabilities:
@@ -93,15 +81,13 @@ class GcsClient:
         )
 
     def probe(self) -> None:
-        """See `ObjectStore.probe`."""
-        self.list_page("", "", None, 1)
+        self.list_page("", limit=1)
         try:
             self._has_folders = _has_folders(self._layout())
         except _NO_LAYOUT:
             self._has_folders = False
 
     def head(self, key: str) -> ObjectInfo:
-        """See `ObjectStore.head`."""
         context = self._context("head", key)
         name = name_within(self._url.prefix, context)
         with translated(context):
@@ -109,8 +95,10 @@ class GcsClient:
             blob.reload(timeout=self._session.timeout, retry=None)
             return as_object(blob, key, context)
 
-    def list_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
-        """See `ObjectStore.list_page`. Google gives at most 1000 entries."""
+    def list_page(
+        self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
+    ) -> ListPage:
+        """Return one page of the keys that start with `prefix`, of at most 1000 entries."""
         context = self._context("list", prefix)
         full_prefix = self._url.prefix + prefix
         if not is_name(full_prefix):
@@ -130,12 +118,7 @@ class GcsClient:
             )
             return as_page(blobs, full_prefix, context)
 
-    def is_speakable(self, key: str) -> bool:
-        """See `CloudClient.is_speakable`."""
-        return is_speakable(self._url.prefix + key)
-
-    def fast_chunks(self, read: RangeRead) -> Generator[bytes, None, None]:
-        """See `CloudClient.fast_chunks`."""
+    def read_obstore(self, read: RangeRead) -> Generator[bytes, None, None]:
         context = self._context("get", read.key)
         name = name_within(self._url.prefix, context)
         with translated(context):
@@ -149,33 +132,24 @@ class GcsClient:
                 raise
             raise _unfit("it lacks the XML interface", read) from error
 
-    def sdk_chunks(self, read: RangeRead) -> Generator[bytes, None, None]:
-        """See `CloudClient.sdk_chunks`."""
+    def read_sdk(self, read: RangeRead) -> Generator[bytes, None, None]:
         context = self._context("get", read.key)
         name = name_within(self._url.prefix, context)
         url = media_url(self._session.endpoint, self._url.bucket, name)
         yield from media_chunks(self._session, url, read, context)
 
     def identify(self) -> Identity:
-        """See `StoreInspector.identify`."""
         with translated(self._context("identify", "")):
             return self._session.identify()
 
     def region(self) -> str | None:
-        """See `CloudClient.region`: the location, and of which type it is."""
+        """Return the bucket's location and location type; None when the store does not say."""
         try:
             layout = self._layout()
         except _NO_LAYOUT:
             return None
         place, kind = layout.get("location"), layout.get("locationType")
         return f"{place} ({kind})" if place and kind else place
-
-    def close(self) -> None:
-        """See `CloudClient.close`."""
-        self._session.close()
-
-    def _context(self, operation: str, key: str) -> RequestContext:
-        return RequestContext(operation, key, self._session, DIALECT)
 
     def _layout(self) -> Mapping[str, Any]:
         """Ask what a client that may only list is allowed to know of the bucket."""

@@ -7,9 +7,8 @@ import pytest
 from cloudfs_backends.api import StoreError, ThrottledError, UnavailableError
 from cloudfs_backends.common.obstore_errors import UnfitAnswerError
 from cloudfs_backends.histogram import BOUNDS_S, no_counts, place
-from cloudfs_backends.wrappers.metered import MeteredStore
 from tests.contract.in_trio import in_trio_autojump
-from tests.support.memory_store import Fail, MemoryStore
+from tests.support.memory_store import Fail, MemoryStore, pipelined
 
 
 def test_a_bound_belongs_to_the_count_below_it() -> None:
@@ -23,7 +22,7 @@ def test_a_bound_belongs_to_the_count_below_it() -> None:
 async def test_durations_and_first_bytes_are_placed() -> None:
     inner = MemoryStore(latency_s=0.2)
     inner.put("key", b"12345")
-    store = MeteredStore(inner)
+    store = pipelined(inner)
     await store.get_range("key", 0, 5, etag=None, sink=lambda _: None)
     await store.head("key")
     operations = store.statistics().operations
@@ -39,7 +38,7 @@ async def test_errors_are_counted_by_kind() -> None:
     inner = MemoryStore()
     inner.script("list", Fail(ThrottledError("x")), Fail(ThrottledError("x")))
     inner.script("list", Fail(UnavailableError("x")))
-    store = MeteredStore(inner)
+    store = pipelined(inner)
     for _ in range(3):
         with pytest.raises(StoreError):
             await store.list_page("")
