@@ -11,11 +11,12 @@ import warnings
 from dataclasses import dataclass, fields
 from typing import Final
 
-from cloudfs_backends.api import InvalidRequestError, ObjectStore, StoreOptions
+from cloudfs_backends.api import ObjectStore, StoreOptions
 from cloudfs_backends.common.client import StoreClient
 from cloudfs_backends.common.executor import WorkerThreads
 from cloudfs_backends.common.http_errors import with_advice
 from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import InvalidRequestError
 from cloudfs_backends.url import AZ, FILE, GS, S3, parse_url
 from cloudfs_backends.wrappers.retry import NO_RETRIES, RetryPolicy
 from cloudfs_backends.wrappers.store import PipelinedStore

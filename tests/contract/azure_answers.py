@@ -12,8 +12,9 @@ from xml.sax.saxutils import escape
 import pytest
 import trio
 
-from cloudfs_backends.api import StoreError, StoreOptions
+from cloudfs_backends.api import StoreOptions
 from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import StoreError
 from cloudfs_backends.registry import open_inspector
 from tests.contract.world import DATA, read
 from tests.support.azure import KEY

@@ -8,11 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from cloudfs_backends.api import (
-    AccessDeniedError,
-    CredentialsError,
-    StoreOptions,
-)
+from cloudfs_backends.api import StoreOptions
+from cloudfs_backends.errors import AccessDeniedError, CredentialsError
 from cloudfs_backends.registry import open_inspector
 from tests.contract.azure_answers import ETAG, answer, fails, use
 from tests.contract.in_trio import in_trio

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs_backends.api import (
+from cloudfs_backends.api import StoreOptions
+from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import (
     CredentialsError,
     InvalidRequestError,
     StoreError,
-    StoreOptions,
     UnavailableError,
 )
-from cloudfs_backends.common.introspection import StoreInspector
 from cloudfs_backends.registry import open_inspector
 from tests.contract.azure_answers import answer, fails, opened, use
 from tests.contract.in_trio import in_trio

@@ -11,15 +11,10 @@ import pytest
 import trio
 from azure.storage.blob import ContentSettings
 
-from cloudfs_backends.api import (
-    BucketNotFoundError,
-    ListPage,
-    ObjectNotFoundError,
-    StoreOptions,
-    UnavailableError,
-)
+from cloudfs_backends.api import ListPage, StoreOptions
 from cloudfs_backends.common.introspection import StoreInspector
 from cloudfs_backends.common.obstore_reads import CHUNK_BYTES
+from cloudfs_backends.errors import BucketNotFoundError, ObjectNotFoundError, UnavailableError
 from cloudfs_backends.registry import open_inspector
 from tests.contract.in_trio import in_trio
 from tests.contract.suite import StoreContract, ThreadedStoreContract

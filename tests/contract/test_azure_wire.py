@@ -9,19 +9,18 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from cloudfs_backends.api import (
+from cloudfs_backends.api import ListPage, StoreOptions
+from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     CredentialsError,
     InvalidRequestError,
-    ListPage,
     ObjectNotFoundError,
     StoreError,
-    StoreOptions,
     ThrottledError,
     UnavailableError,
 )
-from cloudfs_backends.common.introspection import StoreInspector
 from cloudfs_backends.registry import open_inspector
 from tests.contract.azure_answers import (
     ETAG,

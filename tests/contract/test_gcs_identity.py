@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from cloudfs_backends.api import CredentialsError, UnavailableError
 from cloudfs_backends.common.introspection import Identity, StoreInspector
+from cloudfs_backends.errors import CredentialsError, UnavailableError
 from tests.contract.gcs_world import NOWHERE, GcsStores
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read

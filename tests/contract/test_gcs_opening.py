@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs_backends.api import (
+from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     CredentialsError,
@@ -16,7 +17,6 @@ from cloudfs_backends.api import (
     ThrottledError,
     UnavailableError,
 )
-from cloudfs_backends.common.introspection import StoreInspector
 from tests.contract.gcs_world import NOWHERE, GcsStores
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read

@@ -8,13 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from cloudfs_backends.api import (
+from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import (
     InvalidRequestError,
     ObjectChangedError,
     ObjectNotFoundError,
     ThrottledError,
 )
-from cloudfs_backends.common.introspection import StoreInspector
 from tests.contract.gcs_world import GcsStores
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read

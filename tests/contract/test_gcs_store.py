@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cloudfs_backends.api import InvalidRequestError, ObjectNotFoundError, UnavailableError
 from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import InvalidRequestError, ObjectNotFoundError, UnavailableError
 from tests.contract.gcs_world import GcsStores, GcsWorld
 from tests.contract.in_trio import in_trio
 from tests.contract.suite import DATA, ThreadedStoreContract, all_pages, keys, prefixes, read

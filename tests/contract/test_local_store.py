@@ -9,14 +9,9 @@ from typing import ClassVar
 
 import pytest
 
-from cloudfs_backends.api import (
-    BucketNotFoundError,
-    ObjectChangedError,
-    ObjectNotFoundError,
-    ReadBuffer,
-    StoreOptions,
-)
+from cloudfs_backends.api import ReadBuffer, StoreOptions
 from cloudfs_backends.common.mtime import metadata_mtime_ns
+from cloudfs_backends.errors import BucketNotFoundError, ObjectChangedError, ObjectNotFoundError
 from cloudfs_backends.registry import open_inspector
 from tests.contract.in_trio import in_trio
 from tests.contract.suite import DATA, ThreadedStoreContract, all_pages, keys, prefixes, read

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs_backends.api import AccessDeniedError, InvalidRequestError, StoreOptions
+from cloudfs_backends.api import StoreOptions
 from cloudfs_backends.common.introspection import BucketLocation, StoreInspector
+from cloudfs_backends.errors import AccessDeniedError, InvalidRequestError
 from cloudfs_backends.registry import open_inspector
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read

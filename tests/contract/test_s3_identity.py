@@ -14,8 +14,9 @@ from pathlib import Path
 import botocore.session
 import pytest
 
-from cloudfs_backends.api import CredentialsError, StoreOptions
+from cloudfs_backends.api import StoreOptions
 from cloudfs_backends.common.introspection import Identity
+from cloudfs_backends.errors import CredentialsError
 from cloudfs_backends.registry import open_inspector
 from tests.contract.in_trio import in_trio
 from tests.support.environment import aws_environment, fake_aws

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from cloudfs_backends.api import InvalidRequestError, StoreOptions, ThrottledError
+from cloudfs_backends.api import StoreOptions
 from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import InvalidRequestError, ThrottledError
 from cloudfs_backends.registry import open_inspector
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs_backends.api import (
+from cloudfs_backends.api import StoreOptions
+from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import (
     BucketNotFoundError,
     CredentialsError,
     InvalidRequestError,
     ObjectNotFoundError,
-    StoreOptions,
     UnavailableError,
 )
-from cloudfs_backends.common.introspection import StoreInspector
 from cloudfs_backends.registry import open_inspector
 from tests.contract.in_trio import in_trio
 from tests.contract.suite import DATA, ThreadedStoreContract, all_pages, keys, read

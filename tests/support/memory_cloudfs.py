@@ -15,7 +15,12 @@ from multiprocessing.connection import Client, Connection
 import trio
 
 from cloudfs_backends import registry, url
-from cloudfs_backends.api import ListPage, ObjectInfo, Sink, StoreOptions
+from cloudfs_backends.api import (
+    ListPage,
+    ObjectInfo,
+    Sink,
+    StoreOptions,
+)
 from cloudfs_backends.common.introspection import BucketLocation, Identity
 from cloudfs_backends.url import StoreUrl
 from tests.support.memory_bucket import SCHEME, SOCKET_VARIABLE

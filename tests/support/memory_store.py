@@ -19,16 +19,18 @@ import trio
 from cloudfs_backends.api import (
     Capabilities,
     ListPage,
-    ObjectChangedError,
     ObjectInfo,
-    ObjectNotFoundError,
     Sink,
-    StoreError,
     StoreStatistics,
-    UnavailableError,
 )
 from cloudfs_backends.common.client import StoreClient
 from cloudfs_backends.common.executor import WorkerThreads
+from cloudfs_backends.errors import (
+    ObjectChangedError,
+    ObjectNotFoundError,
+    StoreError,
+    UnavailableError,
+)
 from cloudfs_backends.wrappers.retry import RetryPolicy
 from cloudfs_backends.wrappers.store import PipelinedStore
 

@@ -54,7 +54,7 @@ LAYERS: dict[str, list[str]] = {
         "s3 gcs azure local",
         "wrappers",
         "common",
-        "api url histogram",
+        "api errors url histogram",
     ],
     "cloudfs_benchmarks": [
         "bench",

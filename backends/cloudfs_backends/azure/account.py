@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
-from cloudfs_backends.api import CredentialsError, InvalidRequestError, StoreOptions
+from cloudfs_backends.api import StoreOptions
 from cloudfs_backends.azure.connection_string import (
     PUBLIC_SUFFIX,
     VARIABLE,
@@ -23,6 +23,7 @@ from cloudfs_backends.azure.connection_string import (
     parse_connection_string,
 )
 from cloudfs_backends.common.http_errors import with_advice
+from cloudfs_backends.errors import CredentialsError, InvalidRequestError
 from cloudfs_backends.url import StoreUrl
 
 KEY_VARIABLE: Final = "AZURE_STORAGE_KEY"

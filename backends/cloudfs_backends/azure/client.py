@@ -11,7 +11,12 @@ from collections.abc import Generator
 
 from azure.core.exceptions import AzureError
 
-from cloudfs_backends.api import Capabilities, ListPage, ObjectInfo, StoreOptions
+from cloudfs_backends.api import (
+    Capabilities,
+    ListPage,
+    ObjectInfo,
+    StoreOptions,
+)
 from cloudfs_backends.azure.account import resolve_account
 from cloudfs_backends.azure.errors import dialect_for, translated
 from cloudfs_backends.azure.listing import EMPTY_PAGE

@@ -13,12 +13,6 @@ from datetime import UTC, datetime
 
 from azure.core import exceptions as core
 
-from cloudfs_backends.api import (
-    CredentialsError,
-    InvalidRequestError,
-    StoreError,
-    UnavailableError,
-)
 from cloudfs_backends.azure.account import (
     KEY_VARIABLE,
     SAS_VARIABLE,
@@ -42,6 +36,12 @@ from cloudfs_backends.common.http_errors import (
     with_advice,
 )
 from cloudfs_backends.common.obstore_errors import OBSTORE_ERRORS, from_obstore
+from cloudfs_backends.errors import (
+    CredentialsError,
+    InvalidRequestError,
+    StoreError,
+    UnavailableError,
+)
 
 
 class LoginError(Exception):

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Protocol
 
-from cloudfs_backends.api import InvalidRequestError, ListPage, ObjectInfo
+from cloudfs_backends.api import ListPage, ObjectInfo
 from cloudfs_backends.azure.xml import ListedBlob, Listing
 from cloudfs_backends.common.http_errors import RequestContext
 from cloudfs_backends.common.mtime import metadata_mtime_ns, seconds_ns
+from cloudfs_backends.errors import InvalidRequestError
 
 EMPTY_PAGE: Final = ListPage(objects=(), prefixes=(), next_token=None)
 

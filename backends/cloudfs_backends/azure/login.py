@@ -11,13 +11,13 @@ from typing import Any
 
 from azure.identity import DefaultAzureCredential
 
-from cloudfs_backends.api import CredentialsError
 from cloudfs_backends.azure.account import AzureAccount, SasToken, SharedKey
 from cloudfs_backends.azure.errors import login_error, new_sas
 from cloudfs_backends.azure.sas import sas_facts
 from cloudfs_backends.azure.tokens import TokenSource, token_claims
 from cloudfs_backends.common.http_errors import with_advice
 from cloudfs_backends.common.introspection import Identity
+from cloudfs_backends.errors import CredentialsError
 
 _NAMES = ("upn", "unique_name", "appid", "azp", "oid")
 

@@ -15,14 +15,7 @@ from azure.core.exceptions import DecodeError, HttpResponseError
 from azure.core.paging import ItemPaged
 from azure.storage.blob import BlobPrefix, BlobProperties
 
-from cloudfs_backends.api import (
-    AccessDeniedError,
-    BucketNotFoundError,
-    InvalidRequestError,
-    ListPage,
-    ObjectInfo,
-    ObjectNotFoundError,
-)
+from cloudfs_backends.api import ListPage, ObjectInfo
 from cloudfs_backends.azure.errors import translated
 from cloudfs_backends.azure.listing import EMPTY_PAGE, blob_info, is_folder, page_of
 from cloudfs_backends.azure.raw_response import LateAnswers
@@ -31,6 +24,12 @@ from cloudfs_backends.azure.session import AzureSession
 from cloudfs_backends.azure.xml import Listing, NoListingError, read_listing
 from cloudfs_backends.common.cloud import key_within
 from cloudfs_backends.common.http_errors import Dialect, RequestContext
+from cloudfs_backends.errors import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    InvalidRequestError,
+    ObjectNotFoundError,
+)
 
 _CHARACTERS_MAX: Final = 1024
 _ENTRIES_MAX: Final = 5000

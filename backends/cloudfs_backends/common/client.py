@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from cloudfs_backends.api import Capabilities, ListPage, ObjectInfo, Sink
+from cloudfs_backends.api import (
+    Capabilities,
+    ListPage,
+    ObjectInfo,
+    Sink,
+)
 from cloudfs_backends.common.introspection import BucketLocation, Identity
 
 

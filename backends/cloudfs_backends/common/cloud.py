@@ -11,17 +11,15 @@ from cloudfs_backends.api import (
     Capabilities,
     ListPage,
     ObjectInfo,
-    ObjectNotFoundError,
     ReadBuffer,
     Sink,
-    ThrottledError,
-    UnavailableError,
 )
 from cloudfs_backends.common.http_errors import Dialect, RequestContext, Surroundings
 from cloudfs_backends.common.introspection import BucketLocation, Identity
 from cloudfs_backends.common.obstore_errors import UnfitAnswerError
 from cloudfs_backends.common.obstore_reads import RangeRead, is_speakable
 from cloudfs_backends.common.route import ReadRoute
+from cloudfs_backends.errors import ObjectNotFoundError, ThrottledError, UnavailableError
 from cloudfs_backends.url import StoreUrl
 
 KEY_BYTES_MAX: Final = 1024

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from time import time
 from typing import Protocol, TypeVar
 
-from cloudfs_backends.api import (
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     CredentialsError,

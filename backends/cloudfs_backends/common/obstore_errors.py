@@ -11,15 +11,6 @@ import re
 
 from obstore import exceptions as obs
 
-from cloudfs_backends.api import (
-    AccessDeniedError,
-    CredentialsError,
-    InvalidRequestError,
-    ObjectChangedError,
-    ObjectNotFoundError,
-    StoreError,
-    UnavailableError,
-)
 from cloudfs_backends.common.http_errors import (
     Refusal,
     RequestContext,
@@ -27,6 +18,15 @@ from cloudfs_backends.common.http_errors import (
     from_refusal,
     one_line,
     with_advice,
+)
+from cloudfs_backends.errors import (
+    AccessDeniedError,
+    CredentialsError,
+    InvalidRequestError,
+    ObjectChangedError,
+    ObjectNotFoundError,
+    StoreError,
+    UnavailableError,
 )
 
 OBSTORE_ERRORS = (obs.BaseError, FileNotFoundError, ValueError)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import obstore
 
-from cloudfs_backends.api import InvalidRequestError, ObjectChangedError
 from cloudfs_backends.common.http_errors import RequestContext
 from cloudfs_backends.common.obstore_errors import OBSTORE_ERRORS, from_obstore
+from cloudfs_backends.errors import InvalidRequestError, ObjectChangedError
 
 if TYPE_CHECKING:
     from obstore import GetOptions

@@ -10,21 +10,23 @@ from collections.abc import Generator, Mapping
 from typing import Any, Final
 
 from cloudfs_backends.api import (
-    AccessDeniedError,
-    BucketNotFoundError,
     Capabilities,
-    InvalidRequestError,
     ListPage,
-    ObjectChangedError,
     ObjectInfo,
-    ObjectNotFoundError,
-    StoreError,
     StoreOptions,
 )
 from cloudfs_backends.common.cloud import CloudClient
 from cloudfs_backends.common.introspection import Identity
 from cloudfs_backends.common.obstore_errors import UnfitAnswerError
 from cloudfs_backends.common.obstore_reads import Condition, RangeRead, obstore_chunks
+from cloudfs_backends.errors import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    InvalidRequestError,
+    ObjectChangedError,
+    ObjectNotFoundError,
+    StoreError,
+)
 from cloudfs_backends.gcs.errors import DIALECT, refused, translated
 from cloudfs_backends.gcs.media import media_chunks, media_url
 from cloudfs_backends.gcs.objects import LIST_FIELDS, as_object, as_page, is_name, name_within

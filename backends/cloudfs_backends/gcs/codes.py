@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloudfs_backends.api import (
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     CredentialsError,

@@ -15,12 +15,6 @@ import urllib3.exceptions
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth import exceptions as auth
 
-from cloudfs_backends.api import (
-    CredentialsError,
-    InvalidRequestError,
-    StoreError,
-    UnavailableError,
-)
 from cloudfs_backends.common.http_errors import (
     Dialect,
     Refusal,
@@ -31,6 +25,12 @@ from cloudfs_backends.common.http_errors import (
     one_line,
     retry_after_s,
     with_advice,
+)
+from cloudfs_backends.errors import (
+    CredentialsError,
+    InvalidRequestError,
+    StoreError,
+    UnavailableError,
 )
 from cloudfs_backends.gcs.codes import (
     ADVICE_BY_CODE,

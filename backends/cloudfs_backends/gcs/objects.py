@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from cloudfs_backends.api import InvalidRequestError, ListPage, ObjectInfo, ObjectNotFoundError
+from cloudfs_backends.api import ListPage, ObjectInfo
 from cloudfs_backends.common.cloud import is_key, key_within
 from cloudfs_backends.common.http_errors import RequestContext
 from cloudfs_backends.common.mtime import metadata_mtime_ns, seconds_ns
+from cloudfs_backends.errors import InvalidRequestError, ObjectNotFoundError
 
 LIST_FIELDS: Final = "nextPageToken,prefixes,items(name,size,generation,updated,metadata)"
 """All that `as_page` looks at: a tenth of what would be sent."""

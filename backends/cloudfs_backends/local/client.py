@@ -19,20 +19,22 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 from cloudfs_backends.api import (
-    AccessDeniedError,
-    BucketNotFoundError,
     Capabilities,
-    InvalidRequestError,
     ListPage,
-    ObjectChangedError,
     ObjectInfo,
-    ObjectNotFoundError,
     Sink,
-    StoreError,
     StoreOptions,
-    UnavailableError,
 )
 from cloudfs_backends.common.introspection import BucketLocation, Identity
+from cloudfs_backends.errors import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    InvalidRequestError,
+    ObjectChangedError,
+    ObjectNotFoundError,
+    StoreError,
+    UnavailableError,
+)
 from cloudfs_backends.local.walk import Name, resolve, walk
 from cloudfs_backends.url import StoreUrl
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from cloudfs_backends.api import (
     Capabilities,
-    InvalidRequestError,
     ListPage,
     ObjectInfo,
     StoreOptions,
@@ -30,6 +29,7 @@ from cloudfs_backends.common.obstore_reads import (
     content_range,
     obstore_chunks,
 )
+from cloudfs_backends.errors import InvalidRequestError
 from cloudfs_backends.s3.errors import BOTOCORE_ERRORS, CUSTOMER_KEY_DIALECT, DIALECT, from_botocore
 from cloudfs_backends.s3.session import S3Session
 from cloudfs_backends.url import StoreUrl

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from cloudfs_backends.api import InvalidRequestError
 from cloudfs_backends.common.http_errors import with_advice
+from cloudfs_backends.errors import InvalidRequestError
 
 KEY_BYTES: Final = 32
 _READ_BYTES_MAX: Final = 1024

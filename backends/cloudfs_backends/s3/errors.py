@@ -11,12 +11,6 @@ from typing import Any
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
-from cloudfs_backends.api import (
-    CredentialsError,
-    InvalidRequestError,
-    StoreError,
-    UnavailableError,
-)
 from cloudfs_backends.common.http_errors import (
     Dialect,
     Refusal,
@@ -27,6 +21,12 @@ from cloudfs_backends.common.http_errors import (
     one_line,
     retry_after_s,
     with_advice,
+)
+from cloudfs_backends.errors import (
+    CredentialsError,
+    InvalidRequestError,
+    StoreError,
+    UnavailableError,
 )
 from cloudfs_backends.s3.codes import ADVICE_BY_CODE, CUSTOMER_KEY_ADVICE, ERRORS_BY_CODE
 

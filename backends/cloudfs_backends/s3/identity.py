@@ -11,9 +11,9 @@ from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from cloudfs_backends.api import CredentialsError
 from cloudfs_backends.common.http_errors import one_line
 from cloudfs_backends.common.introspection import Identity
+from cloudfs_backends.errors import CredentialsError
 from cloudfs_backends.s3.codes import ERRORS_BY_CODE
 
 ANONYMOUS: Final = Identity("anonymous", "anonymous", "--no-sign-request")

@@ -10,7 +10,8 @@ from typing import Final
 
 import trio
 
-from cloudfs_backends.api import ObjectNotFoundError, OperationStatistics, StoreError
+from cloudfs_backends.api import OperationStatistics
+from cloudfs_backends.errors import ObjectNotFoundError, StoreError
 from cloudfs_backends.histogram import no_counts, place
 
 _ALWAYS_REPORTED: Final = ("head", "list", "get")

@@ -26,8 +26,9 @@ from typing import TypeVar
 
 import trio
 
-from cloudfs_backends.api import ReadBuffer, Sink, StoreError, StoreStatistics
+from cloudfs_backends.api import ReadBuffer, Sink, StoreStatistics
 from cloudfs_backends.common.executor import WorkerThreads
+from cloudfs_backends.errors import StoreError
 from cloudfs_backends.wrappers.metering import Meters
 from cloudfs_backends.wrappers.retry import Retries, RetryPolicy
 

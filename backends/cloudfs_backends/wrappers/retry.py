@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import tenacity
 import trio
 
-from cloudfs_backends.api import StoreError
+from cloudfs_backends.errors import StoreError
 
 log = logging.getLogger(__name__)
 _LOG_INTERVAL_S: Final = 1.0

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs_backends.api import InvalidRequestError, StoreOptions, UnavailableError
+from cloudfs_backends.api import StoreOptions
 from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import InvalidRequestError, UnavailableError
 from cloudfs_backends.registry import open_inspector, open_store
 from cloudfs_backends.url import UrlError
 from tests.contract.in_trio import in_trio
@@ -116,7 +117,7 @@ class TestPackages:
         printed = _run(
             "import sys",
             f"sys.modules[{package!r}] = None",
-            "from cloudfs_backends.api import InvalidRequestError",
+            "from cloudfs_backends.errors import InvalidRequestError",
             "from cloudfs_backends.registry import open_store",
             "try:",
             f"    open_store({url!r})",
@@ -163,7 +164,8 @@ class TestPackages:
         self, url: str, others: tuple[str, ...]
     ) -> None:
         _run(
-            "from cloudfs_backends.api import StoreError, StoreOptions",
+            "from cloudfs_backends.api import StoreOptions",
+            "from cloudfs_backends.errors import StoreError",
             "from cloudfs_backends.registry import open_store",
             "try:",
             f"    open_store({url!r}, StoreOptions(no_sign_request=True))",

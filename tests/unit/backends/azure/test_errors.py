@@ -8,12 +8,6 @@ import pytest
 from azure.core import exceptions as core
 from azure.identity import CredentialUnavailableError
 
-from cloudfs_backends.api import (
-    CredentialsError,
-    InvalidRequestError,
-    StoreError,
-    UnavailableError,
-)
 from cloudfs_backends.azure.account import (
     Anonymous,
     AzureAccount,
@@ -31,6 +25,12 @@ from cloudfs_backends.azure.errors import (
     login_error,
 )
 from cloudfs_backends.common.http_errors import RequestContext
+from cloudfs_backends.errors import (
+    CredentialsError,
+    InvalidRequestError,
+    StoreError,
+    UnavailableError,
+)
 
 _HEAD = "DefaultAzureCredential failed to retrieve a token from the included credentials."
 _TAIL = (

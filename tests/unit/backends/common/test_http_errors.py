@@ -8,7 +8,15 @@ from time import time
 
 import pytest
 
-from cloudfs_backends.api import (
+from cloudfs_backends.common.http_errors import (
+    Dialect,
+    Refusal,
+    RequestContext,
+    from_refusal,
+    one_line,
+    retry_after_s,
+)
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     CredentialsError,
@@ -18,14 +26,6 @@ from cloudfs_backends.api import (
     StoreError,
     ThrottledError,
     UnavailableError,
-)
-from cloudfs_backends.common.http_errors import (
-    Dialect,
-    Refusal,
-    RequestContext,
-    from_refusal,
-    one_line,
-    retry_after_s,
 )
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import pytest
 from obstore import exceptions as obs
 
-from cloudfs_backends.api import (
+from cloudfs_backends.common.http_errors import Dialect, RequestContext
+from cloudfs_backends.common.obstore_errors import UnfitAnswerError, from_obstore
+from cloudfs_backends.errors import (
     AccessDeniedError,
     CredentialsError,
     InvalidRequestError,
@@ -17,8 +19,6 @@ from cloudfs_backends.api import (
     ThrottledError,
     UnavailableError,
 )
-from cloudfs_backends.common.http_errors import Dialect, RequestContext
-from cloudfs_backends.common.obstore_errors import UnfitAnswerError, from_obstore
 
 
 @dataclass

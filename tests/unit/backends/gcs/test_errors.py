@@ -11,7 +11,9 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from obstore import exceptions as obs
 
-from cloudfs_backends.api import (
+from cloudfs_backends.common.http_errors import RequestContext
+from cloudfs_backends.common.obstore_errors import from_obstore
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     CredentialsError,
@@ -22,8 +24,6 @@ from cloudfs_backends.api import (
     ThrottledError,
     UnavailableError,
 )
-from cloudfs_backends.common.http_errors import RequestContext
-from cloudfs_backends.common.obstore_errors import from_obstore
 from cloudfs_backends.gcs.errors import DIALECT, from_google, refused, text_of
 from tests.support.gcs import fake_google
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs_backends.api import InvalidRequestError
+from cloudfs_backends.errors import InvalidRequestError
 from cloudfs_backends.s3.customer_key import check_is_private, read_customer_key
 
 KEY = bytes(range(32))

@@ -10,7 +10,9 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 from obstore import exceptions as obs
 
-from cloudfs_backends.api import (
+from cloudfs_backends.common.http_errors import Dialect, RequestContext
+from cloudfs_backends.common.obstore_errors import from_obstore
+from cloudfs_backends.errors import (
     AccessDeniedError,
     CredentialsError,
     InvalidRequestError,
@@ -18,8 +20,6 @@ from cloudfs_backends.api import (
     ThrottledError,
     UnavailableError,
 )
-from cloudfs_backends.common.http_errors import Dialect, RequestContext
-from cloudfs_backends.common.obstore_errors import from_obstore
 from cloudfs_backends.s3.errors import CUSTOMER_KEY_DIALECT, DIALECT, from_botocore
 
 

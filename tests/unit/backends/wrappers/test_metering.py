@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cloudfs_backends.api import StoreError, ThrottledError, UnavailableError
 from cloudfs_backends.common.obstore_errors import UnfitAnswerError
+from cloudfs_backends.errors import StoreError, ThrottledError, UnavailableError
 from cloudfs_backends.histogram import BOUNDS_S, no_counts, place
 from tests.contract.in_trio import in_trio_autojump
 from tests.support.memory_store import Fail, MemoryStore, pipelined

@@ -9,9 +9,10 @@ from typing import cast
 import pytest
 import trio
 
-from cloudfs_backends.api import ObjectInfo, StoreError, ThrottledError, UnavailableError
+from cloudfs_backends.api import ObjectInfo
 from cloudfs_backends.common.client import StoreClient
 from cloudfs_backends.common.executor import WorkerThreads
+from cloudfs_backends.errors import StoreError, ThrottledError, UnavailableError
 from cloudfs_backends.wrappers.retry import RetryPolicy
 from cloudfs_backends.wrappers.store import PipelinedStore, operation
 from tests.contract.in_trio import in_trio, in_trio_autojump

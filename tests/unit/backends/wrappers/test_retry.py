@@ -8,9 +8,9 @@ import random
 import pytest
 import trio
 
-from cloudfs_backends.api import (
+from cloudfs_backends.api import ReadBuffer
+from cloudfs_backends.errors import (
     AccessDeniedError,
-    ReadBuffer,
     StoreError,
     ThrottledError,
     UnavailableError,

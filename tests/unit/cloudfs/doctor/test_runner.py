@@ -16,7 +16,7 @@ from cloudfs.doctor.findings import Finding, Result, failure, ok, skipped, warni
 from cloudfs.doctor.report import Report
 from cloudfs.doctor.runner import Check, Examined, Section, examine
 from cloudfs.errors import ExitCode
-from cloudfs_backends.api import ThrottledError
+from cloudfs_backends.errors import ThrottledError
 from cloudfs_backends.local.client import LocalClient
 from cloudfs_backends.wrappers.store import PipelinedStore
 from tests.contract.in_trio import in_trio, in_trio_autojump
