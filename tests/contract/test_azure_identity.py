@@ -11,7 +11,7 @@ import pytest
 from cloudfs_backends.api import StoreOptions
 from cloudfs_backends.errors import AccessDeniedError, CredentialsError
 from cloudfs_backends.registry import open_inspector
-from tests.contract.azure_answers import ETAG, answer, fails, use
+from tests.contract.azure_responses import ETAG, answer, fails, use
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read
 from tests.support.azure import (

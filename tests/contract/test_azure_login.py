@@ -19,7 +19,7 @@ from cloudfs_backends.errors import (
     UnavailableError,
 )
 from cloudfs_backends.registry import open_inspector
-from tests.contract.azure_answers import answer, fails, opened, use
+from tests.contract.azure_responses import answer, fails, opened, use
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read
 from tests.support.authority import TENANT, Authority, authority

@@ -22,7 +22,7 @@ from cloudfs_backends.errors import (
     UnavailableError,
 )
 from cloudfs_backends.registry import open_inspector
-from tests.contract.azure_answers import (
+from tests.contract.azure_responses import (
     ETAG,
     FILE,
     FOLDER,
@@ -59,7 +59,7 @@ def store(wire: Proxy) -> Iterator[StoreInspector]:
         yield store
 
 
-def _asked(request: ProxiedRequest) -> dict[str, str]:
+def _request_token(request: ProxiedRequest) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(request.target).query))
 
 
@@ -76,7 +76,7 @@ class TestPages:
         wire.plan = always(listing(blob("a/b"), marker="there"))
         page = await store.list_page("a/", delimiter="/", token="here", limit=7)
         assert page.next_token == "there"
-        asked = _asked(wire.requests[0])
+        asked = _request_token(wire.requests[0])
         assert (asked["prefix"], asked["delimiter"], asked["marker"]) == ("a/", "/", "here")
         assert (asked["maxresults"], asked["include"]) == ("7", "metadata")
 
@@ -86,7 +86,7 @@ class TestPages:
     ) -> None:
         wire.plan = always(listing(blob("a")))
         await store.list_page("", limit=10_000)
-        assert _asked(wire.requests[0])["maxresults"] == "5000"
+        assert _request_token(wire.requests[0])["maxresults"] == "5000"
 
     @in_trio
     async def test_empty_pages_in_between_are_passed_over(
@@ -99,7 +99,7 @@ class TestPages:
             "two": listing(blob("d/a"), marker="three"),
             "three": listing(),
         }
-        wire.plan = lambda request: pages[_asked(request).get("marker", "")]
+        wire.plan = lambda request: pages[_request_token(request).get("marker", "")]
         first = await store.list_page("d/", limit=1)
         assert (keys([first]), first.next_token) == (["d/a"], "three")
         assert await store.list_page("d/", token="three") == EMPTY
@@ -136,7 +136,7 @@ class TestHierarchicalNamespace:
     ) -> None:
         account = Respond(200, b"", {"x-ms-is-hns-enabled": said, "x-ms-sku-name": "Standard_LRS"})
         wire.plan = lambda request: (
-            account if _asked(request).get("restype") == "account" else listing()
+            account if _request_token(request).get("restype") == "account" else listing()
         )
         assert not store.capabilities.atomic_rename
         await store.probe()
@@ -148,7 +148,7 @@ class TestHierarchicalNamespace:
         self, store: StoreInspector, wire: Proxy, status: int
     ) -> None:
         wire.plan = lambda request: (
-            Respond(status) if _asked(request).get("restype") == "account" else listing()
+            Respond(status) if _request_token(request).get("restype") == "account" else listing()
         )
         await store.probe()
         assert not store.capabilities.atomic_rename

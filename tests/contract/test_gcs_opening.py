@@ -80,10 +80,10 @@ class TestPlace:
     ) -> None:
         store = gcs_stores("gs://bucket/p", endpoint)
         assert store.identity == identity
-        is_googles = " at " not in identity
+        is_google = " at " not in identity
         assert store.capabilities.metadata_in_list
-        assert store.capabilities.conditional_put is is_googles
-        assert bool(store.capabilities.copy_bytes_max) is is_googles
+        assert store.capabilities.conditional_put is is_google
+        assert bool(store.capabilities.copy_bytes_max) is is_google
         assert not store.capabilities.append
 
     @pytest.mark.parametrize("form", ["http://127.0.0.1:{port}/", "127.0.0.1:{port}"])

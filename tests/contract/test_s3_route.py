@@ -50,30 +50,30 @@ def _ways(wire: Proxy) -> list[str]:
     ]
 
 
-def _asked(request: ProxiedRequest) -> tuple[int, int]:
+def _request_token(request: ProxiedRequest) -> tuple[int, int]:
     first, _, last = request.headers["range"].removeprefix("bytes=").partition("-")
     return int(first), int(last) + 1
 
 
 def _ranged(request: ProxiedRequest) -> dict[str, str]:
-    start, stop = _asked(request)
+    start, stop = _request_token(request)
     return {"ETag": ETAG, "Content-Range": f"bytes {start}-{stop - 1}/{len(DATA)}"}
 
 
 def _without_date(request: ProxiedRequest) -> Respond:
-    start, stop = _asked(request)
+    start, stop = _request_token(request)
     return Respond(206, DATA[start:stop], _ranged(request))
 
 
 def _without_etag(request: ProxiedRequest) -> Respond:
-    start, stop = _asked(request)
+    start, stop = _request_token(request)
     headers = {**_ranged(request), **DATE}
     del headers["ETag"]
     return Respond(206, DATA[start:stop], headers)
 
 
 def _with_status_200(request: ProxiedRequest) -> Respond:
-    start, stop = _asked(request)
+    start, stop = _request_token(request)
     return Respond(200, DATA[start:stop], {**_ranged(request), **DATE})
 
 

@@ -18,10 +18,10 @@ from cloudfs_backends.api import (
     StoreOptions,
 )
 from cloudfs_backends.azure.account import resolve_account
-from cloudfs_backends.azure.errors import dialect_for, translated
+from cloudfs_backends.azure.errors import error_codes_for, translated
 from cloudfs_backends.azure.listing import EMPTY_PAGE
-from cloudfs_backends.azure.names import AzureNames, fits, full_name
-from cloudfs_backends.azure.reads import sdk_body
+from cloudfs_backends.azure.metadata import ContainerMetadata, can_begin_name, resolve_name
+from cloudfs_backends.azure.reads import read_blob
 from cloudfs_backends.azure.session import AzureSession
 from cloudfs_backends.common.cloud import CloudClient
 from cloudfs_backends.common.introspection import Identity
@@ -50,8 +50,8 @@ class AzureClient(CloudClient[AzureSession]):
     def __init__(self, url: StoreUrl, options: StoreOptions) -> None:
         account = resolve_account(url, options, os.environ)
         session = AzureSession(url.bucket, account, options)
-        super().__init__(url, session, dialect_for(account))
-        self._names = AzureNames(self._session, url.prefix, self._dialect)
+        super().__init__(url, session, error_codes_for(account))
+        self._container = ContainerMetadata(self._session, url.prefix, self._codes)
         self._hierarchical = False
 
     @property
@@ -76,7 +76,7 @@ class AzureClient(CloudClient[AzureSession]):
 
     def probe(self) -> None:
         """Check that the container can be listed; ask whether it has a hierarchical namespace."""
-        self._names.list_page("", "", None, 1)
+        self._container.list_page("", "", None, 1)
         try:
             account = self._session.client().get_account_information()
         except AzureError:  # whoever may list need not be allowed to ask for this
@@ -85,28 +85,28 @@ class AzureClient(CloudClient[AzureSession]):
 
     def head(self, key: str) -> ObjectInfo:
         """Return the attributes of `key`; the stub of a folder is not found."""
-        return self._names.head(key)
+        return self._container.head(key)
 
     def list_page(
         self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
     ) -> ListPage:
         """Return one page of the keys that start with `prefix`, of at most 5000 entries."""
-        if not fits(self._url.prefix + prefix):
+        if not can_begin_name(self._url.prefix + prefix):
             return EMPTY_PAGE
-        return self._names.list_page(prefix, delimiter, token, limit)
+        return self._container.list_page(prefix, delimiter, token, limit)
 
     def read_obstore(self, read: RangeRead) -> Generator[bytes, None, None]:
         context = self._context("get", read.key)
-        name = full_name(self._url.prefix, context)
+        name = resolve_name(self._url.prefix, context)
         with translated(context):
-            store = self._session.byte_store()
+            store = self._session.obstore_client()
         yield from obstore_chunks(store, name, read, context)
 
     def read_sdk(self, read: RangeRead) -> Generator[bytes, None, None]:
         context = self._context("get", read.key)
-        name = full_name(self._url.prefix, context)
+        name = resolve_name(self._url.prefix, context)
         with translated(context):
-            yield from sdk_body(self._session.client(), name, read, context)
+            yield from read_blob(self._session.client(), name, read, context)
 
     def identify(self) -> Identity:
         with translated(self._context("identify", "")):

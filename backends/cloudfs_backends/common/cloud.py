@@ -14,10 +14,10 @@ from cloudfs_backends.api import (
     ReadBuffer,
     Sink,
 )
-from cloudfs_backends.common.http_errors import Dialect, RequestContext, Surroundings
+from cloudfs_backends.common.http_errors import ErrorCodes, RequestContext, Session
 from cloudfs_backends.common.introspection import BucketLocation, Identity
-from cloudfs_backends.common.obstore_errors import UnfitAnswerError
-from cloudfs_backends.common.obstore_reads import RangeRead, is_speakable
+from cloudfs_backends.common.obstore_errors import IncompatibleResponseError
+from cloudfs_backends.common.obstore_reads import RangeRead, obstore_can_name
 from cloudfs_backends.common.route import ReadRoute
 from cloudfs_backends.errors import ObjectNotFoundError, ThrottledError, UnavailableError
 from cloudfs_backends.url import StoreUrl
@@ -26,7 +26,7 @@ KEY_BYTES_MAX: Final = 1024
 """The longest key of S3 and GCS, in bytes of UTF-8."""
 
 
-class CloudSession(Surroundings, Protocol):
+class CloudSession(Session, Protocol):
     """The SDK's and obstore's clients of one bucket, built from one set of credentials."""
 
     def close(self) -> None:
@@ -43,10 +43,10 @@ class CloudClient(ABC, Generic[S]):
     `ReadRoute`.
     """
 
-    def __init__(self, url: StoreUrl, session: S, dialect: Dialect) -> None:
+    def __init__(self, url: StoreUrl, session: S, codes: ErrorCodes) -> None:
         self._url = url
         self._session = session
-        self._dialect = dialect
+        self._codes = codes
         self._route = ReadRoute(str(url))
 
     @property
@@ -78,21 +78,21 @@ class CloudClient(ABC, Generic[S]):
 
     def get_range(self, key: str, start: int, stop: int, *, etag: str | None, sink: Sink) -> None:
         read = RangeRead(key, start, stop, etag)
-        if not self._route.is_fast or not is_speakable(self._url.prefix + key):
-            _hand_over(self.read_sdk(read), read, sink)
+        if not self._route.uses_obstore or not obstore_can_name(self._url.prefix + key):
+            _deliver(self.read_sdk(read), read, sink)
             return
         try:
-            _hand_over(self.read_obstore(read), read, sink)
-        except UnfitAnswerError as unfit:
-            _hand_over(self.read_sdk(read), read, sink)
-            self._route.note_unfit(str(unfit))
+            _deliver(self.read_obstore(read), read, sink)
+        except IncompatibleResponseError as error:
+            _deliver(self.read_sdk(read), read, sink)
+            self._route.note_incompatible(str(error))
         except ThrottledError:
             self._route.note_throttled()
             raise
 
     @abstractmethod
     def read_obstore(self, read: RangeRead) -> Generator[ReadBuffer, None, None]:
-        """Yield the bytes through obstore; `UnfitAnswerError` before the first when it cannot."""
+        """Yield the bytes through obstore. `IncompatibleResponseError` comes before the first."""
 
     @abstractmethod
     def read_sdk(self, read: RangeRead) -> Generator[ReadBuffer, None, None]:
@@ -103,7 +103,7 @@ class CloudClient(ABC, Generic[S]):
 
     def locate(self) -> BucketLocation:
         region = self.region()
-        slow = self._route.why_slow
+        slow = self._route.incompatibility
         return BucketLocation(
             endpoint=self._session.endpoint,
             region=region,
@@ -118,7 +118,7 @@ class CloudClient(ABC, Generic[S]):
         self._session.close()
 
     def _context(self, operation: str, key: str) -> RequestContext:
-        return RequestContext(operation, key, self._session, self._dialect)
+        return RequestContext(operation, key, self._session, self._codes)
 
 
 def is_key(text: str) -> bool:
@@ -129,17 +129,19 @@ def is_key(text: str) -> bool:
         return False
 
 
-def key_within(prefix: str, context: RequestContext, can_be: Callable[[str], bool] = is_key) -> str:
+def resolve_key(
+    prefix: str, context: RequestContext, is_valid: Callable[[str], bool] = is_key
+) -> str:
     """Return the full key; a name that cannot be a key is not found."""
     full_key = prefix + context.key
-    if not full_key or not can_be(full_key):
+    if not full_key or not is_valid(full_key):
         raise ObjectNotFoundError(
             "no object can have this name", operation=context.operation, key=context.key
         )
     return full_key
 
 
-def _hand_over(chunks: Generator[ReadBuffer, None, None], read: RangeRead, sink: Sink) -> None:
+def _deliver(chunks: Generator[ReadBuffer, None, None], read: RangeRead, sink: Sink) -> None:
     """Give the sink exactly the bytes of the read, or raise."""
     missing = read.stop - read.start
     with closing(chunks):

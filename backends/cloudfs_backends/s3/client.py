@@ -16,7 +16,7 @@ from cloudfs_backends.api import (
     ObjectInfo,
     StoreOptions,
 )
-from cloudfs_backends.common.cloud import CloudClient, is_key, key_within
+from cloudfs_backends.common.cloud import CloudClient, is_key, resolve_key
 from cloudfs_backends.common.http_errors import RequestContext, with_advice
 from cloudfs_backends.common.introspection import Identity
 from cloudfs_backends.common.mtime import metadata_mtime_ns, seconds_ns
@@ -30,7 +30,12 @@ from cloudfs_backends.common.obstore_reads import (
     obstore_chunks,
 )
 from cloudfs_backends.errors import InvalidRequestError
-from cloudfs_backends.s3.errors import BOTOCORE_ERRORS, CUSTOMER_KEY_DIALECT, DIALECT, from_botocore
+from cloudfs_backends.s3.errors import (
+    BOTOCORE_ERRORS,
+    CUSTOMER_KEY_ERROR_CODES,
+    ERROR_CODES,
+    from_botocore,
+)
 from cloudfs_backends.s3.session import S3Session
 from cloudfs_backends.url import StoreUrl
 
@@ -54,14 +59,14 @@ class S3Client(CloudClient[S3Session]):
     """
 
     def __init__(self, url: StoreUrl, options: StoreOptions) -> None:
-        dialect = CUSTOMER_KEY_DIALECT if options.sse_customer_key else DIALECT
-        super().__init__(url, S3Session(url.bucket, url.prefix, options), dialect)
+        codes = CUSTOMER_KEY_ERROR_CODES if options.sse_customer_key else ERROR_CODES
+        super().__init__(url, S3Session(url.bucket, url.prefix, options), codes)
 
     @property
     def identity(self) -> str:
         """The URL; names of buckets are unique within one partition of AWS only."""
-        realm = self._session.realm
-        return f"{self.url} at {realm}" if realm else self.url
+        namespace = self._session.namespace
+        return f"{self.url} at {namespace}" if namespace else self.url
 
     @property
     def capabilities(self) -> Capabilities:
@@ -84,7 +89,7 @@ class S3Client(CloudClient[S3Session]):
 
     def head(self, key: str) -> ObjectInfo:
         context = self._context("head", key)
-        full_key = key_within(self._url.prefix, context)
+        full_key = resolve_key(self._url.prefix, context)
         with _translated(context):
             answer = self._session.client().head_object(
                 **self._session.object_arguments, Key=full_key
@@ -118,16 +123,16 @@ class S3Client(CloudClient[S3Session]):
 
     def read_obstore(self, read: RangeRead) -> Generator[bytes, None, None]:
         context = self._context("get", read.key)
-        full_key = key_within(self._url.prefix, context)
+        full_key = resolve_key(self._url.prefix, context)
         with _translated(context):
-            store = self._session.byte_store()
+            store = self._session.obstore_client()
         yield from obstore_chunks(store, full_key, read, context)
 
     def read_sdk(self, read: RangeRead) -> Generator[bytes, None, None]:
         context = self._context("get", read.key)
         request = {
             **self._session.object_arguments,
-            "Key": key_within(self._url.prefix, context),
+            "Key": resolve_key(self._url.prefix, context),
             "Range": f"bytes={read.start}-{read.stop - 1}",
         }
         if read.etag is not None:

@@ -12,7 +12,7 @@ import trio
 
 from cloudfs_backends.api import OperationStatistics
 from cloudfs_backends.errors import ObjectNotFoundError, StoreError
-from cloudfs_backends.histogram import no_counts, place
+from cloudfs_backends.histogram import bucket_of, empty_histogram
 
 _ALWAYS_REPORTED: Final = ("head", "list", "get")
 """Operations that are in the statistics before their first request."""
@@ -28,8 +28,8 @@ class _Meter:
     seconds: float = 0.0
     first_byte_seconds: float = 0.0
     errors_by_kind: Counter[str] = field(default_factory=Counter)
-    durations: list[int] = field(default_factory=no_counts)
-    first_byte: list[int] = field(default_factory=no_counts)
+    durations: list[int] = field(default_factory=empty_histogram)
+    first_byte: list[int] = field(default_factory=empty_histogram)
 
     def snapshot(self, retries: int) -> OperationStatistics:
         return OperationStatistics(
@@ -75,7 +75,7 @@ class Meters:
         finally:
             seconds = trio.current_time() - started
             meter.seconds += seconds
-            meter.durations[place(seconds)] += 1
+            meter.durations[bucket_of(seconds)] += 1
 
     def add_body(self, operation: str, received_bytes: int, first_byte_s: float | None) -> None:
         """Count the body of a request that ended; `first_byte_s` is None when no byte came."""
@@ -83,7 +83,7 @@ class Meters:
         meter.received_bytes += received_bytes
         if first_byte_s is not None:
             meter.first_byte_seconds += first_byte_s
-            meter.first_byte[place(first_byte_s)] += 1
+            meter.first_byte[bucket_of(first_byte_s)] += 1
 
     def snapshot(self, retries: Mapping[str, int]) -> dict[str, OperationStatistics]:
         """Return the totals; `retries` are counted elsewhere, by operation."""

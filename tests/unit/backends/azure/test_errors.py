@@ -20,7 +20,7 @@ from cloudfs_backends.azure.errors import (
     LoginError,
     LoginUnavailableError,
     NoLoginError,
-    dialect_for,
+    error_codes_for,
     from_azure,
     login_error,
 )
@@ -46,7 +46,7 @@ class _Surroundings:
 
 def _context(credential: Credential) -> RequestContext:
     account = AzureAccount("account", _Surroundings.endpoint, credential)
-    return RequestContext("head", "key", _Surroundings(), dialect_for(account))
+    return RequestContext("head", "key", _Surroundings(), error_codes_for(account))
 
 
 def _translated(error: Exception, credential: Credential | None = None) -> StoreError:
