@@ -1,4 +1,4 @@
-"""The object-store protocol: values, capabilities and errors that every backend shares.
+"""The object-store protocol: the values and capabilities that every backend shares.
 
 A store is opened on one bucket and prefix; keys passed in and out are relative to that prefix.
 Keys are `str` as the store spells them; a byte that is not UTF-8 (possible only in `file://`)
@@ -7,7 +7,6 @@ travels as a surrogate escape (PEP 383), so `os.fsencode(key)` always gives the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,111 +138,6 @@ class StoreStatistics:
     operations: dict[str, OperationStatistics]
     last_error: str | None
     threads: Mapping[str, ThreadStatistics] = field(default_factory=dict)
-
-
-_WORD_BEGIN = re.compile(r"(?<=[a-z])(?=[A-Z])")
-
-
-class StoreError(Exception):
-    """A request that failed, with what an operator needs to find out why.
-
-    `retryable` errors may succeed when asked again; the others will not. `retry_after_s` is what
-    the store asked for, if it did. `attempts` is how often the request was tried in all.
-    """
-
-    retryable = False
-    advice = "see the store's error code"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        operation: str = "",
-        key: str = "",
-        http_code: int | None = None,
-        request_id: str | None = None,
-        retry_after_s: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.operation = operation
-        self.key = key
-        self.http_code = http_code
-        self.request_id = request_id
-        self.retry_after_s = retry_after_s
-        self.attempts = 1
-
-    @property
-    def kind(self) -> str:
-        """The class in words for statistics: `throttled` for a `ThrottledError`."""
-        documented = next(one for one in type(self).__mro__ if one.__module__ == __name__)
-        words: str = _WORD_BEGIN.sub("_", documented.__name__.removesuffix("Error"))
-        return words.lower()
-
-    def cause(self) -> str:
-        """One line: what went wrong, HTTP code, request id, attempts."""
-        parts = [str(self)]
-        if self.http_code is not None:
-            parts.append(f"HTTP {self.http_code}")
-        if self.request_id:
-            parts.append(f"request id {self.request_id}")
-        if self.attempts > 1:
-            parts.append(f"{self.attempts} attempts")
-        return "; ".join(parts)
-
-    def describe(self) -> str:
-        """One line: operation, key, cause and advice."""
-        what = f"{self.operation or 'request'} {self.key!r} failed"
-        return f"{what}: {self.cause()}; advice: {self.advice}"
-
-
-class ObjectNotFoundError(StoreError):
-    """No such key (404)."""
-
-    advice = "the object was deleted or never existed; list the bucket to check its name"
-
-
-class BucketNotFoundError(StoreError):
-    """No such bucket or folder."""
-
-    advice = "check the bucket's name, region and endpoint"
-
-
-class AccessDeniedError(StoreError):
-    """The identity is known but may not do this (403)."""
-
-    advice = "grant this identity list and read permission on the bucket and prefix"
-
-
-class CredentialsError(StoreError):
-    """There is no usable identity: none found, expired, or refused."""
-
-    advice = "set or renew the credentials (environment, profile, SSO login or instance role)"
-
-
-class ObjectChangedError(StoreError):
-    """The object is no longer the version that was asked for (412)."""
-
-    advice = "the object was overwritten; open the file again to read the new version"
-
-
-class ThrottledError(StoreError):
-    """The store asks to slow down (429, 503 SlowDown)."""
-
-    retryable = True
-    advice = "the store throttles this client; lower --max-downloads or ask for a higher quota"
-
-
-class UnavailableError(StoreError):
-    """5xx, timeout, reset connection or truncated body."""
-
-    retryable = True
-    advice = "check the network and the store's health"
-
-
-class InvalidRequestError(StoreError):
-    """The store rejects the request itself (other 4xx): a bug or an unsupported store."""
-
-    advice = "this store does not support the request; report it with the request id"
 
 
 class ObjectStore(Protocol):

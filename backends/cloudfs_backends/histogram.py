@@ -16,11 +16,11 @@ BOUNDS_S: Final = (
 """Upper bounds in seconds, each included: from an answer out of memory to a retry budget."""
 
 
-def no_counts() -> list[int]:
+def empty_histogram() -> list[int]:
     """Return an empty histogram."""
     return [0] * (len(BOUNDS_S) + 1)
 
 
-def place(seconds: float) -> int:
+def bucket_of(seconds: float) -> int:
     """Return which count of a histogram a duration belongs to."""
     return bisect_left(BOUNDS_S, seconds)

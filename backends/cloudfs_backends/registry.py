@@ -11,19 +11,22 @@ import warnings
 from dataclasses import dataclass, fields
 from typing import Final
 
-from cloudfs_backends.api import InvalidRequestError, ObjectStore, StoreOptions
+from cloudfs_backends.api import ObjectStore, StoreOptions
+from cloudfs_backends.common.client import StoreClient
+from cloudfs_backends.common.executor import WorkerThreads
 from cloudfs_backends.common.http_errors import with_advice
 from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import InvalidRequestError
 from cloudfs_backends.url import AZ, FILE, GS, S3, parse_url
-from cloudfs_backends.wrappers.metered import MeteredStore
-from cloudfs_backends.wrappers.retry import RetryingStore, RetryPolicy
+from cloudfs_backends.wrappers.retry import NO_RETRIES, RetryPolicy
+from cloudfs_backends.wrappers.store import PipelinedStore
 
 _COMMON: Final = frozenset({"max_downloads", "connect_timeout_s", "read_timeout_s"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Backend:
-    """`open_store` of `module` takes (StoreUrl, StoreOptions).
+    """`open_client` of `module` takes (StoreUrl, StoreOptions).
 
     `extra` is what pip installs in the brackets behind cloudfs, "" when the base has it all.
     `options` are the fields of `StoreOptions` that mean something here, beside the common ones.
@@ -60,17 +63,20 @@ _BACKENDS: Final = {
 def open_store(
     url: str, options: StoreOptions | None = None, retry: RetryPolicy | None = None
 ) -> ObjectStore:
-    """Return the store at `url`, with retries and statistics. No request is made yet.
+    """Return the store at `url`, whose requests are retried. No request is made yet.
 
     Raises `UrlError`, or `InvalidRequestError` when a package is missing or an option has no
     meaning for this store. May be called outside the trio loop.
     """
-    # Metering is inside: what counts as a request is what the store was asked.
-    return RetryingStore(MeteredStore(open_inspector(url, options)), retry)
+    return _open(url, options, retry or RetryPolicy())
 
 
 def open_inspector(url: str, options: StoreOptions | None = None) -> StoreInspector:
-    """Return the bare store at `url`, which answers questions about itself; as `open_store`."""
+    """Return the store at `url` for questions about it: each is asked once. As `open_store`."""
+    return _open(url, options, NO_RETRIES)
+
+
+def _open(url: str, options: StoreOptions | None, retry: RetryPolicy) -> PipelinedStore:
     options = options or StoreOptions()
     checked = parse_url(url)
     backend = _BACKENDS[checked.scheme]
@@ -88,8 +94,8 @@ def open_inspector(url: str, options: StoreOptions | None = None) -> StoreInspec
             InvalidRequestError(f"{scheme}:// needs packages that are not there: {error}"),
             f"install them: pip install 'cloudfs[{backend.extra}]'",
         ) from error
-    store: StoreInspector = module.open_store(checked, options)
-    return store
+    client: StoreClient = module.open_client(checked, options)
+    return PipelinedStore(client, WorkerThreads(options.max_downloads), retry)
 
 
 def _check_options(scheme: str, backend: _Backend, options: StoreOptions) -> None:

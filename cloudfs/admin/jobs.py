@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import trio
 
 from cloudfs.errors import ExitCode, UserError
-from cloudfs_backends.api import StoreError
+from cloudfs_backends.errors import StoreError
 from cloudfs_cache.api import DiskUnusableError
 
 if TYPE_CHECKING:

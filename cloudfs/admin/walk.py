@@ -15,7 +15,8 @@ import trio
 
 from cloudfs.config.globs import Match
 from cloudfs.vfs.metadata import names
-from cloudfs_backends.api import ObjectInfo, ObjectNotFoundError, ObjectStore, StoreError
+from cloudfs_backends.api import ObjectInfo, ObjectStore
+from cloudfs_backends.errors import ObjectNotFoundError, StoreError
 
 _LISTED_NAMES_MIN: Final = 8
 """So many names of one folder are looked for in its listing."""

@@ -21,13 +21,12 @@ from cloudfs.config import globs
 from cloudfs.config.path_policy import PathPolicies
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.units import MIB, format_count, format_size
-from cloudfs_backends.api import (
+from cloudfs_backends.api import ObjectInfo, ObjectStore
+from cloudfs_backends.errors import (
     BucketNotFoundError,
     CredentialsError,
     ObjectChangedError,
-    ObjectInfo,
     ObjectNotFoundError,
-    ObjectStore,
     StoreError,
 )
 from cloudfs_cache.api import CacheClosedError, ObjectVersion, Placement

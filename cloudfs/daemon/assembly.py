@@ -20,6 +20,7 @@ from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import defaults
 from cloudfs.vfs.metadata.persistent import Remembered
 from cloudfs_backends import api as backends
+from cloudfs_backends import errors as store_errors
 from cloudfs_backends.registry import open_store as open_backend
 from cloudfs_backends.wrappers.retry import RetryPolicy
 from cloudfs_cache.api import CacheSetupError
@@ -32,11 +33,11 @@ from cloudfs_cache.tiers.sharded import ShardedTier
 log = logging.getLogger(__name__)
 
 _PROBE_BUDGET_S: Final = 10.0
-_STORE_EXIT_CODES: Final[tuple[tuple[type[backends.StoreError], ExitCode], ...]] = (
-    (backends.BucketNotFoundError, ExitCode.BUCKET),
-    (backends.CredentialsError, ExitCode.CREDENTIALS),
-    (backends.AccessDeniedError, ExitCode.CREDENTIALS),
-    (backends.StoreError, ExitCode.UNREACHABLE),
+_STORE_EXIT_CODES: Final[tuple[tuple[type[store_errors.StoreError], ExitCode], ...]] = (
+    (store_errors.BucketNotFoundError, ExitCode.BUCKET),
+    (store_errors.CredentialsError, ExitCode.CREDENTIALS),
+    (store_errors.AccessDeniedError, ExitCode.CREDENTIALS),
+    (store_errors.StoreError, ExitCode.UNREACHABLE),
 )
 
 
@@ -46,15 +47,15 @@ async def open_store(settings: MountSettings) -> backends.ObjectStore:
     try:
         store = open_backend(settings.url, store_options(settings), policy)
         await _probe(store, settings.endpoint_url or settings.url)
-    except backends.StoreError as error:
+    except store_errors.StoreError as error:
         cause = str(error).rstrip(".")
         raise UserError(exit_code(error), f"{settings.url}: {cause}: {error.advice}") from error
     return store
 
 
-def exit_code(error: backends.StoreError) -> ExitCode:
+def exit_code(error: store_errors.StoreError) -> ExitCode:
     """Return the code of a command that ends because the store cannot be used."""
-    if isinstance(error, backends.InvalidRequestError) and not error.operation:
+    if isinstance(error, store_errors.InvalidRequestError) and not error.operation:
         return ExitCode.USAGE  # nothing was asked yet: an option, or a package, is wrong
     return next(code for kind, code in _STORE_EXIT_CODES if isinstance(error, kind))
 
@@ -146,4 +147,6 @@ async def _probe(store: backends.ObjectStore, place: str) -> None:
     with trio.move_on_after(_PROBE_BUDGET_S) as scope:
         await store.probe()
     if scope.cancelled_caught:
-        raise backends.UnavailableError(f"no answer from {place} within {_PROBE_BUDGET_S:.0f} s")
+        raise store_errors.UnavailableError(
+            f"no answer from {place} within {_PROBE_BUDGET_S:.0f} s"
+        )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cloudfs.config.settings import MountSettings, Resolution
 from cloudfs.doctor.probes.network import Answer
 from cloudfs_backends.api import ObjectInfo
-from cloudfs_backends.common.introspection import Place, StoreInspector
+from cloudfs_backends.common.introspection import BucketLocation, StoreInspector
 from cloudfs_backends.url import parse_url
 
 
@@ -31,7 +31,7 @@ class Context:
     objects: tuple[ObjectInfo, ...] = ()
     listed_bytes: int | None = None
     disk_read_bytes_per_s: float | None = None
-    _place: Place | None = None
+    _place: BucketLocation | None = None
 
     @property
     def settings(self) -> MountSettings:
@@ -50,7 +50,7 @@ class Context:
             raise AssertionError("a check that uses the store must need the one that opens it")
         return self.opened
 
-    async def located(self) -> Place:
+    async def located(self) -> BucketLocation:
         """Where the bucket is, asked once. Raises `StoreError`."""
         if self._place is None:
             self._place = await self.store.locate()

@@ -11,7 +11,7 @@ from cloudfs.daemon import assembly
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, failure
 from cloudfs.doctor.probes.failures import Trouble
-from cloudfs_backends.api import (
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     StoreError,

@@ -18,7 +18,7 @@ from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, Result, failure, skipped, warning
 from cloudfs.errors import ExitCode
 from cloudfs.telemetry.redact import Censor
-from cloudfs_backends.api import StoreError
+from cloudfs_backends.errors import StoreError
 
 log = logging.getLogger(__name__)
 

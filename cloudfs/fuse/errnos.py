@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from cloudfs.vfs import errors as vfs
-from cloudfs_backends import api as store
+from cloudfs_backends import errors as store
 from cloudfs_cache.api import CacheClosedError
 
 _ERRNOS: tuple[tuple[type[Exception], int], ...] = (

@@ -30,7 +30,7 @@ from cloudfs.vfs.filesystem import FileSystem
 from cloudfs.vfs.handles import FileHandle
 from cloudfs.vfs.inodes import Inode
 from cloudfs.vfs.metadata.names import NAME_BYTES_MAX
-from cloudfs_backends.api import StoreError
+from cloudfs_backends.errors import StoreError
 from cloudfs_cache.api import Buffer, WaitsFor
 
 log = logging.getLogger(__name__)

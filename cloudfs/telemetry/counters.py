@@ -16,7 +16,7 @@ from typing import Final
 
 from cloudfs.telemetry.logs.repeats import wording
 from cloudfs.telemetry.redact import Censor
-from cloudfs_backends.histogram import no_counts, place
+from cloudfs_backends.histogram import bucket_of, empty_histogram
 
 _ERRORS_MAX: Final = 10
 _TEXT_MAX: Final = 500
@@ -56,7 +56,7 @@ class _Counter:
     errors: int = 0
     seconds: float = 0.0
     errnos: Counter[int] = field(default_factory=Counter)
-    durations: list[int] = field(default_factory=no_counts)
+    durations: list[int] = field(default_factory=empty_histogram)
 
 
 class RecentErrors:
@@ -106,7 +106,7 @@ class RequestMetrics:
             counter = self._counters[operation] = _Counter()
         counter.requests += 1
         counter.seconds += seconds
-        counter.durations[place(seconds)] += 1
+        counter.durations[bucket_of(seconds)] += 1
         if number:
             counter.errors += 1
             counter.errnos[number] += 1

@@ -21,7 +21,8 @@ from cloudfs.vfs.inodes import Inode
 from cloudfs.vfs.metadata.listing import Entry
 from cloudfs.vfs.reader import Reader
 from cloudfs.vfs.tree import Tree
-from cloudfs_backends.api import ObjectChangedError, ObjectNotFoundError, ObjectStore
+from cloudfs_backends.api import ObjectStore
+from cloudfs_backends.errors import ObjectChangedError, ObjectNotFoundError
 from cloudfs_cache.api import Buffer, KeyRange, ObjectVersion, Placement, WaitsFor
 from cloudfs_cache.cache import TieredCache
 from cloudfs_cache.memory.block import CachedObject

@@ -23,7 +23,8 @@ from cloudfs.vfs.metadata.listing import Entry, HiddenNames, Listing
 from cloudfs.vfs.metadata.persistent import Remembered
 from cloudfs.vfs.metadata.requests import Answer, Questions, TooLargeError
 from cloudfs.vfs.metadata.singleflight import SingleFlight
-from cloudfs_backends.api import ObjectStore, StoreError
+from cloudfs_backends.api import ObjectStore
+from cloudfs_backends.errors import StoreError
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from dataclasses import replace
 import pytest
 import trio
 
-from cloudfs_backends.api import (
+from cloudfs_backends.api import ObjectStore
+from cloudfs_backends.errors import (
     AccessDeniedError,
     CredentialsError,
     InvalidRequestError,
     ObjectChangedError,
     ObjectNotFoundError,
-    ObjectStore,
     StoreError,
     ThrottledError,
     UnavailableError,

@@ -8,9 +8,8 @@ from typing import Final, Protocol
 import trio
 
 from cloudfs_backends.api import StoreOptions
-from cloudfs_backends.common.cloud import CloudStore
-from cloudfs_backends.gcs.client import open_store
-from cloudfs_backends.url import parse_url
+from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.registry import open_inspector
 
 NOWHERE: Final = "http://127.0.0.1:9"
 
@@ -19,7 +18,7 @@ class GcsStores:
     """Opens stores, anonymously unless told otherwise; `close` closes them."""
 
     def __init__(self) -> None:
-        self._opened: list[CloudStore] = []
+        self._opened: list[StoreInspector] = []
 
     def __call__(
         self,
@@ -28,11 +27,11 @@ class GcsStores:
         *,
         no_sign_request: bool = True,
         user_project: str | None = None,
-    ) -> CloudStore:
+    ) -> StoreInspector:
         options = StoreOptions(
             endpoint_url=endpoint_url, no_sign_request=no_sign_request, user_project=user_project
         )
-        self._opened.append(open_store(parse_url(url), options))
+        self._opened.append(open_inspector(url, options))
         return self._opened[-1]
 
     def close(self) -> None:

@@ -9,12 +9,8 @@ from typing import ClassVar
 import pytest
 import trio
 
-from cloudfs_backends.api import (
-    ListPage,
-    ObjectChangedError,
-    ObjectNotFoundError,
-    ReadBuffer,
-)
+from cloudfs_backends.api import ListPage, ReadBuffer
+from cloudfs_backends.errors import ObjectChangedError, ObjectNotFoundError
 from tests.contract.in_trio import in_trio
 from tests.contract.large_suite import LargeContract
 from tests.contract.world import DATA, World, all_pages, keys, prefixes, read

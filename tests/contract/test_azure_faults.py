@@ -10,7 +10,7 @@ import pytest
 from cloudfs_backends.api import ObjectStore, StoreOptions
 from cloudfs_backends.registry import open_store
 from cloudfs_backends.wrappers.retry import RetryPolicy
-from tests.contract.azure_answers import REQUEST_ID, refusal
+from tests.contract.azure_responses import REQUEST_ID, refusal
 from tests.contract.fault_suite import (
     FaultsThatPass,
     FaultsThatStay,

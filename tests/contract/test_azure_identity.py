@@ -8,14 +8,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from cloudfs_backends.api import (
-    AccessDeniedError,
-    CredentialsError,
-    StoreOptions,
-)
-from cloudfs_backends.azure.client import open_store as open_azure
-from cloudfs_backends.url import parse_url
-from tests.contract.azure_answers import ETAG, answer, fails, use
+from cloudfs_backends.api import StoreOptions
+from cloudfs_backends.errors import AccessDeniedError, CredentialsError
+from cloudfs_backends.registry import open_inspector
+from tests.contract.azure_responses import ETAG, answer, fails, use
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read
 from tests.support.azure import (
@@ -64,7 +60,7 @@ class TestWithoutLogin:
             AZURE_STORAGE_ACCOUNT="" if is_whole else ACCOUNT,
         ):
             options = StoreOptions(endpoint_url=None if is_whole else azure_server.endpoint_url)
-            store = open_azure(parse_url(azure_bucket.url), options)
+            store = open_inspector(azure_bucket.url, options)
             await use(store)
             identity = await store.identify()
         assert (identity.name, identity.kind, identity.source) == (ACCOUNT, kind, variable)
@@ -77,8 +73,8 @@ class TestWithoutLogin:
     ) -> None:
         sas = azure_bucket.sas("r", timedelta(hours=2))
         with fake_azure(AZURE_STORAGE_KEY="", AZURE_STORAGE_SAS_TOKEN=sas):
-            store = open_azure(
-                parse_url(azure_bucket.url), StoreOptions(endpoint_url=azure_server.endpoint_url)
+            store = open_inspector(
+                azure_bucket.url, StoreOptions(endpoint_url=azure_server.endpoint_url)
             )
             identity = await store.identify()
             assert identity.expires_at is not None
@@ -95,8 +91,8 @@ class TestWithoutLogin:
     ) -> None:
         sas = azure_bucket.sas("l")
         with fake_azure(AZURE_STORAGE_KEY="", AZURE_STORAGE_SAS_TOKEN=sas):
-            store = open_azure(
-                parse_url(azure_bucket.url), StoreOptions(endpoint_url=azure_server.endpoint_url)
+            store = open_inspector(
+                azure_bucket.url, StoreOptions(endpoint_url=azure_server.endpoint_url)
             )
             await store.probe()
             assert (await store.list_page("none/")).objects == ()
@@ -111,7 +107,7 @@ class TestWithoutLogin:
     ) -> None:
         sas = azure_bucket.sas(valid=timedelta(hours=-1))
         with fake_azure(AZURE_STORAGE_KEY="", AZURE_STORAGE_SAS_TOKEN=sas):
-            store = open_azure(parse_url(azure_bucket.url), StoreOptions())
+            store = open_inspector(azure_bucket.url, StoreOptions())
             error = await fails(store.identify)
         assert isinstance(error, CredentialsError)
         assert "expired at" in str(error)
@@ -130,8 +126,8 @@ class TestWithoutLogin:
             AZURE_STORAGE_SAS_KEY=azure_bucket.sas(),
             AZURE_STORAGE_TOKEN="a-token",
         ):
-            store = open_azure(
-                parse_url(public.url),
+            store = open_inspector(
+                public.url,
                 StoreOptions(
                     endpoint_url=f"{azure_wire.endpoint_url}/{ACCOUNT}", no_sign_request=True
                 ),
@@ -169,8 +165,8 @@ class TestWithoutLogin:
             AZURE_PROXY_URL=nowhere,
             AZURE_TIMEOUT="0s",
         ):
-            store = open_azure(
-                parse_url(azure_bucket.url),
+            store = open_inspector(
+                azure_bucket.url,
                 StoreOptions(endpoint_url=f"{azure_wire.endpoint_url}/{ACCOUNT}"),
             )
             await use(store)
@@ -188,8 +184,8 @@ class TestWithoutLogin:
         sas = "sv=2022-11-02&ses=a-scope&sip=1.2.3.4&sp=rl&sig=a%2Bb%2Fc%3D"
         azure_wire.plan = answer
         with fake_azure(AZURE_STORAGE_KEY="", AZURE_STORAGE_SAS_TOKEN=sas):
-            store = open_azure(
-                parse_url("az://container"), StoreOptions(endpoint_url=azure_wire.endpoint_url)
+            store = open_inspector(
+                "az://container", StoreOptions(endpoint_url=azure_wire.endpoint_url)
             )
             await store.list_page("")
             for key in ("key", "a//b"):
@@ -234,7 +230,7 @@ class TestRefusedOnAzurite:
         self, bucket: AzureBucket, server: AzureServer, advice: str, **options: bool
     ) -> None:
         settings = StoreOptions(endpoint_url=server.endpoint_url, **options)  # type: ignore[arg-type]
-        store = open_azure(parse_url(bucket.url), settings)
+        store = open_inspector(bucket.url, settings)
         try:
             error = await fails(store.probe)
             assert isinstance(error, CredentialsError)

@@ -10,17 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs_backends.api import (
+from cloudfs_backends.api import StoreOptions
+from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import (
     CredentialsError,
     InvalidRequestError,
     StoreError,
-    StoreOptions,
     UnavailableError,
 )
-from cloudfs_backends.azure.client import open_store as open_azure
-from cloudfs_backends.common.cloud import CloudStore
-from cloudfs_backends.url import parse_url
-from tests.contract.azure_answers import answer, fails, opened, use
+from cloudfs_backends.registry import open_inspector
+from tests.contract.azure_responses import answer, fails, opened, use
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read
 from tests.support.authority import TENANT, Authority, authority
@@ -65,12 +64,14 @@ class TestLogin:
             yield running
 
     @pytest.fixture
-    def store(self, login: Authority, server: AzureServer) -> Iterator[CloudStore]:
+    def store(self, login: Authority, server: AzureServer) -> Iterator[StoreInspector]:
         with opened("az://container", server.endpoint_url) as store:
             yield store
 
     @in_trio
-    async def test_one_token_serves_both_clients(self, store: CloudStore, login: Authority) -> None:
+    async def test_one_token_serves_both_clients(
+        self, store: StoreInspector, login: Authority
+    ) -> None:
         await use(store)
         assert len(login.tokens) == 1
         identity = await store.identify()
@@ -81,7 +82,7 @@ class TestLogin:
         assert identity.expires_at is None
 
     @in_trio
-    async def test_token_is_renewed_for_both(self, store: CloudStore, login: Authority) -> None:
+    async def test_token_is_renewed_for_both(self, store: StoreInspector, login: Authority) -> None:
         """What the service says of a token's life is believed, not what the token says."""
         login.said_lifetime_s = 0
         await store.list_page("")
@@ -91,7 +92,7 @@ class TestLogin:
             assert len(login.tokens) > before
 
     @in_trio
-    async def test_refused_login(self, store: CloudStore, login: Authority) -> None:
+    async def test_refused_login(self, store: StoreInspector, login: Authority) -> None:
         login.refusal = {
             "error": "invalid_client",
             "error_description": "AADSTS7000215: Invalid client secret provided. Trace ID: 1\n",
@@ -103,7 +104,9 @@ class TestLogin:
             assert "az login" in error.advice
 
     @in_trio
-    async def test_token_that_the_store_refuses(self, store: CloudStore, login: Authority) -> None:
+    async def test_token_that_the_store_refuses(
+        self, store: StoreInspector, login: Authority
+    ) -> None:
         login.lifetime_s = -1
         for key in ("key", "a//b"):
             error = await fails(lambda key=key: read(store, key, 0, 9, None))
@@ -119,9 +122,7 @@ class TestLogin:
             AZURE_TOKEN_CREDENTIALS="EnvironmentCredential",
             REQUESTS_CA_BUNDLE=str(certificate.ca_file),
         ):
-            store = open_azure(
-                parse_url("az://container"), StoreOptions(endpoint_url=server.endpoint_url)
-            )
+            store = open_inspector("az://container", StoreOptions(endpoint_url=server.endpoint_url))
             for request in (store.probe, store.identify, lambda: read(store, "key", 0, 9, None)):
                 error = await fails(request)
                 assert isinstance(error, CredentialsError)
@@ -135,9 +136,7 @@ class TestLogin:
         self, server: AzureServer, tmp_path: Path
     ) -> None:
         with fake_azure(REQUESTS_CA_BUNDLE=str(tmp_path / "none.pem")):
-            store = open_azure(
-                parse_url("az://container"), StoreOptions(endpoint_url=server.endpoint_url)
-            )
+            store = open_inspector("az://container", StoreOptions(endpoint_url=server.endpoint_url))
             error = await fails(store.probe)
             assert isinstance(error, InvalidRequestError)
             assert "REQUESTS_CA_BUNDLE" in error.advice
@@ -147,9 +146,7 @@ class TestLogin:
     @in_trio
     async def test_certificate_that_nobody_trusts(self, server: AzureServer) -> None:
         with fake_azure():
-            store = open_azure(
-                parse_url("az://container"), StoreOptions(endpoint_url=server.endpoint_url)
-            )
+            store = open_inspector("az://container", StoreOptions(endpoint_url=server.endpoint_url))
             for request in (store.probe, lambda: read(store, "key", 0, 9, None)):
                 assert isinstance(await fails(request), UnavailableError)
         await store.aclose()
@@ -159,8 +156,8 @@ class TestLogin:
         self, login: Authority, certificate: Certificate
     ) -> None:
         with proxy(9, answer) as wire, tls_server(wire.port, certificate) as port:
-            store = open_azure(
-                parse_url("az://container"), StoreOptions(endpoint_url=f"https://127.0.0.1:{port}")
+            store = open_inspector(
+                "az://container", StoreOptions(endpoint_url=f"https://127.0.0.1:{port}")
             )
             await store.list_page("")
             for key in ("key", "a//b"):
@@ -172,6 +169,6 @@ class TestLogin:
     @in_trio
     async def test_no_token_is_sent_in_the_clear(self, login: Authority) -> None:
         with pytest.raises(CredentialsError, match="plain http") as caught:
-            open_azure(parse_url("az://c0ntainer"), StoreOptions(endpoint_url="http://127.0.0.1:9"))
+            open_inspector("az://c0ntainer", StoreOptions(endpoint_url="http://127.0.0.1:9"))
         assert "AZURE_STORAGE_KEY" in caught.value.advice
         assert login.tokens == []

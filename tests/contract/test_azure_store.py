@@ -11,17 +11,11 @@ import pytest
 import trio
 from azure.storage.blob import ContentSettings
 
-from cloudfs_backends.api import (
-    BucketNotFoundError,
-    ListPage,
-    ObjectNotFoundError,
-    StoreOptions,
-    UnavailableError,
-)
-from cloudfs_backends.azure.client import open_store as open_azure
-from cloudfs_backends.common.cloud import CloudStore
+from cloudfs_backends.api import ListPage, StoreOptions
+from cloudfs_backends.common.introspection import StoreInspector
 from cloudfs_backends.common.obstore_reads import CHUNK_BYTES
-from cloudfs_backends.url import parse_url
+from cloudfs_backends.errors import BucketNotFoundError, ObjectNotFoundError, UnavailableError
+from cloudfs_backends.registry import open_inspector
 from tests.contract.in_trio import in_trio
 from tests.contract.suite import StoreContract, ThreadedStoreContract
 from tests.contract.world import DATA, World, all_pages, keys, prefixes, read
@@ -54,9 +48,9 @@ class _World:
 
 def _store(
     bucket: AzureBucket, endpoint_url: str, *, prefix: str = "", **options: object
-) -> CloudStore:
+) -> StoreInspector:
     settings = StoreOptions(endpoint_url=endpoint_url, **options)  # type: ignore[arg-type]
-    return open_azure(parse_url(f"{bucket.url}/{prefix}"), settings)
+    return open_inspector(f"{bucket.url}/{prefix}", settings)
 
 
 @pytest.fixture
@@ -320,7 +314,7 @@ class TestContainer:
     @in_trio
     async def test_missing_container(self, azure_server: AzureServer) -> None:
         options = StoreOptions(endpoint_url=azure_server.endpoint_url)
-        store = open_azure(parse_url("az://no-such-container"), options)
+        store = open_inspector("az://no-such-container", options)
         for request in (store.probe, lambda: store.head("key")):
             with pytest.raises(BucketNotFoundError) as caught:
                 await request()

@@ -9,22 +9,20 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from cloudfs_backends.api import (
+from cloudfs_backends.api import ListPage, StoreOptions
+from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     CredentialsError,
     InvalidRequestError,
-    ListPage,
     ObjectNotFoundError,
     StoreError,
-    StoreOptions,
     ThrottledError,
     UnavailableError,
 )
-from cloudfs_backends.azure.client import open_store as open_azure
-from cloudfs_backends.common.cloud import CloudStore
-from cloudfs_backends.url import parse_url
-from tests.contract.azure_answers import (
+from cloudfs_backends.registry import open_inspector
+from tests.contract.azure_responses import (
     ETAG,
     FILE,
     FOLDER,
@@ -56,43 +54,43 @@ def wire() -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def store(wire: Proxy) -> Iterator[CloudStore]:
+def store(wire: Proxy) -> Iterator[StoreInspector]:
     with fake_azure(), opened("az://container", wire.endpoint_url) as store:
         yield store
 
 
-def _asked(request: ProxiedRequest) -> dict[str, str]:
+def _request_token(request: ProxiedRequest) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(request.target).query))
 
 
-def _open(wire: Proxy, **options: bool) -> CloudStore:
-    return open_azure(
-        parse_url("az://container"),
+def _open(wire: Proxy, **options: bool) -> StoreInspector:
+    return open_inspector(
+        "az://container",
         StoreOptions(endpoint_url=wire.endpoint_url, **options),  # type: ignore[arg-type]
     )
 
 
 class TestPages:
     @in_trio
-    async def test_what_is_asked(self, store: CloudStore, wire: Proxy) -> None:
+    async def test_what_is_asked(self, store: StoreInspector, wire: Proxy) -> None:
         wire.plan = always(listing(blob("a/b"), marker="there"))
         page = await store.list_page("a/", delimiter="/", token="here", limit=7)
         assert page.next_token == "there"
-        asked = _asked(wire.requests[0])
+        asked = _request_token(wire.requests[0])
         assert (asked["prefix"], asked["delimiter"], asked["marker"]) == ("a/", "/", "here")
         assert (asked["maxresults"], asked["include"]) == ("7", "metadata")
 
     @in_trio
     async def test_more_than_azure_gives_is_not_asked_for(
-        self, store: CloudStore, wire: Proxy
+        self, store: StoreInspector, wire: Proxy
     ) -> None:
         wire.plan = always(listing(blob("a")))
         await store.list_page("", limit=10_000)
-        assert _asked(wire.requests[0])["maxresults"] == "5000"
+        assert _request_token(wire.requests[0])["maxresults"] == "5000"
 
     @in_trio
     async def test_empty_pages_in_between_are_passed_over(
-        self, store: CloudStore, wire: Proxy
+        self, store: StoreInspector, wire: Proxy
     ) -> None:
         """A page of nothing would say that a directory is not there."""
         pages = {
@@ -101,19 +99,19 @@ class TestPages:
             "two": listing(blob("d/a"), marker="three"),
             "three": listing(),
         }
-        wire.plan = lambda request: pages[_asked(request).get("marker", "")]
+        wire.plan = lambda request: pages[_request_token(request).get("marker", "")]
         first = await store.list_page("d/", limit=1)
         assert (keys([first]), first.next_token) == (["d/a"], "three")
         assert await store.list_page("d/", token="three") == EMPTY
         assert len(wire.requests) == 4
 
     @in_trio
-    async def test_names_that_xml_cannot_hold(self, store: CloudStore, wire: Proxy) -> None:
+    async def test_names_that_xml_cannot_hold(self, store: StoreInspector, wire: Proxy) -> None:
         wire.plan = always(listing(blob("a%2Fb%EF%BF%BE%25", encoded=True), blob("a%2Fb")))
         assert keys([await store.list_page("")]) == ["a/b\ufffe%", "a%2Fb"]
 
     @in_trio
-    async def test_attributes(self, store: CloudStore, wire: Proxy) -> None:
+    async def test_attributes(self, store: StoreInspector, wire: Proxy) -> None:
         wire.plan = always(listing(blob("key", 5), blob("old", 6, {"mtime": "1600000000.5"})))
         key, old = (await store.list_page("")).objects
         assert (key.size, key.etag, key.mtime_ns) == (5, ETAG, MODIFIED_NS)
@@ -124,7 +122,7 @@ class TestPages:
         "body", [b"<EnumerationResults><Blobs><Blob>", b"nonsense", b"<Other/>"]
     )
     @in_trio
-    async def test_nonsense_may_pass(self, store: CloudStore, wire: Proxy, body: bytes) -> None:
+    async def test_nonsense_may_pass(self, store: StoreInspector, wire: Proxy, body: bytes) -> None:
         wire.plan = always(Respond(200, body, {"Content-Type": "application/xml"}))
         with pytest.raises(UnavailableError):
             await store.list_page("")
@@ -134,11 +132,11 @@ class TestHierarchicalNamespace:
     @pytest.mark.parametrize(("said", "can"), [("true", True), ("false", False)])
     @in_trio
     async def test_probe_finds_out(
-        self, store: CloudStore, wire: Proxy, said: str, can: bool
+        self, store: StoreInspector, wire: Proxy, said: str, can: bool
     ) -> None:
         account = Respond(200, b"", {"x-ms-is-hns-enabled": said, "x-ms-sku-name": "Standard_LRS"})
         wire.plan = lambda request: (
-            account if _asked(request).get("restype") == "account" else listing()
+            account if _request_token(request).get("restype") == "account" else listing()
         )
         assert not store.capabilities.atomic_rename
         await store.probe()
@@ -147,16 +145,16 @@ class TestHierarchicalNamespace:
     @pytest.mark.parametrize("status", [403, 404, 500])
     @in_trio
     async def test_probe_need_not_find_out(
-        self, store: CloudStore, wire: Proxy, status: int
+        self, store: StoreInspector, wire: Proxy, status: int
     ) -> None:
         wire.plan = lambda request: (
-            Respond(status) if _asked(request).get("restype") == "account" else listing()
+            Respond(status) if _request_token(request).get("restype") == "account" else listing()
         )
         await store.probe()
         assert not store.capabilities.atomic_rename
 
     @in_trio
-    async def test_folders_beside_their_prefixes(self, store: CloudStore, wire: Proxy) -> None:
+    async def test_folders_beside_their_prefixes(self, store: StoreInspector, wire: Proxy) -> None:
         wire.plan = always(
             listing(prefix("empty/"), prefix("full/"), folder("empty"), folder("full"), blob("z"))
         )
@@ -164,21 +162,23 @@ class TestHierarchicalNamespace:
         assert (prefixes(pages), keys(pages)) == (["empty/", "full/"], ["z"])
 
     @in_trio
-    async def test_folders_among_all_names(self, store: CloudStore, wire: Proxy) -> None:
+    async def test_folders_among_all_names(self, store: StoreInspector, wire: Proxy) -> None:
         wire.plan = always(listing(folder("empty"), folder("full"), blob("full/a"), blob("z")))
         page = await store.list_page("")
         assert keys([page]) == ["empty/", "full/", "full/a", "z"]
         assert [info.size for info in page.objects] == [0, 0, 1, 1]
 
     @in_trio
-    async def test_folder_is_no_file(self, store: CloudStore, wire: Proxy) -> None:
+    async def test_folder_is_no_file(self, store: StoreInspector, wire: Proxy) -> None:
         wire.plan = lambda request: FOLDER if request.method == "HEAD" else listing()
         with pytest.raises(ObjectNotFoundError):
             await store.head("folder")
         assert keys([await store.list_page("folder/")]) == ["folder/"]
 
     @in_trio
-    async def test_head_that_came_before_is_no_answer(self, store: CloudStore, wire: Proxy) -> None:
+    async def test_head_that_came_before_is_no_answer(
+        self, store: StoreInspector, wire: Proxy
+    ) -> None:
         """An answer is used for a listing that was asked for before it came, for no later one."""
         wire.plan = lambda request: FOLDER if request.method == "HEAD" else listing()
         with pytest.raises(ObjectNotFoundError):
@@ -192,7 +192,7 @@ class TestHierarchicalNamespace:
     @pytest.mark.parametrize("below", ["file/", "file/deeper/"])
     @in_trio
     async def test_nothing_is_below_a_file(
-        self, store: CloudStore, wire: Proxy, status: int, below: str
+        self, store: StoreInspector, wire: Proxy, status: int, below: str
     ) -> None:
         """The namespace refuses to look there, with whatever code."""
         wire.plan = lambda request: (
@@ -206,7 +206,7 @@ class TestHierarchicalNamespace:
         assert await store.list_page(below, delimiter="/") == EMPTY
 
     @in_trio
-    async def test_other_refusals_are_errors(self, store: CloudStore, wire: Proxy) -> None:
+    async def test_other_refusals_are_errors(self, store: StoreInspector, wire: Proxy) -> None:
         wire.plan = lambda request: (
             refusal(400, "InvalidQueryParameterValue") if request.method == "GET" else FOLDER
         )
@@ -214,7 +214,7 @@ class TestHierarchicalNamespace:
             await store.list_page("folder/")
 
     @in_trio
-    async def test_folder_that_is_not_there(self, store: CloudStore, wire: Proxy) -> None:
+    async def test_folder_that_is_not_there(self, store: StoreInspector, wire: Proxy) -> None:
         wire.plan = always(refusal(404, "PathNotFound"))
         assert await store.list_page("none/", delimiter="/") == EMPTY
 
@@ -231,7 +231,7 @@ class TestPauses:
     )
     @in_trio
     async def test_how_long(
-        self, store: CloudStore, wire: Proxy, header: str, text: str, seconds: float | None
+        self, store: StoreInspector, wire: Proxy, header: str, text: str, seconds: float | None
     ) -> None:
         wire.plan = always(refusal(503, "ServerBusy", **{header: text}))
         for request in (
@@ -315,7 +315,7 @@ async def _check(request: Awaitable[object], case: Case) -> StoreError:
 class TestWords:
     @pytest.mark.parametrize("case", ACCESS, ids=lambda case: case.code)
     @in_trio
-    async def test_of_the_container(self, store: CloudStore, wire: Proxy, case: Case) -> None:
+    async def test_of_the_container(self, store: StoreInspector, wire: Proxy, case: Case) -> None:
         wire.plan = always(refusal(case.status, case.code))
         await _check(store.probe(), case)
 
@@ -323,7 +323,7 @@ class TestWords:
     @pytest.mark.parametrize("route", ["obstore", "sdk", "head"])
     @in_trio
     async def test_of_an_object(
-        self, store: CloudStore, wire: Proxy, route: str, case: Case
+        self, store: StoreInspector, wire: Proxy, route: str, case: Case
     ) -> None:
         wire.plan = always(refusal(case.status, case.code))
         key = "a//b" if route == "sdk" else "key"
@@ -334,13 +334,13 @@ class TestWords:
 
     @pytest.mark.parametrize("request_date", ["Request date header too old: 'x'", "Date header"])
     @in_trio
-    async def test_clock(self, store: CloudStore, wire: Proxy, request_date: str) -> None:
+    async def test_clock(self, store: StoreInspector, wire: Proxy, request_date: str) -> None:
         wire.plan = always(refusal(403, "AuthenticationFailed", request_date))
         error = await _check(store.probe(), _failed("NTP"))
         assert request_date not in error.describe()
 
     @in_trio
-    async def test_what_was_signed_is_not_told(self, store: CloudStore, wire: Proxy) -> None:
+    async def test_what_was_signed_is_not_told(self, store: StoreInspector, wire: Proxy) -> None:
         detail = f"The MAC signature 'abc' is not the same. String to sign was 'GET\n{KEY}'"
         wire.plan = always(refusal(403, "AuthenticationFailed", detail))
         for request in (store.probe(), store.head("key"), read(store, "key", 0, 9, None)):
@@ -373,8 +373,8 @@ class TestWords:
     @in_trio
     async def test_nobody_listens_and_no_secret_is_told(self) -> None:
         with fake_azure(AZURE_STORAGE_KEY="", AZURE_STORAGE_SAS_TOKEN="sv=1&sp=rl&sig=hush"):
-            store = open_azure(
-                parse_url("az://container"), StoreOptions(endpoint_url="http://127.0.0.1:9")
+            store = open_inspector(
+                "az://container", StoreOptions(endpoint_url="http://127.0.0.1:9")
             )
         for request in (
             store.probe(),

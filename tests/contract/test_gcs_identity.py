@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from cloudfs_backends.api import CredentialsError, UnavailableError
-from cloudfs_backends.common.cloud import CloudStore
-from cloudfs_backends.common.introspection import Identity
+from cloudfs_backends.common.introspection import Identity, StoreInspector
+from cloudfs_backends.errors import CredentialsError, UnavailableError
 from tests.contract.gcs_world import NOWHERE, GcsStores
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read
@@ -53,7 +52,7 @@ def account(_google: None, google: Proxy, issuer: TokenIssuer, tmp_path: Path) -
 
 
 @pytest.fixture
-def store(google_bucket: GoogleBucket, google: Proxy, gcs_stores: GcsStores) -> CloudStore:
+def store(google_bucket: GoogleBucket, google: Proxy, gcs_stores: GcsStores) -> StoreInspector:
     return gcs_stores(google_bucket.url, google.endpoint_url, no_sign_request=False)
 
 
@@ -66,7 +65,7 @@ def _authorizations(google: Proxy) -> list[str | None]:
 class TestTokens:
     @in_trio
     async def test_one_is_shared_by_both_clients_and_all_threads(
-        self, store: CloudStore, google: Proxy, google_bucket: GoogleBucket, issuer: TokenIssuer
+        self, store: StoreInspector, google: Proxy, google_bucket: GoogleBucket, issuer: TokenIssuer
     ) -> None:
         google_bucket.put("key", DATA)
         google_bucket.put("a//b", DATA)
@@ -81,7 +80,7 @@ class TestTokens:
 
     @in_trio
     async def test_renewed_one_reaches_both_clients(
-        self, store: CloudStore, google: Proxy, google_bucket: GoogleBucket, issuer: TokenIssuer
+        self, store: StoreInspector, google: Proxy, google_bucket: GoogleBucket, issuer: TokenIssuer
     ) -> None:
         """Each of these tokens is at its end when it comes."""
         issuer.life_s = 0
@@ -97,7 +96,7 @@ class TestTokens:
 
     @in_trio
     async def test_obstore_takes_no_other(
-        self, store: CloudStore, google: Proxy, google_bucket: GoogleBucket
+        self, store: StoreInspector, google: Proxy, google_bucket: GoogleBucket
     ) -> None:
         google_bucket.put("key", DATA)
         # The fixture puts these back.
@@ -128,7 +127,7 @@ class TestTokens:
 
 class TestWhoAmI:
     @in_trio
-    async def test_service_account(self, store: CloudStore, account: str) -> None:
+    async def test_service_account(self, store: StoreInspector, account: str) -> None:
         assert await store.identify() == Identity(
             EMAIL,
             "service account",
@@ -142,7 +141,7 @@ class TestWhoAmI:
 
     @in_trio
     async def test_workload_identity(
-        self, store: CloudStore, google: Proxy, google_bucket: GoogleBucket,
+        self, store: StoreInspector, google: Proxy, google_bucket: GoogleBucket,
         issuer: TokenIssuer, tmp_path: Path,
     ) -> None:  # fmt: skip
         pool = "locations/global/workforcePools/lab/providers/cluster"
@@ -210,7 +209,7 @@ def _metadata_server(request: ProxiedRequest) -> Action:
 
 class TestNoIdentity:
     @in_trio
-    async def test_none_is_found(self, store: CloudStore, google: Proxy) -> None:
+    async def test_none_is_found(self, store: StoreInspector, google: Proxy) -> None:
         for question in (store.probe, store.identify, lambda: store.head("key")):
             with pytest.raises(CredentialsError) as caught:
                 await question()
@@ -227,7 +226,7 @@ class TestNoIdentity:
     )  # fmt: skip
     @in_trio
     async def test_file_that_is_none_of_googles(
-        self, store: CloudStore, tmp_path: Path, content: str | None
+        self, store: StoreInspector, tmp_path: Path, content: str | None
     ) -> None:
         path = tmp_path / "key.json"
         if content is not None:
@@ -241,7 +240,7 @@ class TestNoIdentity:
         assert "\n" not in caught.value.describe()
 
     @in_trio
-    async def test_file_that_is_a_folder(self, store: CloudStore, tmp_path: Path) -> None:
+    async def test_file_that_is_a_folder(self, store: StoreInspector, tmp_path: Path) -> None:
         with (
             fake_google(GOOGLE_APPLICATION_CREDENTIALS=str(tmp_path)),
             pytest.raises(CredentialsError, match=str(tmp_path)),
@@ -250,7 +249,7 @@ class TestNoIdentity:
 
     @pytest.mark.usefixtures("account")
     @in_trio
-    async def test_login_that_has_expired(self, store: CloudStore, issuer: TokenIssuer) -> None:
+    async def test_login_that_has_expired(self, store: StoreInspector, issuer: TokenIssuer) -> None:
         body = b'{"error": "invalid_grant", "error_description": "Account has been deleted"}'
         issuer.refusal = Respond(400, body, {"Content-Type": "application/json"})
         for question in (store.probe, store.identify, lambda: read(store, "key", 0, 1, None)):
@@ -261,7 +260,7 @@ class TestNoIdentity:
 
     @pytest.mark.usefixtures("account")
     @in_trio
-    async def test_token_that_the_store_refuses(self, store: CloudStore, google: Proxy,
+    async def test_token_that_the_store_refuses(self, store: StoreInspector, google: Proxy,
                                                 issuer: TokenIssuer) -> None:  # fmt: skip
         refusal = Respond(401, b'{"error": {"errors": [{"reason": "authError"}]}}')
         google.plan = lambda request: issuer(request) if request.target == "/token" else refusal
@@ -273,7 +272,7 @@ class TestNoIdentity:
         assert issuer.issued == 1
 
     @in_trio
-    async def test_nobody_who_issues_tokens(self, store: CloudStore, tmp_path: Path) -> None:
+    async def test_nobody_who_issues_tokens(self, store: StoreInspector, tmp_path: Path) -> None:
         path = service_account_file(tmp_path / "key.json", f"{NOWHERE}/token")
         with (
             fake_google(GOOGLE_APPLICATION_CREDENTIALS=path),
@@ -283,7 +282,9 @@ class TestNoIdentity:
 
     @pytest.mark.usefixtures("account")
     @in_trio
-    async def test_answer_that_is_no_token(self, store: CloudStore, issuer: TokenIssuer) -> None:
+    async def test_answer_that_is_no_token(
+        self, store: StoreInspector, issuer: TokenIssuer
+    ) -> None:
         """As of a network that first wants to be logged in to."""
         issuer.refusal = Respond(200, b"<html>welcome</html>")
         with pytest.raises(CredentialsError) as caught:

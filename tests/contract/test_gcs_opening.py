@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs_backends.api import (
+from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     CredentialsError,
@@ -16,7 +17,6 @@ from cloudfs_backends.api import (
     ThrottledError,
     UnavailableError,
 )
-from cloudfs_backends.common.cloud import CloudStore
 from tests.contract.gcs_world import NOWHERE, GcsStores
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read
@@ -29,20 +29,22 @@ pytestmark = pytest.mark.usefixtures("_google")
 
 
 @pytest.fixture
-def google_store(google_bucket: GoogleBucket, google: Proxy, gcs_stores: GcsStores) -> CloudStore:
+def google_store(
+    google_bucket: GoogleBucket, google: Proxy, gcs_stores: GcsStores
+) -> StoreInspector:
     return gcs_stores(google_bucket.url, google.endpoint_url)
 
 
 class TestPlace:
     @in_trio
-    async def test_location(self, google_store: CloudStore, google: Proxy) -> None:
+    async def test_location(self, google_store: StoreInspector, google: Proxy) -> None:
         place = await google_store.locate()
         assert place.region == "EUROPE-WEST4 (region)"
         assert place.endpoint == google.endpoint_url
 
     @in_trio
     async def test_location_that_may_not_be_asked_for(
-        self, google_bucket: GoogleBucket, google_store: CloudStore
+        self, google_bucket: GoogleBucket, google_store: StoreInspector
     ) -> None:
         google_bucket.location = None
         assert (await google_store.locate()).region is None
@@ -50,7 +52,11 @@ class TestPlace:
     @pytest.mark.parametrize("layout", [b"[]", b"{}", b'{"hierarchicalNamespace": true}'])
     @in_trio
     async def test_layout_that_makes_no_sense(
-        self, google_store: CloudStore, google: Proxy, google_bucket: GoogleBucket, layout: bytes
+        self,
+        google_store: StoreInspector,
+        google: Proxy,
+        google_bucket: GoogleBucket,
+        layout: bytes,
     ) -> None:
         google.plan = lambda request: (
             Respond(200, layout) if "storageLayout" in request.target else google_bucket(request)
@@ -74,10 +80,10 @@ class TestPlace:
     ) -> None:
         store = gcs_stores("gs://bucket/p", endpoint)
         assert store.identity == identity
-        is_googles = " at " not in identity
+        is_google = " at " not in identity
         assert store.capabilities.metadata_in_list
-        assert store.capabilities.conditional_put is is_googles
-        assert bool(store.capabilities.copy_bytes_max) is is_googles
+        assert store.capabilities.conditional_put is is_google
+        assert bool(store.capabilities.copy_bytes_max) is is_google
         assert not store.capabilities.append
 
     @pytest.mark.parametrize("form", ["http://127.0.0.1:{port}/", "127.0.0.1:{port}"])
@@ -242,7 +248,7 @@ class TestWhatCannotBeOpened:
     @in_trio
     async def test_refusals_say_what_to_do(
         self,
-        google_store: CloudStore,
+        google_store: StoreInspector,
         google: Proxy,
         refusal: Respond,
         error_class: type[StoreError],
@@ -258,7 +264,7 @@ class TestWhatCannotBeOpened:
     @pytest.mark.parametrize("status", [429, 503])
     @in_trio
     async def test_pause_and_request_id_are_found(
-        self, google_store: CloudStore, google: Proxy, status: int
+        self, google_store: StoreInspector, google: Proxy, status: int
     ) -> None:
         headers = {"Retry-After": "7", "X-GUploader-UploadID": "id-1"}
         google.plan = always(Respond(status, b"", headers))

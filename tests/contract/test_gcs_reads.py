@@ -8,13 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from cloudfs_backends.api import (
+from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import (
     InvalidRequestError,
     ObjectChangedError,
     ObjectNotFoundError,
     ThrottledError,
 )
-from cloudfs_backends.common.cloud import CloudStore
 from tests.contract.gcs_world import GcsStores
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read
@@ -25,7 +25,7 @@ from tests.support.proxy import ProxiedRequest, Proxy, Respond, is_get_object, s
 pytestmark = pytest.mark.usefixtures("_google")
 
 WAYS = ["obstore", "SDK"]
-Connect = Callable[..., CloudStore]
+Connect = Callable[..., StoreInspector]
 
 
 @pytest.fixture(params=WAYS)
@@ -37,7 +37,7 @@ def way(request: pytest.FixtureRequest, google_bucket: GoogleBucket) -> str:
 
 @pytest.fixture
 def connect(google_bucket: GoogleBucket, google: Proxy, gcs_stores: GcsStores) -> Connect:
-    def connected(**options: str) -> CloudStore:
+    def connected(**options: str) -> StoreInspector:
         return gcs_stores(google_bucket.url, google.endpoint_url, **options)  # type: ignore[arg-type]
 
     return connected

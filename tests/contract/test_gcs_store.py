@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cloudfs_backends.api import InvalidRequestError, ObjectNotFoundError, UnavailableError
-from cloudfs_backends.common.cloud import CloudStore
+from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import InvalidRequestError, ObjectNotFoundError, UnavailableError
 from tests.contract.gcs_world import GcsStores, GcsWorld
 from tests.contract.in_trio import in_trio
 from tests.contract.suite import DATA, ThreadedStoreContract, all_pages, keys, prefixes, read
@@ -32,7 +32,9 @@ DOTS: Final = "the emulator breaks the connection when a name has a segment '..'
 
 
 @pytest.fixture
-def google_store(google_bucket: GoogleBucket, google: Proxy, gcs_stores: GcsStores) -> CloudStore:
+def google_store(
+    google_bucket: GoogleBucket, google: Proxy, gcs_stores: GcsStores
+) -> StoreInspector:
     return gcs_stores(google_bucket.url, google.endpoint_url)
 
 
@@ -85,7 +87,7 @@ class TestWithoutTheXmlInterface(_GcsContract):
 class TestKeysOfGcs:
     @in_trio
     async def test_keys_that_are_no_paths(
-        self, google_bucket: GoogleBucket, google_store: CloudStore
+        self, google_bucket: GoogleBucket, google_store: StoreInspector
     ) -> None:
         names = ["/lead", "a//b", "a/", "./a", "a/../b", "a/.", "//", "k" * 1024, "é" * 512, "a\tb"]
         for name in names:
@@ -98,7 +100,7 @@ class TestKeysOfGcs:
     @pytest.mark.parametrize("name", [".", "..", "a\nb", "a\rb"])
     @in_trio
     async def test_names_that_google_forbids_are_not_asked_for(
-        self, google_store: CloudStore, google: Proxy, name: str
+        self, google_store: StoreInspector, google: Proxy, name: str
     ) -> None:
         """The two first would be another path in a URL."""
         with pytest.raises(ObjectNotFoundError):
@@ -140,7 +142,7 @@ class TestMetadata:
 
     @in_trio
     async def test_without_metadata_it_is_the_second_of_the_last_change(
-        self, google_bucket: GoogleBucket, google_store: CloudStore
+        self, google_bucket: GoogleBucket, google_store: StoreInspector
     ) -> None:
         google_bucket.put("key", b"1", {"mtime": "yesterday"})
         info = await google_store.head("key")
@@ -157,7 +159,7 @@ class TestMetadata:
 
     @in_trio
     async def test_only_what_is_needed_is_listed(
-        self, google_bucket: GoogleBucket, google_store: CloudStore, google: Proxy
+        self, google_bucket: GoogleBucket, google_store: StoreInspector, google: Proxy
     ) -> None:
         google_bucket.put("key", b"1")
         await google_store.list_page("")
@@ -175,7 +177,7 @@ class TestMetadata:
     )
     @in_trio
     async def test_server_that_does_not_tell_what_is_needed(
-        self, google_store: CloudStore, google: Proxy, resource: dict[str, str]
+        self, google_store: StoreInspector, google: Proxy, resource: dict[str, str]
     ) -> None:
         google.plan = always(Respond(200, json.dumps({"name": "key", **resource}).encode()))
         with pytest.raises(InvalidRequestError):
@@ -189,7 +191,7 @@ class TestMetadata:
 class TestFolders:
     @in_trio
     async def test_of_a_hierarchical_namespace(
-        self, google_bucket: GoogleBucket, google_store: CloudStore, google: Proxy
+        self, google_bucket: GoogleBucket, google_store: StoreInspector, google: Proxy
     ) -> None:
         google_bucket.folders = {"a/", "a/empty/", "z/"}
         google_bucket.put("a/key", b"1")
@@ -214,7 +216,7 @@ class TestFolders:
     async def test_of_a_flat_bucket_are_not_asked_for(
         self,
         google_bucket: GoogleBucket,
-        google_store: CloudStore,
+        google_store: StoreInspector,
         google: Proxy,
         location: tuple[str, str] | None,
     ) -> None:
@@ -226,7 +228,7 @@ class TestFolders:
 
     @in_trio
     async def test_that_may_be_there_are_asked_about_again(
-        self, google_bucket: GoogleBucket, google_store: CloudStore, google: Proxy
+        self, google_bucket: GoogleBucket, google_store: StoreInspector, google: Proxy
     ) -> None:
         google_bucket.folders = {"a/"}
         google.plan = lambda request: (

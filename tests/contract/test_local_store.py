@@ -9,16 +9,10 @@ from typing import ClassVar
 
 import pytest
 
-from cloudfs_backends.api import (
-    BucketNotFoundError,
-    ObjectChangedError,
-    ObjectNotFoundError,
-    ReadBuffer,
-    StoreOptions,
-)
+from cloudfs_backends.api import ReadBuffer, StoreOptions
 from cloudfs_backends.common.mtime import metadata_mtime_ns
-from cloudfs_backends.local.client import LocalStore
-from cloudfs_backends.url import parse_url
+from cloudfs_backends.errors import BucketNotFoundError, ObjectChangedError, ObjectNotFoundError
+from cloudfs_backends.registry import open_inspector
 from tests.contract.in_trio import in_trio
 from tests.contract.suite import DATA, ThreadedStoreContract, all_pages, keys, prefixes, read
 
@@ -26,7 +20,7 @@ from tests.contract.suite import DATA, ThreadedStoreContract, all_pages, keys, p
 class _World:
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.store = LocalStore(parse_url(f"file://{root}"), StoreOptions())
+        self.store = open_inspector(f"file://{root}", StoreOptions())
 
     def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> None:
         path = self.root / key
@@ -89,7 +83,7 @@ class TestFolders:
     async def test_missing_root_is_a_missing_bucket(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
         for name in ("none", "file"):
-            store = LocalStore(parse_url(f"file://{tmp_path}/{name}"), StoreOptions())
+            store = open_inspector(f"file://{tmp_path}/{name}", StoreOptions())
             with pytest.raises(BucketNotFoundError):
                 await store.probe()
             with pytest.raises(BucketNotFoundError):
@@ -116,7 +110,7 @@ class TestFolders:
         for name in names:
             world.put(name, b"")
         for position in range(1, len(names)):
-            fresh = LocalStore(parse_url(world.store.url), StoreOptions())
+            fresh = open_inspector(world.store.url, StoreOptions())
             page = await fresh.list_page("", token=names[position - 1], limit=1)
             assert [info.key for info in page.objects] == [names[position]]
         page = await world.store.list_page("a/b/", token="a/b/2")

@@ -7,7 +7,8 @@ from typing import Final
 
 import pytest
 
-from cloudfs_backends.api import CredentialsError, ObjectStore, StoreOptions
+from cloudfs_backends.api import ObjectStore, StoreOptions
+from cloudfs_backends.errors import CredentialsError
 from cloudfs_backends.registry import open_store
 from cloudfs_backends.wrappers.retry import RetryPolicy
 from tests.contract.fault_suite import (

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs_backends.api import AccessDeniedError, InvalidRequestError, StoreOptions
-from cloudfs_backends.common.cloud import CloudStore
-from cloudfs_backends.common.introspection import Place
-from cloudfs_backends.s3.client import open_store as open_s3
-from cloudfs_backends.url import parse_url
+from cloudfs_backends.api import StoreOptions
+from cloudfs_backends.common.introspection import BucketLocation, StoreInspector
+from cloudfs_backends.errors import AccessDeniedError, InvalidRequestError
+from cloudfs_backends.registry import open_inspector
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read
 from tests.support.proxy import ProxiedRequest, Proxy, Respond, always, is_list
@@ -27,12 +26,12 @@ CUSTOMER_KEY = b"k" * 32
 _ENCRYPTION = "x-amz-server-side-encryption-customer"
 
 
-def _store(bucket: Bucket, endpoint_url: str, **options: object) -> CloudStore:
+def _store(bucket: Bucket, endpoint_url: str, **options: object) -> StoreInspector:
     settings = StoreOptions(endpoint_url=endpoint_url, **options)  # type: ignore[arg-type]
-    return open_s3(parse_url(bucket.url), settings)
+    return open_inspector(bucket.url, settings)
 
 
-async def _use(store: CloudStore) -> None:
+async def _use(store: StoreInspector) -> None:
     """Make every kind of request."""
     await store.probe()
     assert len((await store.list_page("")).objects) == len(KEYS)
@@ -169,7 +168,7 @@ class TestPlace:
             Bucket="bucket-elsewhere", CreateBucketConfiguration={"LocationConstraint": "eu-west-3"}
         )
         store = _store(Bucket("bucket-elsewhere", server.client), server.endpoint_url)
-        assert await store.locate() == Place(server.endpoint_url, "eu-west-3", "obstore")
+        assert await store.locate() == BucketLocation(server.endpoint_url, "eu-west-3", "obstore")
         await store.aclose()
 
     @in_trio

@@ -14,10 +14,10 @@ from pathlib import Path
 import botocore.session
 import pytest
 
-from cloudfs_backends.api import CredentialsError, StoreOptions
+from cloudfs_backends.api import StoreOptions
 from cloudfs_backends.common.introspection import Identity
-from cloudfs_backends.s3.client import open_store as open_s3
-from cloudfs_backends.url import parse_url
+from cloudfs_backends.errors import CredentialsError
+from cloudfs_backends.registry import open_inspector
 from tests.contract.in_trio import in_trio
 from tests.support.environment import aws_environment, fake_aws
 from tests.support.proxy import Proxy, Respond, always
@@ -33,7 +33,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 async def _identify(endpoint_url: str | None = NOWHERE, **options: object) -> Identity:
     settings = StoreOptions(endpoint_url=endpoint_url, **options)  # type: ignore[arg-type]
-    store = open_s3(parse_url("s3://bucket"), settings)
+    store = open_inspector("s3://bucket", settings)
     try:
         return await store.identify()
     finally:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from cloudfs_backends.api import InvalidRequestError, StoreOptions, ThrottledError
-from cloudfs_backends.common.cloud import CloudStore
-from cloudfs_backends.s3.client import open_store as open_s3
-from cloudfs_backends.url import parse_url
+from cloudfs_backends.api import StoreOptions
+from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import InvalidRequestError, ThrottledError
+from cloudfs_backends.registry import open_inspector
 from tests.contract.in_trio import in_trio
 from tests.contract.world import DATA, read
 from tests.support.proxy import (
@@ -35,10 +35,10 @@ SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>slower</Message></Error>"
 
 
 @pytest.fixture
-def store(bucket: Bucket, wire: Proxy) -> CloudStore:
+def store(bucket: Bucket, wire: Proxy) -> StoreInspector:
     """Bare: nothing is asked again."""
     bucket.put("key", DATA)
-    return open_s3(parse_url(bucket.url), StoreOptions(endpoint_url=wire.endpoint_url))
+    return open_inspector(bucket.url, StoreOptions(endpoint_url=wire.endpoint_url))
 
 
 def _ways(wire: Proxy) -> list[str]:
@@ -50,30 +50,30 @@ def _ways(wire: Proxy) -> list[str]:
     ]
 
 
-def _asked(request: ProxiedRequest) -> tuple[int, int]:
+def _request_token(request: ProxiedRequest) -> tuple[int, int]:
     first, _, last = request.headers["range"].removeprefix("bytes=").partition("-")
     return int(first), int(last) + 1
 
 
 def _ranged(request: ProxiedRequest) -> dict[str, str]:
-    start, stop = _asked(request)
+    start, stop = _request_token(request)
     return {"ETag": ETAG, "Content-Range": f"bytes {start}-{stop - 1}/{len(DATA)}"}
 
 
 def _without_date(request: ProxiedRequest) -> Respond:
-    start, stop = _asked(request)
+    start, stop = _request_token(request)
     return Respond(206, DATA[start:stop], _ranged(request))
 
 
 def _without_etag(request: ProxiedRequest) -> Respond:
-    start, stop = _asked(request)
+    start, stop = _request_token(request)
     headers = {**_ranged(request), **DATE}
     del headers["ETag"]
     return Respond(206, DATA[start:stop], headers)
 
 
 def _with_status_200(request: ProxiedRequest) -> Respond:
-    start, stop = _asked(request)
+    start, stop = _request_token(request)
     return Respond(200, DATA[start:stop], {**_ranged(request), **DATE})
 
 
@@ -84,7 +84,7 @@ def _answering(answer: Callable[[ProxiedRequest], Action]) -> Callable[[ProxiedR
 class TestThrottled:
     @in_trio
     async def test_the_sdk_reads_next_and_is_told_how_long_to_wait(
-        self, store: CloudStore, wire: Proxy
+        self, store: StoreInspector, wire: Proxy
     ) -> None:
         await store.probe()
         asked = Respond(503, SLOW_DOWN, {"Retry-After": "7"})
@@ -99,7 +99,9 @@ class TestThrottled:
         await store.aclose()
 
     @in_trio
-    async def test_that_says_nothing_about_the_server(self, store: CloudStore, wire: Proxy) -> None:
+    async def test_that_says_nothing_about_the_server(
+        self, store: StoreInspector, wire: Proxy
+    ) -> None:
         await store.probe()
         wire.plan = script(Respond(503, SLOW_DOWN), when=is_get_object)
         with pytest.raises(ThrottledError):
@@ -110,7 +112,9 @@ class TestThrottled:
 
 class TestUnfitAnswers:
     @in_trio
-    async def test_the_sdk_reads_what_obstore_cannot(self, store: CloudStore, wire: Proxy) -> None:
+    async def test_the_sdk_reads_what_obstore_cannot(
+        self, store: StoreInspector, wire: Proxy
+    ) -> None:
         """As rclone's S3 server answers, for one."""
         await store.probe()
         assert (await store.locate()).byte_path == "obstore"
@@ -124,7 +128,7 @@ class TestUnfitAnswers:
     @pytest.mark.parametrize("answer", [_without_date, _without_etag])
     @in_trio
     async def test_what_is_not_needed_may_be_missing(
-        self, store: CloudStore, wire: Proxy, answer: Callable[[ProxiedRequest], Action]
+        self, store: StoreInspector, wire: Proxy, answer: Callable[[ProxiedRequest], Action]
     ) -> None:
         await store.probe()
         wire.plan = _answering(answer)
@@ -133,7 +137,7 @@ class TestUnfitAnswers:
 
     @in_trio
     async def test_a_server_without_ranges_hands_no_byte_on(
-        self, store: CloudStore, wire: Proxy
+        self, store: StoreInspector, wire: Proxy
     ) -> None:
         await store.probe()
         wire.plan = always(Respond(200, DATA, {"ETag": ETAG, **DATE}), when=is_get_object)
@@ -147,7 +151,9 @@ class TestUnfitAnswers:
         await store.aclose()
 
     @in_trio
-    async def test_a_refusal_is_not_asked_for_twice(self, store: CloudStore, wire: Proxy) -> None:
+    async def test_a_refusal_is_not_asked_for_twice(
+        self, store: StoreInspector, wire: Proxy
+    ) -> None:
         await store.probe()
         wire.plan = always(Respond(412), when=is_get_object)
         with pytest.raises(Exception, match="412"):

@@ -10,17 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs_backends.api import (
+from cloudfs_backends.api import StoreOptions
+from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import (
     BucketNotFoundError,
     CredentialsError,
     InvalidRequestError,
     ObjectNotFoundError,
-    StoreOptions,
     UnavailableError,
 )
-from cloudfs_backends.common.cloud import CloudStore
-from cloudfs_backends.s3.client import open_store as open_s3
-from cloudfs_backends.url import parse_url
+from cloudfs_backends.registry import open_inspector
 from tests.contract.in_trio import in_trio
 from tests.contract.suite import DATA, ThreadedStoreContract, all_pages, keys, read
 from tests.support.environment import fake_aws
@@ -38,7 +37,7 @@ class _World:
     def __init__(self, bucket: Bucket, server: S3Server) -> None:
         self._bucket = bucket
         options = StoreOptions(endpoint_url=server.endpoint_url)
-        self.store = open_s3(parse_url(f"{bucket.url}/{self.prefix}"), options)
+        self.store = open_inspector(f"{bucket.url}/{self.prefix}", options)
 
     def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> None:
         self._bucket.put(self.prefix + key, data, metadata)
@@ -47,8 +46,8 @@ class _World:
         self._bucket.delete(self.prefix + key)
 
 
-def _store(bucket: Bucket, **options: object) -> CloudStore:
-    return open_s3(parse_url(bucket.url), StoreOptions(**options))  # type: ignore[arg-type]
+def _store(bucket: Bucket, **options: object) -> StoreInspector:
+    return open_inspector(bucket.url, StoreOptions(**options))  # type: ignore[arg-type]
 
 
 def _authorizations(wire: Proxy) -> list[str]:
@@ -252,8 +251,8 @@ class TestLocation:
 
     @in_trio
     async def test_missing_bucket(self, server: S3Server) -> None:
-        store = open_s3(
-            parse_url("s3://no-such-bucket"), StoreOptions(endpoint_url=server.endpoint_url)
+        store = open_inspector(
+            "s3://no-such-bucket", StoreOptions(endpoint_url=server.endpoint_url)
         )
         with pytest.raises(BucketNotFoundError) as caught:
             await store.probe()

@@ -209,20 +209,20 @@ def _patched(tmp_path: Path, patch: str) -> list[str]:
 
 _STALL = """
 import trio
-from cloudfs_backends import local
+from cloudfs_backends.wrappers.store import PipelinedStore
 
 async def never(*args, **kwargs):
     await trio.sleep_forever()
 
-local.LocalStore.get_range = never
-plain_head = local.LocalStore.head
+PipelinedStore.get_range = never
+plain_head = PipelinedStore.head
 
 async def head(self, key):
     if key == "stall":
         await trio.sleep_forever()
     return await plain_head(self, key)
 
-local.LocalStore.head = head
+PipelinedStore.head = head
 """
 
 _BUG = """

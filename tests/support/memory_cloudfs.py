@@ -15,11 +15,16 @@ from multiprocessing.connection import Client, Connection
 import trio
 
 from cloudfs_backends import registry, url
-from cloudfs_backends.api import ListPage, ObjectInfo, Sink, StoreOptions
-from cloudfs_backends.common.introspection import Identity, Place
+from cloudfs_backends.api import (
+    ListPage,
+    ObjectInfo,
+    Sink,
+    StoreOptions,
+)
+from cloudfs_backends.common.introspection import BucketLocation, Identity
 from cloudfs_backends.url import StoreUrl
 from tests.support.memory_bucket import SCHEME, SOCKET_VARIABLE
-from tests.support.memory_store import MemoryStore
+from tests.support.memory_store import MemoryStore, OnLoop
 
 
 def register() -> None:
@@ -28,9 +33,10 @@ def register() -> None:
     url._NAMES[SCHEME] = re.compile("[a-z]+")
     backend = registry._Backend("tests.support.memory_cloudfs", "", frozenset())
     registry._BACKENDS[SCHEME] = backend
+    vars(registry)["WorkerThreads"] = OnLoop
 
 
-def open_store(where: StoreUrl, options: StoreOptions) -> FollowingStore:
+def open_client(where: StoreUrl, options: StoreOptions) -> FollowingStore:
     """Return the store with what the bucket holds."""
     return FollowingStore(where)
 
@@ -56,10 +62,10 @@ class FollowingStore(MemoryStore):
         await trio.lowlevel.checkpoint()
         return Identity("nobody", "none", "this process")
 
-    async def locate(self) -> Place:
+    async def locate(self) -> BucketLocation:
         """See `StoreInspector.locate`."""
         await trio.lowlevel.checkpoint()
-        return Place(endpoint="", region=None, byte_path="memory")
+        return BucketLocation(endpoint="", region=None, byte_path="memory")
 
     async def head(self, key: str) -> ObjectInfo:
         """See `ObjectStore.head`."""

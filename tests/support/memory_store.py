@@ -1,30 +1,40 @@
 """A store in memory that does what a test tells it: a double of the real ones, not a cache.
 
 Everything happens on the trio loop, so a test with a mock clock sees the same order every time.
-Faults are scripted per operation and used up one request each. Nothing is retried or counted as a
-`MeteredStore` would; `requests` is the log of what was asked.
+Faults are scripted per operation and used up one request each. Nothing is retried or metered
+unless it is put below the pipeline (`pipelined`); `requests` is the log of what was asked.
 """
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from random import Random
+from typing import TypeAlias, TypeVar, cast
 
 import trio
 
 from cloudfs_backends.api import (
     Capabilities,
     ListPage,
-    ObjectChangedError,
     ObjectInfo,
-    ObjectNotFoundError,
     Sink,
-    StoreError,
     StoreStatistics,
+)
+from cloudfs_backends.common.client import StoreClient
+from cloudfs_backends.common.executor import WorkerThreads
+from cloudfs_backends.errors import (
+    ObjectChangedError,
+    ObjectNotFoundError,
+    StoreError,
     UnavailableError,
 )
+from cloudfs_backends.wrappers.retry import RetryPolicy
+from cloudfs_backends.wrappers.store import PipelinedStore
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +191,15 @@ class MemoryStore:
             raise cut.error
 
     def statistics(self) -> StoreStatistics:
-        """Nothing is counted here: `MeteredStore` does."""
+        """Return nothing: the pipeline counts."""
         return StoreStatistics(operations={}, last_error=None)
 
     async def aclose(self) -> None:
         """See `ObjectStore.aclose`."""
         await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """Do nothing, as a client that holds no connections."""
 
     async def _begin(self, request: Request) -> Truncate | None:
         """Log the request and let its fault happen; return what will happen to its body."""
@@ -212,6 +225,24 @@ class MemoryStore:
         if self._metadata_in_list:
             return info
         return replace(info, has_metadata=False, metadata_mtime=False)
+
+
+class OnLoop(WorkerThreads):
+    """Runs a double's coroutines on the loop, where the pipeline would run a client's calls in
+    threads: a clock that jumps does not wait for threads."""
+
+    async def run_data(self, work: Callable[[], T]) -> T:
+        return await cast(Callable[[], Awaitable[T]], work)()
+
+    async def run_metadata(self, work: Callable[[], T]) -> T:
+        return await cast(Callable[[], Awaitable[T]], work)()
+
+
+def pipelined(
+    double: MemoryStore, policy: RetryPolicy | None = None, jitter: Random | None = None
+) -> PipelinedStore:
+    """Return the pipeline of every store above the double."""
+    return PipelinedStore(cast(StoreClient, double), OnLoop(1), policy, jitter)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,9 @@ LAYERS: dict[str, list[str]] = {
     "cloudfs_backends": [
         "registry",
         "s3 gcs azure local",
-        "wrappers common",
-        "api url histogram",
+        "wrappers",
+        "common",
+        "api errors url histogram",
     ],
     "cloudfs_benchmarks": [
         "bench",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
-from cloudfs_backends.api import CredentialsError, InvalidRequestError, StoreOptions
+from cloudfs_backends.api import StoreOptions
 from cloudfs_backends.azure.connection_string import (
     PUBLIC_SUFFIX,
     VARIABLE,
@@ -23,6 +23,7 @@ from cloudfs_backends.azure.connection_string import (
     parse_connection_string,
 )
 from cloudfs_backends.common.http_errors import with_advice
+from cloudfs_backends.errors import CredentialsError, InvalidRequestError
 from cloudfs_backends.url import StoreUrl
 
 KEY_VARIABLE: Final = "AZURE_STORAGE_KEY"
@@ -99,7 +100,7 @@ def _named(url: StoreUrl, options: StoreOptions) -> tuple[str, str]:
     """Return the account that the user named for this mount, and where."""
     flag = options.azure_account or ""
     if url.account and flag and flag != url.account:
-        raise _contradiction("the URL", url.account, "--azure-account", flag)
+        raise _conflict("the URL", url.account, "--azure-account", flag)
     return (url.account, "the URL") if url.account else (flag, "--azure-account")
 
 
@@ -114,7 +115,7 @@ def _connection(
         return connection
     if anonymous:  # nothing of it is wanted: a public container of somebody else's account
         return None
-    raise _contradiction(by, named, VARIABLE, connection.account)
+    raise _conflict(by, named, VARIABLE, connection.account)
 
 
 def _endpoint(url: StoreUrl, name: str, connection: ConnectionString | None) -> str:
@@ -189,7 +190,7 @@ def _checked_endpoint(endpoint: str) -> str:
     return endpoint
 
 
-def _contradiction(first: str, one: str, second: str, other: str) -> InvalidRequestError:
+def _conflict(first: str, one: str, second: str, other: str) -> InvalidRequestError:
     return with_advice(
         InvalidRequestError(f"{first} names the account {one}, but {second} names {other}"),
         f"name one account: leave {second} away, or correct it",

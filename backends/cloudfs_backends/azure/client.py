@@ -11,68 +11,61 @@ from collections.abc import Generator
 
 from azure.core.exceptions import AzureError
 
-from cloudfs_backends.api import Capabilities, ListPage, ObjectInfo, StoreOptions
+from cloudfs_backends.api import (
+    Capabilities,
+    ListPage,
+    ObjectInfo,
+    StoreOptions,
+)
 from cloudfs_backends.azure.account import resolve_account
-from cloudfs_backends.azure.errors import dialect_for, translated
+from cloudfs_backends.azure.errors import error_codes_for, translated
 from cloudfs_backends.azure.listing import EMPTY_PAGE
-from cloudfs_backends.azure.names import AzureNames, fits, full_name
-from cloudfs_backends.azure.reads import sdk_body
+from cloudfs_backends.azure.metadata import ContainerMetadata, can_begin_name, resolve_name
+from cloudfs_backends.azure.reads import read_blob
 from cloudfs_backends.azure.session import AzureSession
-from cloudfs_backends.common.cloud import CloudStore
-from cloudfs_backends.common.http_errors import RequestContext
+from cloudfs_backends.common.cloud import CloudClient
 from cloudfs_backends.common.introspection import Identity
-from cloudfs_backends.common.obstore_reads import RangeRead, is_speakable, obstore_chunks
+from cloudfs_backends.common.obstore_reads import RangeRead, obstore_chunks
 from cloudfs_backends.url import AZ, StoreUrl
 
 # Put Blob From URL, which is done when it answers; Copy Blob has no limit, but goes on afterwards.
 _COPY_BYTES_MAX = 5000 * 2**20
 
 
-def open_store(url: StoreUrl, options: StoreOptions) -> CloudStore:
-    """Return the store; no request is made yet.
+def open_client(url: StoreUrl, options: StoreOptions) -> AzureClient:
+    """Return the client; no request is made yet.
 
     Raises `InvalidRequestError` or `CredentialsError` when it is not clear whose container is meant
     or what is in the environment cannot be a credential.
     """
-    return CloudStore(AzureClient(url, options), options.max_downloads)
+    return AzureClient(url, options)
 
 
-class AzureClient:
-    """One container and prefix; see `CloudClient` for the contract.
+class AzureClient(CloudClient[AzureSession]):
+    """One container and prefix.
 
     `probe` also finds out whether the account has a hierarchical namespace.
     """
 
     def __init__(self, url: StoreUrl, options: StoreOptions) -> None:
         account = resolve_account(url, options, os.environ)
-        self._url = url
-        self._session = AzureSession(url.bucket, account, options)
-        self._dialect = dialect_for(account)
-        self._names = AzureNames(self._session, url.prefix, self._dialect)
+        session = AzureSession(url.bucket, account, options)
+        super().__init__(url, session, error_codes_for(account))
+        self._container = ContainerMetadata(self._session, url.prefix, self._codes)
         self._hierarchical = False
 
     @property
-    def url(self) -> str:
-        """See `ObjectStore.url`."""
-        return str(self._url)
-
-    @property
     def identity(self) -> str:
-        """See `ObjectStore.identity`. Names of containers are unique within an account only.
+        """The container, and the account's endpoint: names are unique within an account only.
 
-        However the URL spelled the account, the identity is the same.
+        It does not depend on how the URL spelled the account.
         """
-        place = f"{AZ}://{self._url.bucket}/{self._url.prefix}".rstrip("/")
-        return f"{place} at {self._session.endpoint}"
-
-    @property
-    def endpoint(self) -> str | None:
-        """See `StoreInspector.endpoint`."""
-        return self._session.endpoint
+        url = f"{AZ}://{self._url.bucket}/{self._url.prefix}".rstrip("/")
+        return f"{url} at {self._session.endpoint}"
 
     @property
     def capabilities(self) -> Capabilities:
-        """See `ObjectStore.capabilities`. Append blobs grow; others have to be written anew."""
+        """What Azure can do. Append blobs grow; others have to be written anew."""
         return Capabilities(
             metadata_in_list=True,
             conditional_put=True,
@@ -82,8 +75,8 @@ class AzureClient:
         )
 
     def probe(self) -> None:
-        """See `ObjectStore.probe`."""
-        self._names.list_page("", "", None, 1)
+        """Check that the container can be listed; ask whether it has a hierarchical namespace."""
+        self._container.list_page("", "", None, 1)
         try:
             account = self._session.client().get_account_information()
         except AzureError:  # whoever may list need not be allowed to ask for this
@@ -91,46 +84,34 @@ class AzureClient:
         self._hierarchical = bool(account.get("is_hns_enabled"))
 
     def head(self, key: str) -> ObjectInfo:
-        """See `ObjectStore.head`. The stub of a folder is not found."""
-        return self._names.head(key)
+        """Return the attributes of `key`; the stub of a folder is not found."""
+        return self._container.head(key)
 
-    def list_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
-        """See `ObjectStore.list_page`. Azure gives at most 5000 entries."""
-        if not fits(self._url.prefix + prefix):
+    def list_page(
+        self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
+    ) -> ListPage:
+        """Return one page of the keys that start with `prefix`, of at most 5000 entries."""
+        if not can_begin_name(self._url.prefix + prefix):
             return EMPTY_PAGE
-        return self._names.list_page(prefix, delimiter, token, limit)
+        return self._container.list_page(prefix, delimiter, token, limit)
 
-    def is_speakable(self, key: str) -> bool:
-        """See `CloudClient.is_speakable`."""
-        return is_speakable(self._url.prefix + key)
-
-    def fast_chunks(self, read: RangeRead) -> Generator[bytes, None, None]:
-        """See `CloudClient.fast_chunks`."""
+    def read_obstore(self, read: RangeRead) -> Generator[bytes, None, None]:
         context = self._context("get", read.key)
-        name = full_name(self._url.prefix, context)
+        name = resolve_name(self._url.prefix, context)
         with translated(context):
-            store = self._session.byte_store()
+            store = self._session.obstore_client()
         yield from obstore_chunks(store, name, read, context)
 
-    def sdk_chunks(self, read: RangeRead) -> Generator[bytes, None, None]:
-        """See `CloudClient.sdk_chunks`."""
+    def read_sdk(self, read: RangeRead) -> Generator[bytes, None, None]:
         context = self._context("get", read.key)
-        name = full_name(self._url.prefix, context)
+        name = resolve_name(self._url.prefix, context)
         with translated(context):
-            yield from sdk_body(self._session.client(), name, read, context)
+            yield from read_blob(self._session.client(), name, read, context)
 
     def identify(self) -> Identity:
-        """See `StoreInspector.identify`."""
         with translated(self._context("identify", "")):
             return self._session.identify()
 
     def region(self) -> str | None:
-        """See `CloudClient.region`: Azure does not tell it to those who only read."""
+        """Return None: Azure does not tell it to a client that may only read."""
         return None
-
-    def close(self) -> None:
-        """See `CloudClient.close`."""
-        self._session.close()
-
-    def _context(self, operation: str, key: str) -> RequestContext:
-        return RequestContext(operation, key, self._session, self._dialect)

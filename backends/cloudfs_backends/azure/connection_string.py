@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from cloudfs_backends.api import CredentialsError
+from cloudfs_backends.errors import CredentialsError
 
 VARIABLE: Final = "AZURE_STORAGE_CONNECTION_STRING"
 PUBLIC_SUFFIX: Final = "core.windows.net"

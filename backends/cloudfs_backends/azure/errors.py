@@ -13,12 +13,6 @@ from datetime import UTC, datetime
 
 from azure.core import exceptions as core
 
-from cloudfs_backends.api import (
-    CredentialsError,
-    InvalidRequestError,
-    StoreError,
-    UnavailableError,
-)
 from cloudfs_backends.azure.account import (
     KEY_VARIABLE,
     SAS_VARIABLE,
@@ -30,18 +24,24 @@ from cloudfs_backends.azure.account import (
 )
 from cloudfs_backends.azure.codes import ADVICE_BY_CODE, ERRORS_BY_CODE
 from cloudfs_backends.azure.connection_string import VARIABLE
-from cloudfs_backends.azure.sas import sas_facts
+from cloudfs_backends.azure.sas import parse_sas
 from cloudfs_backends.common.http_errors import (
-    Dialect,
-    Refusal,
+    ErrorCodes,
+    ErrorResponse,
     RequestContext,
-    first_class,
-    from_refusal,
+    error_class_for,
+    from_response,
     one_line,
     retry_after_s,
     with_advice,
 )
 from cloudfs_backends.common.obstore_errors import OBSTORE_ERRORS, from_obstore
+from cloudfs_backends.errors import (
+    CredentialsError,
+    InvalidRequestError,
+    StoreError,
+    UnavailableError,
+)
 
 
 class LoginError(Exception):
@@ -59,7 +59,7 @@ class LoginUnavailableError(LoginError):
 AZURE_ERRORS = (core.AzureError, LoginError, ValueError, OSError)
 """What a call of the SDK may raise; OSError is for a file of certificates that is not there."""
 
-_BY_AZURE: tuple[tuple[type[Exception], type[StoreError]], ...] = (
+_BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
     (LoginUnavailableError, UnavailableError),
     (LoginError, CredentialsError),
     (core.ClientAuthenticationError, CredentialsError),
@@ -102,14 +102,14 @@ def translated(context: RequestContext) -> Iterator[None]:
 def from_azure(error: Exception, context: RequestContext) -> StoreError:
     """Return the `StoreError` for an exception of azure-core, azure-storage-blob or a login."""
     if isinstance(error, core.HttpResponseError) and (error.status_code or 0) >= 300:
-        return _from_answer(error, context)
-    error_class = first_class(_BY_AZURE, error, UnavailableError)
+        return _from_http_error(error, context)
+    error_class = error_class_for(_BY_EXCEPTION, error, UnavailableError)
     message = _first_line(error)
     if error_class is UnavailableError:
-        message = f"{context.surroundings.endpoint}: {message}"
+        message = f"{context.session.endpoint}: {message}"
     made = error_class(message, operation=context.operation, key=context.key)
     if error_class is CredentialsError:
-        with_advice(made, context.dialect.credentials_advice(error, context.surroundings))
+        with_advice(made, context.codes.credentials_advice(error, context.session))
     elif error_class is InvalidRequestError:
         with_advice(made, _CERTIFICATES if isinstance(error, OSError) else "check --endpoint-url")
     return made
@@ -120,9 +120,9 @@ def login_error(error: Exception) -> LoginError:
     if any(isinstance(cause, _NO_ANSWER) for cause in _causes(error)):
         return LoginUnavailableError(f"no answer to the login: {_first_line(error)}")
     text = str(error)
-    refusal = _AAD_ERROR.search(text)
-    if refusal:
-        return LoginError(f"the login was refused: {refusal[0]}")
+    refused = _AAD_ERROR.search(text)
+    if refused:
+        return LoginError(f"the login was refused: {refused[0]}")
     failure = _FAILURE.search(text)
     if failure:
         return LoginError(f"{failure[1]}: {one_line(failure[2])[:_MESSAGE_CHARACTERS_MAX]}")
@@ -132,7 +132,7 @@ def login_error(error: Exception) -> LoginError:
     return LoginError(f"no login: {_first_line(error)}")
 
 
-def dialect_for(account: AzureAccount) -> Dialect:
+def error_codes_for(account: AzureAccount) -> ErrorCodes:
     """Return Azure's words, with advice that fits how this account is read."""
     advice = dict(ADVICE_BY_CODE)
     if isinstance(account.credential, Anonymous):
@@ -141,8 +141,8 @@ def dialect_for(account: AzureAccount) -> Dialect:
             " container does not exist: leave --no-sign-request away, and run: az login"
         )
     if isinstance(account.credential, SasToken):
-        advice["AuthorizationPermissionMismatch"] = new_sas(account.credential)
-    return Dialect(
+        advice["AuthorizationPermissionMismatch"] = new_sas_advice(account.credential)
+    return ErrorCodes(
         ERRORS_BY_CODE,
         advice,
         lambda error, _: _credentials_advice(error, account.name, account.credential),
@@ -153,8 +153,9 @@ def _credentials_advice(error: Exception | None, account: str, credential: Crede
     if isinstance(credential, SharedKey):
         return f"check that {credential.source} holds a key of the account {account}"
     if isinstance(credential, SasToken):
-        problem = sas_facts(credential.token).problem(datetime.now(UTC))
-        return f"the token {problem}: {new_sas(credential)}" if problem else new_sas(credential)
+        problem = parse_sas(credential.token).problem(datetime.now(UTC))
+        advice = new_sas_advice(credential)
+        return f"the token {problem}: {advice}" if problem else advice
     if isinstance(credential, Anonymous):
         return f"the container is not public: leave --no-sign-request away, and {_NO_CREDENTIAL}"
     if isinstance(error, NoLoginError):
@@ -162,29 +163,29 @@ def _credentials_advice(error: Exception | None, account: str, credential: Crede
     return "renew the login: run az login, or check AZURE_CLIENT_ID and its secret or certificate"
 
 
-def new_sas(token: SasToken) -> str:
+def new_sas_advice(token: SasToken) -> str:
     """Return the advice to make another token."""
     return f"put a new SAS token with sp=rl (read and list) into {token.source}"
 
 
-def _from_answer(error: core.HttpResponseError, context: RequestContext) -> StoreError:
+def _from_http_error(error: core.HttpResponseError, context: RequestContext) -> StoreError:
     headers: Mapping[str, str] = getattr(error.response, "headers", {})
     code = getattr(error, "error_code", None) or headers.get("x-ms-error-code") or ""
-    refusal = Refusal(
+    response = ErrorResponse(
         status=error.status_code or 0,
         code=str(getattr(code, "value", code)),
         message=_first_line(error),
         request_id=headers.get("x-ms-request-id"),
-        retry_after_s=_asked_pause_s(headers),
+        retry_after_s=_requested_pause_s(headers),
     )
-    made = from_refusal(refusal, context)
+    made = from_response(response, context)
     detail = str(getattr(error, "additional_info", "")).lower()
     if isinstance(made, CredentialsError) and any(word in detail for word in _CLOCK_WORDS):
         return with_advice(made, "set this machine's clock (NTP)")
     return made
 
 
-def _asked_pause_s(headers: Mapping[str, str]) -> float | None:
+def _requested_pause_s(headers: Mapping[str, str]) -> float | None:
     """Return the pause that an answer asks for, in seconds; None for none."""
     milliseconds = headers.get("x-ms-retry-after-ms") or headers.get("retry-after-ms") or ""
     if milliseconds.strip().isdecimal():

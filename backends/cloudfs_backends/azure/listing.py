@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Protocol
 
-from cloudfs_backends.api import InvalidRequestError, ListPage, ObjectInfo
-from cloudfs_backends.azure.xml import ListedBlob, Listing
+from cloudfs_backends.api import ListPage, ObjectInfo
+from cloudfs_backends.azure.xml import BlobPage, ListedBlob
 from cloudfs_backends.common.http_errors import RequestContext
 from cloudfs_backends.common.mtime import metadata_mtime_ns, seconds_ns
+from cloudfs_backends.errors import InvalidRequestError
 
 EMPTY_PAGE: Final = ListPage(objects=(), prefixes=(), next_token=None)
 
@@ -40,7 +41,9 @@ class Blob(Protocol):
         """The user's own."""
 
 
-def page_of(listing: Listing, prefix: str, delimiter: str, context: RequestContext) -> ListPage:
+def list_page_of(
+    listing: BlobPage, prefix: str, delimiter: str, context: RequestContext
+) -> ListPage:
     """Return Azure's page; `prefix` is the URL's, which no key has here."""
     objects: list[ObjectInfo] = []
     prefixes: set[str] = set()

@@ -11,13 +11,13 @@ from typing import Any
 
 from azure.identity import DefaultAzureCredential
 
-from cloudfs_backends.api import CredentialsError
 from cloudfs_backends.azure.account import AzureAccount, SasToken, SharedKey
-from cloudfs_backends.azure.errors import login_error, new_sas
-from cloudfs_backends.azure.sas import sas_facts
-from cloudfs_backends.azure.tokens import TokenSource, token_claims
+from cloudfs_backends.azure.errors import login_error, new_sas_advice
+from cloudfs_backends.azure.sas import parse_sas
+from cloudfs_backends.azure.tokens import AzureTokenSource, token_claims
 from cloudfs_backends.common.http_errors import with_advice
 from cloudfs_backends.common.introspection import Identity
+from cloudfs_backends.errors import CredentialsError
 
 _NAMES = ("upn", "unique_name", "appid", "azp", "oid")
 
@@ -35,7 +35,7 @@ class AzureLogin:
             )
         except ValueError as error:  # a variable with nonsense in it
             raise login_error(error) from error
-        self.tokens = TokenSource(self._chain)
+        self.tokens = AzureTokenSource(self._chain)
 
     def identify(self) -> Identity:
         """Log in if need be, and say as whom; raises `LoginError`."""
@@ -69,12 +69,12 @@ def identity_of(account: AzureAccount) -> Identity:
 
 
 def _sas_identity(account: str, sas: SasToken) -> Identity:
-    facts = sas_facts(sas.token)
+    facts = parse_sas(sas.token)
     problem = facts.problem(datetime.now(UTC))
     if problem:
         raise with_advice(
             CredentialsError(f"the SAS token in {sas.source} {problem}", operation="identify"),
-            new_sas(sas),
+            new_sas_advice(sas),
         )
     return Identity(account, "SAS token", sas.source, facts.expires_at, facts.notes())
 

@@ -15,7 +15,7 @@ from azure.core import MatchConditions
 from azure.core.rest import HttpResponse
 from azure.storage.blob import ContainerClient
 
-from cloudfs_backends.azure.recent_heads import taken_answer
+from cloudfs_backends.azure.raw_response import raw_response
 from cloudfs_backends.common.http_errors import RequestContext
 from cloudfs_backends.common.obstore_reads import (
     RangeRead,
@@ -28,7 +28,7 @@ WHOLE_RANGE_BYTES: Final = 2**62
 """For `max_single_get_size` of a client: what is asked for is asked for by one request."""
 
 
-def sdk_body(
+def read_blob(
     client: ContainerClient, name: str, read: RangeRead, context: RequestContext
 ) -> Generator[bytes, None, None]:
     """Yield the bytes of a read as they are stored, whatever their Content-Encoding says."""
@@ -42,7 +42,7 @@ def _answer(client: ContainerClient, name: str, read: RangeRead) -> HttpResponse
     condition: dict[str, Any] = {}
     if read.etag is not None:
         condition = {"etag": read.etag, "match_condition": MatchConditions.IfNotModified}
-    return taken_answer(
+    return raw_response(
         lambda hook: client.download_blob(
             name,
             offset=read.start,

@@ -13,7 +13,7 @@ _NEEDED = {"r": "read", "l": "list"}
 
 
 @dataclass(frozen=True, slots=True)
-class SasFacts:
+class SasFields:
     """The parts of a SAS token that matter to a reader. Times have a time zone.
 
     `permissions` is a string of letters; it and the times may instead be kept by the service, in
@@ -28,9 +28,9 @@ class SasFacts:
     def problem(self, now: datetime) -> str | None:
         """Why the token is of no use at `now`, as the end of a sentence about it; None: it is."""
         if self.expires_at is not None and self.expires_at <= now:
-            return f"expired at {_shown(self.expires_at)}"
+            return f"expired at {_format_time(self.expires_at)}"
         if self.starts_at is not None and self.starts_at > now:
-            return f"is not valid before {_shown(self.starts_at)}"
+            return f"is not valid before {_format_time(self.starts_at)}"
         return None
 
     def notes(self) -> tuple[str, ...]:
@@ -43,10 +43,10 @@ class SasFacts:
         return (*notes, f"it does not permit to {' or '.join(missing)}") if missing else notes
 
 
-def sas_facts(token: str) -> SasFacts:
+def parse_sas(token: str) -> SasFields:
     """Return what the token says; what is not there or makes no sense is left out."""
     said = dict(parse_qsl(token))
-    return SasFacts(
+    return SasFields(
         permissions=said.get("sp", ""),
         starts_at=_time(said.get("st", "")),
         expires_at=_time(said.get("se", "")),
@@ -62,5 +62,5 @@ def _time(text: str) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _shown(time: datetime) -> str:
+def _format_time(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -55,7 +55,7 @@ class AzureSession:
         self._options = options
         self._lock = threading.Lock()
         self._client: ContainerClient | None = None
-        self._byte_store: AzureStore | None = None
+        self._obstore_client: AzureStore | None = None
         self._login: AzureLogin | None = None
 
     @property
@@ -75,12 +75,12 @@ class AzureSession:
                 self._client = self._build_client()
             return self._client
 
-    def byte_store(self) -> AzureStore:
+    def obstore_client(self) -> AzureStore:
         """Return obstore's client. A login is renewed here: obstore could not tell why it fails."""
         with self._lock:
-            if self._byte_store is None:
-                self._byte_store = self._build_byte_store()
-            store, login = self._byte_store, self._login
+            if self._obstore_client is None:
+                self._obstore_client = self._build_obstore_client()
+            store, login = self._obstore_client, self._login
         if login is not None:
             login.tokens.get_token()
         return store
@@ -99,7 +99,7 @@ class AzureSession:
             for opened in (self._client, self._login):
                 if opened is not None:
                     opened.close()
-            self._client = self._byte_store = self._login = None
+            self._client = self._obstore_client = self._login = None
 
     def _get_login(self) -> AzureLogin:
         if self._login is None:
@@ -141,7 +141,7 @@ class AzureSession:
             connection_data_block_size=CHUNK_BYTES,
         )
 
-    def _build_byte_store(self) -> AzureStore:
+    def _build_obstore_client(self) -> AzureStore:
         anonymous = isinstance(self.account.credential, Anonymous)
         return AzureStore(
             self._container,

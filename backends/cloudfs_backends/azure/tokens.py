@@ -32,7 +32,7 @@ _RENEW_BEFORE_S = 330.0
 _PAUSE_S = 30.0
 
 
-class TokenSource:
+class AzureTokenSource:
     """Hands out one token until it has to be renewed. Safe to use from any thread.
 
     It is itself a `TokenCredential`. Whoever asks while it is being renewed waits.
@@ -43,7 +43,7 @@ class TokenSource:
         self._clock = clock
         self._lock = threading.Lock()
         self._token: AccessToken | None = None
-        self._asked_at = 0.0
+        self._requested_at = 0.0
         self._challenge: dict[str, Any] = {}
 
     def get_token(self, *_: str, **options: Any) -> AccessToken:
@@ -56,10 +56,10 @@ class TokenSource:
         with self._lock:
             token = self._token
             if wanted:
-                token = self._asked(wanted)
+                token = self._request_token(wanted)
                 self._challenge = wanted
             elif token is None or self._is_due(token):
-                token = self._renewed(token)
+                token = self._renew(token)
             self._token = token
             return token
 
@@ -71,19 +71,19 @@ class TokenSource:
     def _is_due(self, token: AccessToken) -> bool:
         now = self._clock()
         left = token.expires_on - now
-        return left <= 0 or (left < _RENEW_BEFORE_S and now >= self._asked_at + _PAUSE_S)
+        return left <= 0 or (left < _RENEW_BEFORE_S and now >= self._requested_at + _PAUSE_S)
 
-    def _renewed(self, old: AccessToken | None) -> AccessToken:
+    def _renew(self, old: AccessToken | None) -> AccessToken:
         try:
-            return self._asked(self._challenge)
+            return self._request_token(self._challenge)
         except LoginError as error:
             if old is None or old.expires_on <= self._clock():
                 raise
             log.warning("the login is not renewed yet: %s", error)
             return old
 
-    def _asked(self, options: Mapping[str, Any]) -> AccessToken:
-        self._asked_at = self._clock()
+    def _request_token(self, options: Mapping[str, Any]) -> AccessToken:
+        self._requested_at = self._clock()
         try:
             return self._credential.get_token(SCOPE, **options)
         except (AzureError, ValueError) as error:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 
-class NoListingError(ValueError):
+class MalformedPageError(ValueError):
     """The text is not what Azure answers to a LIST."""
 
 
@@ -29,28 +29,28 @@ class ListedBlob:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class BlobPage:
     """A page in the container's order; a `str` is a common prefix. `marker` is "" on the last."""
 
     entries: tuple[ListedBlob | str, ...]
     marker: str
 
 
-def read_listing(body: bytes) -> Listing:
-    """Return what a page of a listing says; raises `NoListingError`."""
+def parse_blob_page(body: bytes) -> BlobPage:
+    """Return what a page of a listing says; raises `MalformedPageError`."""
     try:
         root = ElementTree.fromstring(body)
         blobs = root.find("Blobs")
         if blobs is None:
-            raise NoListingError("it has no Blobs")
+            raise MalformedPageError("it has no Blobs")
         entries = tuple(
             _blob(entry) if entry.tag == "Blob" else _name(entry)
             for entry in blobs
             if entry.tag in {"Blob", "BlobPrefix"}
         )
     except (ElementTree.ParseError, KeyError, TypeError, ValueError) as error:
-        raise NoListingError(f"the answer is no listing: {error}") from error
-    return Listing(entries, root.findtext("NextMarker") or "")
+        raise MalformedPageError(f"the answer is no listing: {error}") from error
+    return BlobPage(entries, root.findtext("NextMarker") or "")
 
 
 def _blob(entry: ElementTree.Element) -> ListedBlob:
@@ -67,7 +67,7 @@ def _blob(entry: ElementTree.Element) -> ListedBlob:
 def _name(entry: ElementTree.Element) -> str:
     element = entry.find("Name")
     if element is None or not element.text:
-        raise NoListingError("it has an entry without a name")
+        raise MalformedPageError("it has an entry without a name")
     # Characters that XML cannot have make Azure encode the whole name.
     is_encoded = element.get("Encoded", "").lower() == "true"
     return unquote(element.text) if is_encoded else element.text

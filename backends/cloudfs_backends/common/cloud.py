@@ -1,175 +1,124 @@
-"""A cloud's bucket as an `ObjectStore`: what S3, GCS and Azure have in common.
-
-Everything that blocks runs in worker threads. What is asked of which cloud, and how, is the
-business of its `CloudClient`; whether a request is made again is the caller's.
-"""
+"""What the clients of S3, GCS and Azure have in common: names, and the two ways to read bytes."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import closing
-from typing import Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 from cloudfs_backends.api import (
     Capabilities,
     ListPage,
     ObjectInfo,
-    ObjectNotFoundError,
     ReadBuffer,
     Sink,
-    StoreStatistics,
-    ThrottledError,
-    UnavailableError,
 )
-from cloudfs_backends.common.executor import WorkerThreads
-from cloudfs_backends.common.http_errors import RequestContext
-from cloudfs_backends.common.introspection import Identity, Place
-from cloudfs_backends.common.obstore_errors import UnfitAnswerError
-from cloudfs_backends.common.obstore_reads import RangeRead
+from cloudfs_backends.common.http_errors import ErrorCodes, RequestContext, Session
+from cloudfs_backends.common.introspection import BucketLocation, Identity
+from cloudfs_backends.common.obstore_errors import IncompatibleResponseError
+from cloudfs_backends.common.obstore_reads import RangeRead, obstore_can_name
 from cloudfs_backends.common.route import ReadRoute
+from cloudfs_backends.errors import ObjectNotFoundError, ThrottledError, UnavailableError
+from cloudfs_backends.url import StoreUrl
 
-KEY_BYTES_MAX = 1024
+KEY_BYTES_MAX: Final = 1024
 """The longest key of S3 and GCS, in bytes of UTF-8."""
 
 
-class CloudClient(Protocol):
-    """The blocking half of a cloud store, called from several worker threads at once.
-
-    Keys are relative to the URL's prefix. Each method raises `StoreError` only. Nothing is retried
-    here. Opening one makes no request.
-    """
-
-    @property
-    def url(self) -> str:
-        """See `ObjectStore.url`."""
-
-    @property
-    def identity(self) -> str:
-        """See `ObjectStore.identity`."""
-
-    @property
-    def endpoint(self) -> str | None:
-        """See `StoreInspector.endpoint`."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """See `ObjectStore.capabilities`."""
-
-    def probe(self) -> None:
-        """See `ObjectStore.probe`."""
-
-    def head(self, key: str) -> ObjectInfo:
-        """See `ObjectStore.head`."""
-
-    def list_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
-        """See `ObjectStore.list_page`."""
-
-    def is_speakable(self, key: str) -> bool:
-        """Whether obstore can name this key."""
-
-    def fast_chunks(self, read: RangeRead) -> Generator[ReadBuffer, None, None]:
-        """Yield the bytes through obstore; `UnfitAnswerError` before the first when it cannot."""
-
-    def sdk_chunks(self, read: RangeRead) -> Generator[ReadBuffer, None, None]:
-        """Yield the bytes through the SDK. Errors carry what Retry-After asks for."""
-
-    def identify(self) -> Identity:
-        """See `StoreInspector.identify`."""
-
-    def region(self) -> str | None:
-        """Ask for the bucket's region; None when the store does not say."""
+class CloudSession(Session, Protocol):
+    """The SDK's and obstore's clients of one bucket, built from one set of credentials."""
 
     def close(self) -> None:
-        """Release connections; requests under way keep theirs."""
+        """Close idle connections; requests in flight keep theirs."""
 
 
-class CloudStore:
-    """One bucket and prefix of a cloud; see `ObjectStore` and `StoreInspector`."""
+S = TypeVar("S", bound=CloudSession)
 
-    def __init__(self, client: CloudClient, max_downloads: int) -> None:
-        self._client = client
-        self._threads = WorkerThreads(max_downloads)
-        self._route = ReadRoute(client.url)
+
+class CloudClient(ABC, Generic[S]):
+    """A cloud's bucket as a `StoreClient`.
+
+    Bytes are read through obstore, which is cheap, and through the SDK where obstore cannot: see
+    `ReadRoute`.
+    """
+
+    def __init__(self, url: StoreUrl, session: S, codes: ErrorCodes) -> None:
+        self._url = url
+        self._session = session
+        self._codes = codes
+        self._route = ReadRoute(str(url))
 
     @property
     def url(self) -> str:
-        """See `ObjectStore.url`."""
-        return self._client.url
+        return str(self._url)
 
     @property
-    def identity(self) -> str:
-        """See `ObjectStore.identity`."""
-        return self._client.identity
+    @abstractmethod
+    def identity(self) -> str: ...
 
     @property
     def endpoint(self) -> str | None:
-        """See `StoreInspector.endpoint`."""
-        return self._client.endpoint
+        return self._session.endpoint
 
     @property
-    def capabilities(self) -> Capabilities:
-        """See `ObjectStore.capabilities`."""
-        return self._client.capabilities
+    @abstractmethod
+    def capabilities(self) -> Capabilities: ...
 
-    async def probe(self) -> None:
-        """See `ObjectStore.probe`."""
-        await self._threads.run_metadata(self._client.probe)
+    @abstractmethod
+    def probe(self) -> None: ...
 
-    async def head(self, key: str) -> ObjectInfo:
-        """See `ObjectStore.head`."""
-        return await self._threads.run_metadata(lambda: self._client.head(key))
+    @abstractmethod
+    def head(self, key: str) -> ObjectInfo: ...
 
-    async def list_page(
+    @abstractmethod
+    def list_page(
         self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
-    ) -> ListPage:
-        """See `ObjectStore.list_page`. A cloud may give fewer entries than `limit`."""
-        return await self._threads.run_metadata(
-            lambda: self._client.list_page(prefix, delimiter, token, limit)
-        )
+    ) -> ListPage: ...
 
-    async def get_range(
-        self, key: str, start: int, stop: int, *, etag: str | None, sink: Sink
-    ) -> None:
-        """See `ObjectStore.get_range`."""
-        if not 0 <= start < stop:
-            raise ValueError(f"not a range: [{start}, {stop})")
+    def get_range(self, key: str, start: int, stop: int, *, etag: str | None, sink: Sink) -> None:
         read = RangeRead(key, start, stop, etag)
-        await self._threads.run_data(lambda: self._read(read, sink))
+        if not self._route.uses_obstore or not obstore_can_name(self._url.prefix + key):
+            _deliver(self.read_sdk(read), read, sink)
+            return
+        try:
+            _deliver(self.read_obstore(read), read, sink)
+        except IncompatibleResponseError as error:
+            _deliver(self.read_sdk(read), read, sink)
+            self._route.note_incompatible(str(error))
+        except ThrottledError:
+            self._route.note_throttled()
+            raise
 
-    async def identify(self) -> Identity:
-        """See `StoreInspector.identify`."""
-        return await self._threads.run_metadata(self._client.identify)
+    @abstractmethod
+    def read_obstore(self, read: RangeRead) -> Generator[ReadBuffer, None, None]:
+        """Yield the bytes through obstore. `IncompatibleResponseError` comes before the first."""
 
-    async def locate(self) -> Place:
-        """See `StoreInspector.locate`."""
-        region = await self._threads.run_metadata(self._client.region)
-        slow = self._route.why_slow
-        return Place(
-            endpoint=self._client.endpoint or "",
+    @abstractmethod
+    def read_sdk(self, read: RangeRead) -> Generator[ReadBuffer, None, None]:
+        """Yield the bytes through the SDK. Errors carry the pause that Retry-After asks for."""
+
+    @abstractmethod
+    def identify(self) -> Identity: ...
+
+    def locate(self) -> BucketLocation:
+        region = self.region()
+        slow = self._route.incompatibility
+        return BucketLocation(
+            endpoint=self._session.endpoint,
             region=region,
             byte_path=f"SDK: {slow}" if slow else "obstore",
         )
 
-    def statistics(self) -> StoreStatistics:
-        """The threads; requests are counted by `MeteredStore`."""
-        return StoreStatistics({}, None, threads=self._threads.statistics())
+    @abstractmethod
+    def region(self) -> str | None:
+        """Ask for the bucket's region; None when the store does not say."""
 
-    async def aclose(self) -> None:
-        """See `ObjectStore.aclose`."""
-        await self._threads.run_metadata(self._client.close)
+    def close(self) -> None:
+        self._session.close()
 
-    def _read(self, read: RangeRead, sink: Sink) -> None:
-        if not self._route.is_fast or not self._client.is_speakable(read.key):
-            _hand_over(self._client.sdk_chunks(read), read, sink)
-            return
-        try:
-            _hand_over(self._client.fast_chunks(read), read, sink)
-        except UnfitAnswerError as unfit:
-            _hand_over(self._client.sdk_chunks(read), read, sink)
-            self._route.note_unfit(str(unfit))
-        except ThrottledError:
-            self._route.note_throttled()
-            raise
+    def _context(self, operation: str, key: str) -> RequestContext:
+        return RequestContext(operation, key, self._session, self._codes)
 
 
 def is_key(text: str) -> bool:
@@ -180,17 +129,19 @@ def is_key(text: str) -> bool:
         return False
 
 
-def key_within(prefix: str, context: RequestContext, can_be: Callable[[str], bool] = is_key) -> str:
+def resolve_key(
+    prefix: str, context: RequestContext, is_valid: Callable[[str], bool] = is_key
+) -> str:
     """Return the full key; a name that cannot be a key is not found."""
     full_key = prefix + context.key
-    if not full_key or not can_be(full_key):
+    if not full_key or not is_valid(full_key):
         raise ObjectNotFoundError(
             "no object can have this name", operation=context.operation, key=context.key
         )
     return full_key
 
 
-def _hand_over(chunks: Generator[ReadBuffer, None, None], read: RangeRead, sink: Sink) -> None:
+def _deliver(chunks: Generator[ReadBuffer, None, None], read: RangeRead, sink: Sink) -> None:
     """Give the sink exactly the bytes of the read, or raise."""
     missing = read.stop - read.start
     with closing(chunks):

@@ -1,7 +1,7 @@
-"""What an HTTP answer that is not a success means: from code and status to a `StoreError`.
+"""Translation of HTTP error responses into a `StoreError`, by error code, then by status.
 
-The clouds share HTTP's status codes and differ in the words beside them: a `Dialect` is one cloud's
-words. This module knows neither the clouds nor their SDKs.
+The clouds share HTTP's status codes and differ in the error codes beside them: `ErrorCodes` holds
+those of one cloud.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from time import time
 from typing import Protocol, TypeVar
 
-from cloudfs_backends.api import (
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     CredentialsError,
@@ -27,7 +27,7 @@ from cloudfs_backends.api import (
 E = TypeVar("E", bound=StoreError)
 
 
-class Surroundings(Protocol):
+class Session(Protocol):
     """Where a request goes and as whom, asked for when there is an error to describe."""
 
     @property
@@ -40,7 +40,7 @@ class Surroundings(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class ErrorCodes:
     """One cloud's words. `errors` are by error code; so is `advice`, and by the status ("403") of
     an answer without a code.
 
@@ -50,7 +50,7 @@ class Dialect:
 
     errors: Mapping[str, type[StoreError]]
     advice: Mapping[str, str]
-    credentials_advice: Callable[[Exception | None, Surroundings], str]
+    credentials_advice: Callable[[Exception | None, Session], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ class RequestContext:
 
     operation: str
     key: str
-    surroundings: Surroundings
-    dialect: Dialect
+    session: Session
+    codes: ErrorCodes
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorResponse:
     """An HTTP answer that is not a success. `code` is the cloud's own word for it, or empty."""
 
     status: int
@@ -85,36 +85,36 @@ _BY_STATUS: dict[int, type[StoreError]] = {
 }
 
 
-def from_refusal(refusal: Refusal, context: RequestContext) -> StoreError:
+def from_response(response: ErrorResponse, context: RequestContext) -> StoreError:
     """Return the `StoreError` for an HTTP answer that is not a success."""
-    dialect = context.dialect
-    error_class = _refusal_class(refusal, context)
-    summary = ": ".join(part for part in (refusal.code, refusal.message) if part)
+    codes = context.codes
+    error_class = _class_of(response, context)
+    summary = ": ".join(part for part in (response.code, response.message) if part)
     translated = error_class(
-        summary or f"HTTP {refusal.status}",
+        summary or f"HTTP {response.status}",
         operation=context.operation,
         key=context.key,
-        http_code=refusal.status,
-        request_id=refusal.request_id,
-        retry_after_s=refusal.retry_after_s,
+        http_code=response.status,
+        request_id=response.request_id,
+        retry_after_s=response.retry_after_s,
     )
-    advice = dialect.advice.get(refusal.code or str(refusal.status))
+    advice = codes.advice.get(response.code or str(response.status))
     if advice:
         with_advice(translated, advice)
-    elif refusal.status == 400 and not refusal.code:
+    elif response.status == 400 and not response.code:
         with_advice(translated, "the store names no cause; see whether the credentials expired")
     elif error_class is CredentialsError:
-        with_advice(translated, dialect.credentials_advice(None, context.surroundings))
+        with_advice(translated, codes.credentials_advice(None, context.session))
     return translated
 
 
-def _refusal_class(refusal: Refusal, context: RequestContext) -> type[StoreError]:
-    named = context.dialect.errors.get(refusal.code)
-    if refusal.status in {501, 505}:
+def _class_of(response: ErrorResponse, context: RequestContext) -> type[StoreError]:
+    named = context.codes.errors.get(response.code)
+    if response.status in {501, 505}:
         return InvalidRequestError
-    if refusal.status >= 500:  # whatever code it carries, it says nothing about the object
+    if response.status >= 500:  # whatever code it carries, it says nothing about the object
         return ThrottledError if named is ThrottledError else UnavailableError
-    error_class = named or _BY_STATUS.get(refusal.status, InvalidRequestError)
+    error_class = named or _BY_STATUS.get(response.status, InvalidRequestError)
     if error_class is ObjectNotFoundError and context.operation == "list":
         return BucketNotFoundError
     return error_class
@@ -132,7 +132,7 @@ def retry_after_s(header: str | None) -> float | None:
         return None
 
 
-def first_class(
+def error_class_for(
     table: tuple[tuple[type[Exception], type[StoreError]], ...],
     error: Exception,
     default: type[StoreError],

@@ -28,7 +28,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BucketLocation:
     """Where the bucket is. `region` is None where the store does not say.
 
     `byte_path` says how bytes are moved: "obstore", or "SDK" with the reason.
@@ -52,5 +52,5 @@ class StoreInspector(ObjectStore, Protocol):
         `CredentialsError` when there are none or they are refused.
         """
 
-    async def locate(self) -> Place:
+    async def locate(self) -> BucketLocation:
         """Ask the store where the bucket is."""

@@ -11,7 +11,15 @@ import re
 
 from obstore import exceptions as obs
 
-from cloudfs_backends.api import (
+from cloudfs_backends.common.http_errors import (
+    ErrorResponse,
+    RequestContext,
+    error_class_for,
+    from_response,
+    one_line,
+    with_advice,
+)
+from cloudfs_backends.errors import (
     AccessDeniedError,
     CredentialsError,
     InvalidRequestError,
@@ -20,24 +28,16 @@ from cloudfs_backends.api import (
     StoreError,
     UnavailableError,
 )
-from cloudfs_backends.common.http_errors import (
-    Refusal,
-    RequestContext,
-    first_class,
-    from_refusal,
-    one_line,
-    with_advice,
-)
 
 OBSTORE_ERRORS = (obs.BaseError, FileNotFoundError, ValueError)
 """What a call of obstore may raise."""
 
 
-class UnfitAnswerError(InvalidRequestError):
+class IncompatibleResponseError(InvalidRequestError):
     """obstore cannot work with this server's answers, though the SDK may; nothing was read."""
 
 
-_BY_OBSTORE: tuple[tuple[type[Exception], type[StoreError]], ...] = (
+_BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
     (FileNotFoundError, ObjectNotFoundError),
     (obs.PreconditionError, ObjectChangedError),
     (obs.PermissionDeniedError, AccessDeniedError),
@@ -49,7 +49,7 @@ _BY_OBSTORE: tuple[tuple[type[Exception], type[StoreError]], ...] = (
 )
 
 # Some servers leave headers away, or answer a range with status 200.
-_UNFIT = {
+_INCOMPATIBLE = {
     "Last-Modified Header missing": "its answers lack Last-Modified",
     "ETag Header missing": "its answers lack an ETag",
     "Received non-partial response when range requested": "it answers a range with status 200",
@@ -62,7 +62,7 @@ _RULE_BREAKS = {
 # A success for a range that begins where the object ends, where others refuse.
 _SHRUNK = {"Wanted range starting at": "the object is shorter now"}
 _BY_MARK: tuple[tuple[dict[str, str], type[StoreError]], ...] = (
-    (_UNFIT, UnfitAnswerError),
+    (_INCOMPATIBLE, IncompatibleResponseError),
     (_RULE_BREAKS, InvalidRequestError),
     (_SHRUNK, ObjectChangedError),
 )
@@ -82,31 +82,31 @@ def from_obstore(error: Exception, context: RequestContext) -> StoreError:
     text = str(error)
     answer = _STATUS.match(text.partition(_DEBUG)[0])
     if answer:
-        return from_refusal(_body_refusal(int(answer[1]), answer[2]), context)
+        return from_response(_parse_response(int(answer[1]), answer[2]), context)
     for marks, error_class in _BY_MARK:
         for mark, meaning in marks.items():
             if mark in text:
                 return error_class(meaning, operation=context.operation, key=context.key)
-    return _without_answer(error, text, context)
+    return _from_transport_error(error, text, context)
 
 
-def _without_answer(error: Exception, text: str, context: RequestContext) -> StoreError:
+def _from_transport_error(error: Exception, text: str, context: RequestContext) -> StoreError:
     """There was no answer at all, or obstore refused by itself."""
-    found = first_class(_BY_OBSTORE, error, UnavailableError)
+    found = error_class_for(_BY_EXCEPTION, error, UnavailableError)
     if found is UnavailableError:
-        message = f"{context.surroundings.endpoint}: {_cause(text)}"
+        message = f"{context.session.endpoint}: {_cause(text)}"
     else:
         message = text.partition("\n")[0]
     translated = found(message, operation=context.operation, key=context.key)
     if isinstance(translated, CredentialsError):
-        with_advice(translated, context.dialect.credentials_advice(error, context.surroundings))
+        with_advice(translated, context.codes.credentials_advice(error, context.session))
     return translated
 
 
-def _body_refusal(status: int, body: str) -> Refusal:
+def _parse_response(status: int, body: str) -> ErrorResponse:
     message = _element(body, "Message")
     trailer = _TRAILER.search(message)
-    return Refusal(
+    return ErrorResponse(
         status=status,
         code=_element(body, "Code"),
         message=message[: trailer.start()] if trailer else message,

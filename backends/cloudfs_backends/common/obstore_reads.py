@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 
 import obstore
 
-from cloudfs_backends.api import InvalidRequestError, ObjectChangedError
 from cloudfs_backends.common.http_errors import RequestContext
 from cloudfs_backends.common.obstore_errors import OBSTORE_ERRORS, from_obstore
+from cloudfs_backends.errors import InvalidRequestError, ObjectChangedError
 
 if TYPE_CHECKING:
     from obstore import GetOptions
-    from obstore.store import ObjectStore as ByteStore
+    from obstore.store import ObjectStore as ObstoreClient
 
 CHUNK_BYTES = 256 * 1024
 """How much of a body is handed on at a time."""
 
 # What obstore's paths cannot spell: control characters, empty segments, "." and "..".
-_UNSPEAKABLE = re.compile(r"[\x00-\x1f\x7f]|(?:^|/)\.{0,2}(?:/|$)")
+_UNNAMEABLE = re.compile(r"[\x00-\x1f\x7f]|(?:^|/)\.{0,2}(?:/|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class RangeRead:
     etag: str | None
 
 
-def is_speakable(path: str) -> bool:
+def obstore_can_name(path: str) -> bool:
     """Whether obstore can name this key."""
-    return not _UNSPEAKABLE.search(path)
+    return not _UNNAMEABLE.search(path)
 
 
-class Condition(Enum):
+class VersionCondition(Enum):
     """How a read names the version it wants."""
 
     ETAG = "e_tag"
@@ -54,18 +54,18 @@ class Condition(Enum):
 
 
 def obstore_chunks(
-    store: ByteStore,
+    store: ObstoreClient,
     path: str,
     read: RangeRead,
     context: RequestContext,
-    condition: Condition = Condition.ETAG,
+    condition: VersionCondition = VersionCondition.ETAG,
 ) -> Generator[bytes, None, None]:
     """Yield the bytes of a read in pieces of `CHUNK_BYTES`. Raises `StoreError`.
 
-    `UnfitAnswerError` comes before the first piece.
+    `IncompatibleResponseError` comes before the first piece.
     """
     options: GetOptions = {"range": (read.start, read.stop)}
-    if read.etag is not None and condition is Condition.ETAG:
+    if read.etag is not None and condition is VersionCondition.ETAG:
         options["if_match"] = read.etag
     elif read.etag is not None:
         options["version"] = read.etag

@@ -14,10 +14,10 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
-CAREFUL_S: Final = 10.0
+THROTTLED_S: Final = 10.0
 """How long after a throttled read the SDK, which sees Retry-After, does the reading."""
 
-UNFIT_S: Final = 600.0
+INCOMPATIBLE_S: Final = 600.0
 """How long after an unfit answer the SDK does the reading.
 
 Mostly the server is like that, and a read that obstore tries in vain every ten minutes costs next
@@ -32,29 +32,29 @@ class ReadRoute:
         self._url = url
         self._clock = clock
         self._lock = threading.Lock()
-        self._careful_until = -float("inf")
-        self._unfit_until = -float("inf")
-        self._unfit = ""
+        self._throttled_until = -float("inf")
+        self._incompatible_until = -float("inf")
+        self._incompatible = ""
 
     @property
-    def is_fast(self) -> bool:
+    def uses_obstore(self) -> bool:
         """Whether a read goes through obstore now."""
-        return self._clock() >= max(self._careful_until, self._unfit_until)
+        return self._clock() >= max(self._throttled_until, self._incompatible_until)
 
     @property
-    def why_slow(self) -> str:
+    def incompatibility(self) -> str:
         """Why the server is held to be unfit for obstore, or "" when it is not."""
-        return self._unfit if self._clock() < self._unfit_until else ""
+        return self._incompatible if self._clock() < self._incompatible_until else ""
 
     def note_throttled(self) -> None:
         """The store asks obstore to slow down: for how long, only the SDK is told."""
-        self._careful_until = self._clock() + CAREFUL_S
+        self._throttled_until = self._clock() + THROTTLED_S
 
-    def note_unfit(self, why: str) -> None:
+    def note_incompatible(self, why: str) -> None:
         """The SDK has read what obstore could not: leave it at that for a while."""
         with self._lock:
-            known, self._unfit = self._unfit, why
-            self._unfit_until = self._clock() + UNFIT_S
+            known, self._incompatible = self._incompatible, why
+            self._incompatible_until = self._clock() + INCOMPATIBLE_S
         if why != known:  # a server that stays as it is says nothing new
             log.info("%s: reads go through the slower SDK, for the server is unfit: %s",
                       self._url, why)  # fmt: skip

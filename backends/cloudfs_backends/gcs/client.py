@@ -10,32 +10,33 @@ from collections.abc import Generator, Mapping
 from typing import Any, Final
 
 from cloudfs_backends.api import (
-    AccessDeniedError,
-    BucketNotFoundError,
     Capabilities,
-    InvalidRequestError,
     ListPage,
-    ObjectChangedError,
     ObjectInfo,
-    ObjectNotFoundError,
-    StoreError,
     StoreOptions,
 )
-from cloudfs_backends.common.cloud import CloudStore
-from cloudfs_backends.common.http_errors import RequestContext
+from cloudfs_backends.common.cloud import CloudClient
 from cloudfs_backends.common.introspection import Identity
-from cloudfs_backends.common.obstore_errors import UnfitAnswerError
-from cloudfs_backends.common.obstore_reads import Condition, RangeRead, is_speakable, obstore_chunks
-from cloudfs_backends.gcs.errors import DIALECT, refused, translated
-from cloudfs_backends.gcs.media import media_chunks, media_url
-from cloudfs_backends.gcs.objects import LIST_FIELDS, as_object, as_page, is_name, name_within
+from cloudfs_backends.common.obstore_errors import IncompatibleResponseError
+from cloudfs_backends.common.obstore_reads import RangeRead, VersionCondition, obstore_chunks
+from cloudfs_backends.errors import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    InvalidRequestError,
+    ObjectChangedError,
+    ObjectNotFoundError,
+    StoreError,
+)
+from cloudfs_backends.gcs.errors import ERROR_CODES, response_error, translated
+from cloudfs_backends.gcs.media import media_url, read_media
+from cloudfs_backends.gcs.objects import LIST_FIELDS, first_page, is_name, object_info, resolve_name
 from cloudfs_backends.gcs.session import GcsSession
 from cloudfs_backends.url import StoreUrl
 
 # The largest object there is: within a bucket a rewrite moves no bytes and is done at once.
 _COPY_BYTES_MAX: Final = 5 * 2**40
 
-_NO_LAYOUT: Final = (
+_LAYOUT_UNAVAILABLE: Final = (
     AccessDeniedError,
     BucketNotFoundError,
     InvalidRequestError,
@@ -49,68 +50,57 @@ _NOT_IMPLEMENTED: Final = "HTTP 501"
 means this one request says so."""
 
 
-def open_store(url: StoreUrl, options: StoreOptions) -> CloudStore:
-    """Return the store; no request is made yet."""
-    return CloudStore(GcsClient(url, options), options.max_downloads)
+def open_client(url: StoreUrl, options: StoreOptions) -> GcsClient:
+    """Return the client; no request is made yet."""
+    return GcsClient(url, options)
 
 
-class GcsClient:
-    """One bucket and prefix of Google Cloud Storage; see `CloudClient` for the contract.
+class GcsClient(CloudClient[GcsSession]):
+    """One bucket and prefix of Google Cloud Storage.
 
     An object's version is its generation. `probe` finds the credentials, and out whether the bucket
     has a hierarchical namespace.
     """
 
     def __init__(self, url: StoreUrl, options: StoreOptions) -> None:
-        self._url = url
-        self._session = GcsSession(url.bucket, options)
+        super().__init__(url, GcsSession(url.bucket, options), ERROR_CODES)
         self._has_folders = False
 
     @property
-    def url(self) -> str:
-        """See `ObjectStore.url`."""
-        return str(self._url)
-
-    @property
     def identity(self) -> str:
-        """See `ObjectStore.identity`. Names of buckets are unique within Google only."""
-        return self.url if self._session.is_googles else f"{self.url} at {self._session.endpoint}"
-
-    @property
-    def endpoint(self) -> str | None:
-        """See `StoreInspector.endpoint`."""
-        return self._session.endpoint
+        """The URL; names of buckets are unique within Google only."""
+        return self.url if self._session.is_google else f"{self.url} at {self._session.endpoint}"
 
     @property
     def capabilities(self) -> Capabilities:
         """Emulators may ignore conditions and copy bytes."""
-        is_googles = self._session.is_googles
+        is_google = self._session.is_google
         return Capabilities(
             metadata_in_list=True,
-            conditional_put=is_googles,
+            conditional_put=is_google,
             atomic_rename=self._has_folders,
-            copy_bytes_max=_COPY_BYTES_MAX if is_googles else 0,
+            copy_bytes_max=_COPY_BYTES_MAX if is_google else 0,
         )
 
     def probe(self) -> None:
-        """See `ObjectStore.probe`."""
-        self.list_page("", "", None, 1)
+        self.list_page("", limit=1)
         try:
             self._has_folders = _has_folders(self._layout())
-        except _NO_LAYOUT:
+        except _LAYOUT_UNAVAILABLE:
             self._has_folders = False
 
     def head(self, key: str) -> ObjectInfo:
-        """See `ObjectStore.head`."""
         context = self._context("head", key)
-        name = name_within(self._url.prefix, context)
+        name = resolve_name(self._url.prefix, context)
         with translated(context):
             blob = self._session.bucket().blob(name)
             blob.reload(timeout=self._session.timeout, retry=None)
-            return as_object(blob, key, context)
+            return object_info(blob, key, context)
 
-    def list_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
-        """See `ObjectStore.list_page`. Google gives at most 1000 entries."""
+    def list_page(
+        self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
+    ) -> ListPage:
+        """Return one page of the keys that start with `prefix`, of at most 1000 entries."""
         context = self._context("list", prefix)
         full_prefix = self._url.prefix + prefix
         if not is_name(full_prefix):
@@ -128,54 +118,40 @@ class GcsClient:
                 timeout=self._session.timeout,
                 retry=None,
             )
-            return as_page(blobs, full_prefix, context)
+            return first_page(blobs, full_prefix, context)
 
-    def is_speakable(self, key: str) -> bool:
-        """See `CloudClient.is_speakable`."""
-        return is_speakable(self._url.prefix + key)
-
-    def fast_chunks(self, read: RangeRead) -> Generator[bytes, None, None]:
-        """See `CloudClient.fast_chunks`."""
+    def read_obstore(self, read: RangeRead) -> Generator[bytes, None, None]:
         context = self._context("get", read.key)
-        name = name_within(self._url.prefix, context)
+        name = resolve_name(self._url.prefix, context)
         with translated(context):
-            store = self._session.byte_store()
+            store = self._session.obstore_client()
         try:
-            yield from obstore_chunks(store, name, read, context, Condition.GENERATION)
+            yield from obstore_chunks(store, name, read, context, VersionCondition.GENERATION)
         except ObjectNotFoundError as missing:
-            raise self._explained(missing, read) from missing
+            raise self._missing_or_changed(missing, read) from missing
         except InvalidRequestError as error:
             if str(error) != _NOT_IMPLEMENTED:
                 raise
-            raise _unfit("it lacks the XML interface", read) from error
+            raise _incompatible("it lacks the XML interface", read) from error
 
-    def sdk_chunks(self, read: RangeRead) -> Generator[bytes, None, None]:
-        """See `CloudClient.sdk_chunks`."""
+    def read_sdk(self, read: RangeRead) -> Generator[bytes, None, None]:
         context = self._context("get", read.key)
-        name = name_within(self._url.prefix, context)
+        name = resolve_name(self._url.prefix, context)
         url = media_url(self._session.endpoint, self._url.bucket, name)
-        yield from media_chunks(self._session, url, read, context)
+        yield from read_media(self._session, url, read, context)
 
     def identify(self) -> Identity:
-        """See `StoreInspector.identify`."""
         with translated(self._context("identify", "")):
             return self._session.identify()
 
     def region(self) -> str | None:
-        """See `CloudClient.region`: the location, and of which type it is."""
+        """Return the bucket's location and location type; None when the store does not say."""
         try:
             layout = self._layout()
-        except _NO_LAYOUT:
+        except _LAYOUT_UNAVAILABLE:
             return None
         place, kind = layout.get("location"), layout.get("locationType")
         return f"{place} ({kind})" if place and kind else place
-
-    def close(self) -> None:
-        """See `CloudClient.close`."""
-        self._session.close()
-
-    def _context(self, operation: str, key: str) -> RequestContext:
-        return RequestContext(operation, key, self._session, DIALECT)
 
     def _layout(self) -> Mapping[str, Any]:
         """Ask what a client that may only list is allowed to know of the bucket."""
@@ -188,11 +164,11 @@ class GcsClient:
                 timeout=self._session.timeout,
             )
             if not answer.ok:
-                raise refused(answer, context)
+                raise response_error(answer, context)
             layout = answer.json()
         return layout if isinstance(layout, dict) else {}
 
-    def _explained(self, missing: ObjectNotFoundError, read: RangeRead) -> StoreError:
+    def _missing_or_changed(self, missing: ObjectNotFoundError, read: RangeRead) -> StoreError:
         """Google says the same of a version that is gone and of an object that is: look."""
         if read.etag is None:
             return missing
@@ -201,7 +177,7 @@ class GcsClient:
         except ObjectNotFoundError:
             return missing
         if now == read.etag:
-            return _unfit("its XML interface does not find what it has", read)
+            return _incompatible("its XML interface does not find what it has", read)
         return ObjectChangedError(
             f"the object is now generation {now}, not {read.etag}",
             operation="get",
@@ -215,5 +191,5 @@ def _has_folders(layout: Mapping[str, Any]) -> bool:
     return isinstance(namespace, Mapping) and namespace.get("enabled") is True
 
 
-def _unfit(why: str, read: RangeRead) -> UnfitAnswerError:
-    return UnfitAnswerError(why, operation="get", key=read.key)
+def _incompatible(why: str, read: RangeRead) -> IncompatibleResponseError:
+    return IncompatibleResponseError(why, operation="get", key=read.key)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloudfs_backends.api import (
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     CredentialsError,
@@ -92,7 +92,7 @@ ADVICE_BY_CODE: Final = {
     "RequestTimeTooSkewed": "set this machine's clock (NTP)",
 }
 
-TELLING_WORDS: Final = (
+CODES_BY_MESSAGE: Final = (
     (400, "requester pays", "UserProjectMissing"),
     (400, "user project specified in the request is invalid", "UserProjectInvalid"),
     (401, "anonymous caller", "AuthenticationRequired"),
@@ -103,5 +103,5 @@ TELLING_WORDS: Final = (
 """Where a JSON reason says too little: status, words of the message in small letters, and the code
 that the XML interface has for it."""
 
-CODE_OF_STATUS: Final = {401: "authError", 403: "forbidden"}
+CODES_BY_STATUS: Final = {401: "authError", 403: "forbidden"}
 """What a refusal without a word of its own means."""

@@ -22,7 +22,7 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, Ref
 from google.auth.transport.requests import Request
 
 from cloudfs_backends.common.introspection import Identity
-from cloudfs_backends.gcs.errors import text_of
+from cloudfs_backends.gcs.errors import error_text
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ _KINDS: Final = {
     "impersonated credentials": "impersonated service account",
 }
 
-_NOT_FORESEEN: Final = (OSError, ValueError, TypeError, LookupError, AttributeError)
+_UNDOCUMENTED_ERRORS: Final = (OSError, ValueError, TypeError, LookupError, AttributeError)
 """What google-auth also raises: over files that cannot be read and over malformed answers."""
 
 
@@ -59,7 +59,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class TokenSource:
+class GoogleTokenSource:
     """The access token of one identity. Safe to use from any thread.
 
     `found` are google-auth's credentials, `session` is what their requests go through. Raises what
@@ -104,7 +104,7 @@ class TokenSource:
                 return self._replace(seen).text
         if now >= seen.renew_at and self._lock.acquire(blocking=False):
             try:
-                return self._replace_if_possible(seen).text
+                return self._try_replace(seen).text
             finally:
                 self._lock.release()
         return seen.text
@@ -130,12 +130,12 @@ class TokenSource:
             self._token = self._fetch()
         return self._token
 
-    def _replace_if_possible(self, seen: _Token) -> _Token:
+    def _try_replace(self, seen: _Token) -> _Token:
         try:
             return self._replace(seen)
         except GoogleAuthError as error:
             log.warning("the access token cannot be renewed, it is good until %s: %s",
-                         seen.ends_at, text_of(error))  # fmt: skip
+                         seen.ends_at, error_text(error))  # fmt: skip
             self._token = replace(seen, renew_at=self._now() + _PAUSE_AFTER_FAILURE)
             return self._token
 
@@ -158,7 +158,7 @@ class TokenSource:
             self._found.refresh(self._request)
         except GoogleAuthError:
             raise
-        except _NOT_FORESEEN as error:
+        except _UNDOCUMENTED_ERRORS as error:
             message = f"what should bring a token makes no sense: {error}"
             raise RefreshError(message) from error  # type: ignore[no-untyped-call]
 
@@ -171,7 +171,7 @@ class TokenSource:
         return info.get("audience", "unnamed").removeprefix("//iam.googleapis.com/")
 
 
-def find_tokens(timeout: tuple[float, float]) -> TokenSource:
+def find_token_source(timeout: tuple[float, float]) -> GoogleTokenSource:
     """Find the Application Default Credentials. `timeout`: to connect and to read, in seconds.
 
     On a machine without any it may take a while: a VM's metadata server is looked for.
@@ -185,9 +185,9 @@ def find_tokens(timeout: tuple[float, float]) -> TokenSource:
             found, _ = google.auth.default(scopes=[_SCOPE], request=_request(session, timeout))
     except GoogleAuthError:
         raise
-    except _NOT_FORESEEN as error:
+    except _UNDOCUMENTED_ERRORS as error:
         raise DefaultCredentialsError(str(error)) from error  # type: ignore[no-untyped-call]
-    return TokenSource(found, session, timeout)
+    return GoogleTokenSource(found, session, timeout)
 
 
 def _request(session: requests.Session, timeout: tuple[float, float]) -> Any:

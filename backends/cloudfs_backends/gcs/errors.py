@@ -1,4 +1,4 @@
-"""The one place where what Google's libraries raise becomes a `StoreError`, and GCS's dialect.
+"""The one place where what Google's libraries raise becomes a `StoreError`, and GCS's codes.
 
 The error code decides, then the HTTP status, then the exception's class. Of an exception only its
 text is passed on, and of an answer only its reason and message: neither carries tokens.
@@ -15,28 +15,28 @@ import urllib3.exceptions
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth import exceptions as auth
 
-from cloudfs_backends.api import (
+from cloudfs_backends.common.http_errors import (
+    ErrorCodes,
+    ErrorResponse,
+    RequestContext,
+    Session,
+    error_class_for,
+    from_response,
+    one_line,
+    retry_after_s,
+    with_advice,
+)
+from cloudfs_backends.errors import (
     CredentialsError,
     InvalidRequestError,
     StoreError,
     UnavailableError,
 )
-from cloudfs_backends.common.http_errors import (
-    Dialect,
-    Refusal,
-    RequestContext,
-    Surroundings,
-    first_class,
-    from_refusal,
-    one_line,
-    retry_after_s,
-    with_advice,
-)
 from cloudfs_backends.gcs.codes import (
     ADVICE_BY_CODE,
-    CODE_OF_STATUS,
+    CODES_BY_MESSAGE,
+    CODES_BY_STATUS,
     ERRORS_BY_CODE,
-    TELLING_WORDS,
 )
 
 GOOGLE_ERRORS = (
@@ -63,7 +63,7 @@ _NOT_A_URL = (
     urllib3.exceptions.LocationParseError,
 )
 
-_BY_GOOGLE: tuple[tuple[type[Exception], type[StoreError]], ...] = (
+_BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
     (auth.TransportError, UnavailableError),
     (auth.GoogleAuthError, CredentialsError),
     (requests.exceptions.InvalidURL, InvalidRequestError),
@@ -94,26 +94,26 @@ def translated(context: RequestContext) -> Iterator[None]:
 def from_google(error: Exception, context: RequestContext) -> StoreError:
     """Return the `StoreError` for an exception of Google's libraries."""
     if isinstance(error, GoogleAPICallError) and error.response is not None:
-        return refused(error.response, context)
-    error_class = first_class(_BY_GOOGLE, error, UnavailableError)
+        return response_error(error.response, context)
+    error_class = error_class_for(_BY_EXCEPTION, error, UnavailableError)
     if isinstance(error, auth.GoogleAuthError) and error.retryable:
         error_class = UnavailableError
-    message = _message(error, error_class, context.surroundings.endpoint)
+    message = _message(error, error_class, context.session.endpoint)
     translation = error_class(message, operation=context.operation, key=context.key)
     if error_class is CredentialsError:
-        with_advice(translation, _credentials_advice(error, context.surroundings))
+        with_advice(translation, _credentials_advice(error, context.session))
     elif error_class is InvalidRequestError:
         with_advice(translation, _SETTINGS_ADVICE)
     return translation
 
 
-def refused(answer: requests.Response, context: RequestContext) -> StoreError:
+def response_error(answer: requests.Response, context: RequestContext) -> StoreError:
     """Return the `StoreError` for an answer that is not a success. Reads its body."""
-    code, message = _words(answer)
-    return from_refusal(
-        Refusal(
+    code, message = _code_and_message(answer)
+    return from_response(
+        ErrorResponse(
             status=answer.status_code,
-            code=_telling_code(answer.status_code, code, message),
+            code=_specific_code(answer.status_code, code, message),
             message=message,
             request_id=answer.headers.get("x-guploader-uploadid"),
             retry_after_s=retry_after_s(answer.headers.get("retry-after")),
@@ -122,12 +122,12 @@ def refused(answer: requests.Response, context: RequestContext) -> StoreError:
     )
 
 
-def text_of(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return what went wrong on one line, taken from the innermost cause that says it."""
     inner = getattr(error, "reason", None)
     if isinstance(inner, BaseException):
-        return text_of(inner)
-    parts = [text_of(part) if isinstance(part, BaseException) else part for part in error.args]
+        return error_text(inner)
+    parts = [error_text(part) if isinstance(part, BaseException) else part for part in error.args]
     # The rest are answers of servers, whole: not for messages.
     texts = [part for part in parts if isinstance(part, str) and part]
     return one_line(" ".join(texts))[:_MESSAGE_MAX] or type(error).__name__
@@ -137,12 +137,12 @@ def _message(error: Exception, error_class: type[StoreError], endpoint: str) -> 
     if isinstance(error, _NOT_A_URL):
         return f"{endpoint} is not the URL of a server"
     if error_class is not UnavailableError:
-        return text_of(error)
+        return error_text(error)
     where = "no access token" if isinstance(error, auth.GoogleAuthError) else endpoint
-    return f"{where}: {text_of(error)}"
+    return f"{where}: {error_text(error)}"
 
 
-def _words(answer: requests.Response) -> tuple[str, str]:
+def _code_and_message(answer: requests.Response) -> tuple[str, str]:
     """Return reason and message. Refused downloads bear a plain text instead of JSON."""
     try:
         error = answer.json()["error"]
@@ -153,15 +153,15 @@ def _words(answer: requests.Response) -> tuple[str, str]:
         return "", "" if text[:1] in {"<", "{", "["} else text
 
 
-def _telling_code(status: int, code: str, message: str) -> str:
+def _specific_code(status: int, code: str, message: str) -> str:
     lowered = message.lower()
-    for for_status, words, telling in TELLING_WORDS:
+    for for_status, words, telling in CODES_BY_MESSAGE:
         if status == for_status and words in lowered:
             return telling
-    return code or CODE_OF_STATUS.get(status, "")
+    return code or CODES_BY_STATUS.get(status, "")
 
 
-def _credentials_advice(error: Exception | None, _: Surroundings) -> str:
+def _credentials_advice(error: Exception | None, _: Session) -> str:
     if isinstance(error, auth.RefreshError):
         return (
             f"log in again, run: {LOGIN}; for a service account check that its key and the"
@@ -174,5 +174,5 @@ def _credentials_advice(error: Exception | None, _: Surroundings) -> str:
     return f"renew the credentials (for a login run: {LOGIN})"
 
 
-DIALECT = Dialect(ERRORS_BY_CODE, ADVICE_BY_CODE, _credentials_advice)
+ERROR_CODES = ErrorCodes(ERRORS_BY_CODE, ADVICE_BY_CODE, _credentials_advice)
 """The error codes and reasons of Google Cloud Storage."""

@@ -18,11 +18,11 @@ from cloudfs_backends.common.obstore_reads import (
     check_version,
     content_range,
 )
-from cloudfs_backends.gcs.errors import refused, translated
+from cloudfs_backends.gcs.errors import response_error, translated
 from cloudfs_backends.gcs.session import GcsSession
 
 
-def media_chunks(
+def read_media(
     session: GcsSession, url: str, read: RangeRead, context: RequestContext
 ) -> Generator[bytes, None, None]:
     """Yield the bytes as they are stored, in pieces of `CHUNK_BYTES`. Raises `StoreError`."""
@@ -37,7 +37,7 @@ def media_chunks(
         )
         with closing(answer):
             if not answer.ok:
-                raise refused(answer, context)
+                raise response_error(answer, context)
             check_version(context, read.etag, answer.headers.get("x-goog-generation"))
             check_range(context, read, *content_range(context, answer.headers.get("content-range")))
             # What is stored packed is not unpacked: offsets are those of the stored bytes.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from cloudfs_backends.api import InvalidRequestError, ListPage, ObjectInfo, ObjectNotFoundError
-from cloudfs_backends.common.cloud import is_key, key_within
+from cloudfs_backends.api import ListPage, ObjectInfo
+from cloudfs_backends.common.cloud import is_key, resolve_key
 from cloudfs_backends.common.http_errors import RequestContext
 from cloudfs_backends.common.mtime import metadata_mtime_ns, seconds_ns
+from cloudfs_backends.errors import InvalidRequestError, ObjectNotFoundError
 
 LIST_FIELDS: Final = "nextPageToken,prefixes,items(name,size,generation,updated,metadata)"
-"""All that `as_page` looks at: a tenth of what would be sent."""
+"""All that `first_page` looks at: a tenth of what would be sent."""
 
 
 def is_name(text: str) -> bool:
@@ -18,9 +19,9 @@ def is_name(text: str) -> bool:
     return is_key(text) and "\n" not in text and "\r" not in text
 
 
-def name_within(prefix: str, context: RequestContext) -> str:
+def resolve_name(prefix: str, context: RequestContext) -> str:
     """Return the object's full name; one that no object can have is not found."""
-    name = key_within(prefix, context)
+    name = resolve_key(prefix, context)
     if not is_name(name) or name in {".", ".."}:
         raise ObjectNotFoundError(
             "no object can have this name", operation=context.operation, key=context.key
@@ -28,7 +29,7 @@ def name_within(prefix: str, context: RequestContext) -> str:
     return name
 
 
-def as_object(blob: Any, key: str, context: RequestContext) -> ObjectInfo:
+def object_info(blob: Any, key: str, context: RequestContext) -> ObjectInfo:
     """Return what a Blob says of the object that is called `key` within the store."""
     if blob.generation is None or blob.size is None or blob.updated is None:
         raise InvalidRequestError(
@@ -47,13 +48,13 @@ def as_object(blob: Any, key: str, context: RequestContext) -> ObjectInfo:
     )
 
 
-def as_page(blobs: Any, prefix: str, context: RequestContext) -> ListPage:
+def first_page(blobs: Any, prefix: str, context: RequestContext) -> ListPage:
     """Take the first page from the SDK's iterator over the names that start with `prefix`."""
     page = next(blobs.pages, ())
     cut = len(prefix) - len(context.key)
     return ListPage(
         objects=tuple(
-            as_object(blob, blob.name[cut:], context)
+            object_info(blob, blob.name[cut:], context)
             for blob in page
             if len(blob.name) > cut  # the marker of the store's prefix has no name here
         ),

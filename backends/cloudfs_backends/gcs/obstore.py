@@ -14,21 +14,21 @@ from obstore.store import GCSStore
 
 from cloudfs_backends.api import StoreOptions
 from cloudfs_backends.common.obstore_options import client_options
-from cloudfs_backends.gcs.credentials import TokenSource
+from cloudfs_backends.gcs.credentials import GoogleTokenSource
 
 if TYPE_CHECKING:
     from obstore.store import GCSCredential
 
 
-class ByteClientError(ValueError):
+class ObstoreSetupError(ValueError):
     """obstore cannot be set up; the message says what is in its way."""
 
 
-def build_byte_store(
+def build_obstore_client(
     bucket: str,
     endpoint: str,
     options: StoreOptions,
-    tokens: TokenSource | None,
+    tokens: GoogleTokenSource | None,
     headers: Mapping[str, str],
 ) -> GCSStore:
     """Return the client; without `tokens` it is anonymous. `headers` go with each request."""
@@ -45,13 +45,13 @@ def build_byte_store(
             credential_provider=_provider(tokens),
         )
     except BaseError as error:
-        raise ByteClientError(
+        raise ObstoreSetupError(
             f"obstore cannot be set up for {endpoint}; if GOOGLE_SERVICE_ACCOUNT,"
             " GOOGLE_SERVICE_ACCOUNT_PATH or GOOGLE_SERVICE_ACCOUNT_KEY is set, unset it"
         ) from error
 
 
-def _provider(tokens: TokenSource | None) -> Any:
+def _provider(tokens: GoogleTokenSource | None) -> Any:
     """Return what obstore asks for a token, in one of its threads.
 
     What it is told expires at once, so it asks for each request, and when to renew is decided in

@@ -22,8 +22,8 @@ from requests.adapters import HTTPAdapter
 from cloudfs_backends.api import StoreOptions
 from cloudfs_backends.common.executor import METADATA_THREADS
 from cloudfs_backends.common.introspection import Identity
-from cloudfs_backends.gcs.credentials import TokenSource, find_tokens
-from cloudfs_backends.gcs.obstore import build_byte_store
+from cloudfs_backends.gcs.credentials import GoogleTokenSource, find_token_source
+from cloudfs_backends.gcs.obstore import build_obstore_client
 
 _ENDPOINT: Final = "https://storage.googleapis.com"
 _EMULATOR: Final = "STORAGE_EMULATOR_HOST"
@@ -38,10 +38,10 @@ class Clients:
     `http` has all headers of the bucket's requests, authorization included; `sdk` works with it.
     """
 
-    tokens: TokenSource | None
+    tokens: GoogleTokenSource | None
     http: requests.Session
     sdk: Any
-    byte_store: GCSStore
+    obstore_client: GCSStore
 
 
 class GcsSession:
@@ -51,7 +51,7 @@ class GcsSession:
     """
 
     profile: str | None = None
-    """See `Surroundings`: Google has no profiles."""
+    """See `Session`: Google has no profiles."""
 
     def __init__(self, bucket: str, options: StoreOptions) -> None:
         emulator = os.environ.get(_EMULATOR, "")
@@ -70,7 +70,7 @@ class GcsSession:
         return self._endpoint
 
     @property
-    def is_googles(self) -> bool:
+    def is_google(self) -> bool:
         """The endpoint is one of Google's own, which all know the same buckets."""
         return bool(_GOOGLE_HOST.search(urlsplit(self._endpoint).hostname or ""))
 
@@ -90,12 +90,12 @@ class GcsSession:
         """Return the SDK's bucket; no request is made."""
         return self.clients().sdk.bucket(self._bucket)
 
-    def byte_store(self) -> GCSStore:
+    def obstore_client(self) -> GCSStore:
         """Return obstore's client, with a token that is good for the next request."""
         clients = self.clients()
         if clients.tokens is not None:
             clients.tokens.token()  # renewed here and not in obstore's thread: errors stay whole
-        return clients.byte_store
+        return clients.obstore_client
 
     def identify(self) -> Identity:
         """Say who the clients are, renewing the token if need be."""
@@ -114,12 +114,14 @@ class GcsSession:
                 clients.tokens.close()
 
     def _build(self) -> Clients:
-        tokens = None if self._anonymous_by else find_tokens(self.timeout)
+        tokens = None if self._anonymous_by else find_token_source(self.timeout)
         payer = self._options.user_project or (tokens.quota_project if tokens else None)
         headers = {_PAYER_HEADER: payer} if payer else {}
         http = self._build_http(tokens, headers)
-        byte_store = build_byte_store(self._bucket, self._endpoint, self._options, tokens, headers)
-        return Clients(tokens, http, self._build_sdk(http), byte_store)
+        obstore_client = build_obstore_client(
+            self._bucket, self._endpoint, self._options, tokens, headers
+        )
+        return Clients(tokens, http, self._build_sdk(http), obstore_client)
 
     def _build_sdk(self, http: requests.Session) -> Any:
         # The session authorizes: with these credentials the SDK looks for no others. Nor does it
@@ -138,7 +140,9 @@ class GcsSession:
         sdk._connection.API_BASE_MTLS_URL = self._endpoint
         return sdk
 
-    def _build_http(self, tokens: TokenSource | None, headers: dict[str, str]) -> requests.Session:
+    def _build_http(
+        self, tokens: GoogleTokenSource | None, headers: dict[str, str]
+    ) -> requests.Session:
         http = requests.Session()
         # Bytes that obstore cannot get are read through this session too.
         adapter = HTTPAdapter(pool_maxsize=METADATA_THREADS + self._options.max_downloads)
@@ -155,7 +159,7 @@ def _as_url(emulator: str) -> str:
     return f"http://{emulator}" if emulator and "://" not in emulator else emulator
 
 
-def _authorizer(tokens: TokenSource | None) -> Any:
+def _authorizer(tokens: GoogleTokenSource | None) -> Any:
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
         if tokens is not None:
             request.headers["authorization"] = f"Bearer {tokens.token()}"

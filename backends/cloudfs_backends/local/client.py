@@ -19,22 +19,22 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 from cloudfs_backends.api import (
+    Capabilities,
+    ListPage,
+    ObjectInfo,
+    Sink,
+    StoreOptions,
+)
+from cloudfs_backends.common.introspection import BucketLocation, Identity
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
-    Capabilities,
     InvalidRequestError,
-    ListPage,
     ObjectChangedError,
-    ObjectInfo,
     ObjectNotFoundError,
-    Sink,
     StoreError,
-    StoreOptions,
-    StoreStatistics,
     UnavailableError,
 )
-from cloudfs_backends.common.executor import WorkerThreads
-from cloudfs_backends.common.introspection import Identity, Place
 from cloudfs_backends.local.walk import Name, resolve, walk
 from cloudfs_backends.url import StoreUrl
 
@@ -53,101 +53,53 @@ _BY_ERRNO: dict[int | None, type[StoreError]] = {
 }
 
 
-def open_store(url: StoreUrl, options: StoreOptions) -> LocalStore:
-    """Return the store; nothing is read yet."""
-    return LocalStore(url, options)
+def open_client(url: StoreUrl, options: StoreOptions) -> LocalClient:
+    """Return the client; nothing is read yet."""
+    return LocalClient(url, options)
 
 
-class LocalStore:
-    """One folder; see `ObjectStore` for the contract. Nothing outside the folder is ever served."""
+class LocalClient:
+    """One folder as a `StoreClient`. Nothing outside the folder is ever served."""
 
     def __init__(self, url: StoreUrl, options: StoreOptions) -> None:
         self._url = url
         self._root = os.fsencode(url.bucket)
-        self._threads = WorkerThreads(options.max_downloads)
         self._cursors = _Cursors()
         # Fresh memory costs more than the copy into it: buffers are kept.
         self._buffers: deque[bytearray] = deque(maxlen=options.max_downloads)
 
     @property
     def url(self) -> str:
-        """See `ObjectStore.url`."""
         return str(self._url)
 
     @property
     def identity(self) -> str:
-        """See `ObjectStore.identity`."""
         return self.url
 
     @property
-    def capabilities(self) -> Capabilities:
-        """A listing tells a file's real mtime."""
-        return Capabilities(metadata_in_list=True)
-
-    async def probe(self) -> None:
-        """See `ObjectStore.probe`."""
-        await self.list_page("", delimiter="/", limit=1)
-
-    async def head(self, key: str) -> ObjectInfo:
-        """See `ObjectStore.head`."""
-        return await self._threads.run_metadata(lambda: self._head(key))
-
-    async def list_page(
-        self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
-    ) -> ListPage:
-        """See `ObjectStore.list_page`. The delimiter is "/" or none."""
-        if delimiter not in {"", "/"}:
-            raise InvalidRequestError(f"delimiter {delimiter!r} is not supported", operation="list")
-        return await self._threads.run_metadata(
-            lambda: self._list_page(prefix, delimiter, token, limit)
-        )
-
-    async def get_range(
-        self, key: str, start: int, stop: int, *, etag: str | None, sink: Sink
-    ) -> None:
-        """See `ObjectStore.get_range`."""
-        if not 0 <= start < stop:
-            raise ValueError(f"not a range: [{start}, {stop})")
-        await self._threads.run_data(lambda: self._read(key, start, stop, etag, sink))
-
-    @property
     def endpoint(self) -> str | None:
-        """See `StoreInspector.endpoint`."""
         return None
 
-    async def identify(self) -> Identity:
-        """See `StoreInspector.identify`."""
-        return Identity(f"uid {os.geteuid()}", "user", "this process")
+    @property
+    def capabilities(self) -> Capabilities:
+        """A listing has a file's real mtime."""
+        return Capabilities(metadata_in_list=True)
 
-    async def locate(self) -> Place:
-        """See `StoreInspector.locate`."""
-        return Place(endpoint=self._url.bucket, region=None, byte_path="pread")
+    def probe(self) -> None:
+        self.list_page("", delimiter="/", limit=1)
 
-    def statistics(self) -> StoreStatistics:
-        """The threads; requests are counted by `MeteredStore`."""
-        return StoreStatistics({}, None, threads=self._threads.statistics())
-
-    async def aclose(self) -> None:
-        """See `ObjectStore.aclose`."""
-        self._buffers.clear()
-        self._cursors.clear()
-
-    def _head(self, key: str) -> ObjectInfo:
+    def head(self, key: str) -> ObjectInfo:
         with self._translated("head", key):
             if key.endswith("/"):
                 return self._head_marker(key)
             return _info(key, os.stat(self._path(key)), must_be_file=True)
 
-    def _head_marker(self, key: str) -> ObjectInfo:
-        wanted = os.fsencode(key)
-        if resolve(self._root, wanted) is None:
-            raise FileNotFoundError(errno.ENOENT, "not a path inside the folder")
-        first = next(walk(self._root, wanted, delimited=True, after=b""), None)
-        if first is None or first.key != wanted or first.status is None:
-            raise FileNotFoundError(errno.ENOENT, "not an empty folder")
-        return _info(key, first.status)
-
-    def _list_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
+    def list_page(
+        self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
+    ) -> ListPage:
+        """Return one page of the keys that start with `prefix`. The delimiter is "/" or none."""
+        if delimiter not in {"", "/"}:
+            raise InvalidRequestError(f"delimiter {delimiter!r} is not supported", operation="list")
         with self._translated("list", prefix):
             if not os.path.isdir(self._root):
                 raise NotADirectoryError(errno.ENOTDIR, "not a folder")
@@ -168,7 +120,7 @@ class LocalStore:
             self._cursors.put((prefix, delimiter, next_token), rest)
         return ListPage(tuple(objects), tuple(prefixes), next_token)
 
-    def _read(self, key: str, start: int, stop: int, etag: str | None, sink: Sink) -> None:
+    def get_range(self, key: str, start: int, stop: int, *, etag: str | None, sink: Sink) -> None:
         with self._opened(key) as (descriptor, status):
             version = etag or _etag(status)
             if _etag(status) != version or stop > status.st_size:
@@ -184,6 +136,25 @@ class LocalStore:
                         raise _changed(key)
                     sink(window[:count])
                     start += count
+
+    def identify(self) -> Identity:
+        return Identity(f"uid {os.geteuid()}", "user", "this process")
+
+    def locate(self) -> BucketLocation:
+        return BucketLocation(endpoint=self._url.bucket, region=None, byte_path="pread")
+
+    def close(self) -> None:
+        self._buffers.clear()
+        self._cursors.clear()
+
+    def _head_marker(self, key: str) -> ObjectInfo:
+        wanted = os.fsencode(key)
+        if resolve(self._root, wanted) is None:
+            raise FileNotFoundError(errno.ENOENT, "not a path inside the folder")
+        first = next(walk(self._root, wanted, delimited=True, after=b""), None)
+        if first is None or first.key != wanted or first.status is None:
+            raise FileNotFoundError(errno.ENOENT, "not an empty folder")
+        return _info(key, first.status)
 
     @contextmanager
     def _opened(self, key: str) -> Iterator[tuple[int, os.stat_result]]:

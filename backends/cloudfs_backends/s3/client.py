@@ -12,12 +12,11 @@ from typing import Any
 
 from cloudfs_backends.api import (
     Capabilities,
-    InvalidRequestError,
     ListPage,
     ObjectInfo,
     StoreOptions,
 )
-from cloudfs_backends.common.cloud import CloudStore, is_key, key_within
+from cloudfs_backends.common.cloud import CloudClient, is_key, resolve_key
 from cloudfs_backends.common.http_errors import RequestContext, with_advice
 from cloudfs_backends.common.introspection import Identity
 from cloudfs_backends.common.mtime import metadata_mtime_ns, seconds_ns
@@ -28,52 +27,46 @@ from cloudfs_backends.common.obstore_reads import (
     check_range,
     check_version,
     content_range,
-    is_speakable,
     obstore_chunks,
 )
-from cloudfs_backends.s3.errors import BOTOCORE_ERRORS, CUSTOMER_KEY_DIALECT, DIALECT, from_botocore
+from cloudfs_backends.errors import InvalidRequestError
+from cloudfs_backends.s3.errors import (
+    BOTOCORE_ERRORS,
+    CUSTOMER_KEY_ERROR_CODES,
+    ERROR_CODES,
+    from_botocore,
+)
 from cloudfs_backends.s3.session import S3Session
 from cloudfs_backends.url import StoreUrl
 
 _COPY_BYTES_MAX = 5 * 2**30
 
 
-def open_store(url: StoreUrl, options: StoreOptions) -> CloudStore:
-    """Return the store; no request is made yet. Raises `InvalidRequestError` for bad options."""
+def open_client(url: StoreUrl, options: StoreOptions) -> S3Client:
+    """Return the client; no request is made yet. Raises `InvalidRequestError` for bad options."""
     if options.requester_pays and options.no_sign_request:
         raise with_advice(
             InvalidRequestError("--requester-pays needs credentials: nobody can pay anonymously"),
             "leave --no-sign-request or --requester-pays away",
         )
-    return CloudStore(S3Client(url, options), options.max_downloads)
+    return S3Client(url, options)
 
 
-class S3Client:
-    """One bucket and prefix of an S3 store; see `CloudClient` for the contract.
+class S3Client(CloudClient[S3Session]):
+    """One bucket and prefix of an S3 store.
 
     `probe` is what finds the bucket, its region and the credentials.
     """
 
     def __init__(self, url: StoreUrl, options: StoreOptions) -> None:
-        self._url = url
-        self._session = S3Session(url.bucket, url.prefix, options)
-        self._dialect = CUSTOMER_KEY_DIALECT if options.sse_customer_key else DIALECT
-
-    @property
-    def url(self) -> str:
-        """See `ObjectStore.url`."""
-        return str(self._url)
+        codes = CUSTOMER_KEY_ERROR_CODES if options.sse_customer_key else ERROR_CODES
+        super().__init__(url, S3Session(url.bucket, url.prefix, options), codes)
 
     @property
     def identity(self) -> str:
-        """See `ObjectStore.identity`. Names of buckets are unique within one part of AWS only."""
-        realm = self._session.realm
-        return f"{self.url} at {realm}" if realm else self.url
-
-    @property
-    def endpoint(self) -> str | None:
-        """See `StoreInspector.endpoint`."""
-        return self._session.endpoint
+        """The URL; names of buckets are unique within one partition of AWS only."""
+        namespace = self._session.namespace
+        return f"{self.url} at {namespace}" if namespace else self.url
 
     @property
     def capabilities(self) -> Capabilities:
@@ -89,15 +82,14 @@ class S3Client:
         )
 
     def probe(self) -> None:
-        """See `ObjectStore.probe`; also follows the bucket to the region it is in."""
+        """Check that the bucket can be listed, following it to the region it is in."""
         context = self._context("list", "")
         with _translated(context):
             self._session.locate()
 
     def head(self, key: str) -> ObjectInfo:
-        """See `ObjectStore.head`."""
         context = self._context("head", key)
-        full_key = key_within(self._url.prefix, context)
+        full_key = resolve_key(self._url.prefix, context)
         with _translated(context):
             answer = self._session.client().head_object(
                 **self._session.object_arguments, Key=full_key
@@ -112,8 +104,10 @@ class S3Client:
             metadata_mtime=mtime_ns is not None,
         )
 
-    def list_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
-        """See `ObjectStore.list_page`. S3 gives at most 1000 entries."""
+    def list_page(
+        self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
+    ) -> ListPage:
+        """Return one page of the keys that start with `prefix`, of at most 1000 entries."""
         context = self._context("list", prefix)
         full_prefix = self._url.prefix + prefix
         if not is_key(full_prefix):
@@ -127,24 +121,18 @@ class S3Client:
             answer = self._session.client().list_objects_v2(**request)
         return self._page(answer, context)
 
-    def is_speakable(self, key: str) -> bool:
-        """See `CloudClient.is_speakable`."""
-        return is_speakable(self._url.prefix + key)
-
-    def fast_chunks(self, read: RangeRead) -> Generator[bytes, None, None]:
-        """See `CloudClient.fast_chunks`."""
+    def read_obstore(self, read: RangeRead) -> Generator[bytes, None, None]:
         context = self._context("get", read.key)
-        full_key = key_within(self._url.prefix, context)
+        full_key = resolve_key(self._url.prefix, context)
         with _translated(context):
-            store = self._session.byte_store()
+            store = self._session.obstore_client()
         yield from obstore_chunks(store, full_key, read, context)
 
-    def sdk_chunks(self, read: RangeRead) -> Generator[bytes, None, None]:
-        """See `CloudClient.sdk_chunks`."""
+    def read_sdk(self, read: RangeRead) -> Generator[bytes, None, None]:
         context = self._context("get", read.key)
         request = {
             **self._session.object_arguments,
-            "Key": key_within(self._url.prefix, context),
+            "Key": resolve_key(self._url.prefix, context),
             "Range": f"bytes={read.start}-{read.stop - 1}",
         }
         if read.etag is not None:
@@ -158,21 +146,12 @@ class S3Client:
                     yield chunk
 
     def identify(self) -> Identity:
-        """See `StoreInspector.identify`."""
         with _translated(self._context("identify", "")):
             return self._session.identify()
 
     def region(self) -> str | None:
-        """See `CloudClient.region`."""
         with _translated(self._context("list", "")):
             return self._session.region()
-
-    def close(self) -> None:
-        """See `CloudClient.close`."""
-        self._session.close()
-
-    def _context(self, operation: str, key: str) -> RequestContext:
-        return RequestContext(operation, key, self._session, self._dialect)
 
     def _page(self, answer: Mapping[str, Any], context: RequestContext) -> ListPage:
         cut = len(self._url.prefix)

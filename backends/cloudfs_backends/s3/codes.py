@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloudfs_backends.api import (
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     CredentialsError,

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from cloudfs_backends.api import InvalidRequestError
 from cloudfs_backends.common.http_errors import with_advice
+from cloudfs_backends.errors import InvalidRequestError
 
 KEY_BYTES: Final = 32
 _READ_BYTES_MAX: Final = 1024
@@ -44,7 +44,7 @@ def read_customer_key(path: Path) -> bytes:
     return key
 
 
-def check_is_private(endpoint_url: str) -> None:
+def require_private_endpoint(endpoint_url: str) -> None:
     """Refuse to send a key where others can read it; only this machine may be spoken to openly."""
     parts = urlsplit(endpoint_url)
     if parts.scheme == "https" or _is_loopback(parts.hostname or ""):

@@ -23,7 +23,7 @@ _AWS_HOST: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class Endpoint:
     """An endpoint and the part of AWS it belongs to; `url` is empty while it cannot be known."""
 
     url: str
@@ -35,19 +35,19 @@ class Aim:
         return bool(self.url) and not _AWS_HOST.search(_host(self.url))
 
     @property
-    def realm(self) -> str:
+    def namespace(self) -> str:
         """Within what a bucket's name is unique: "" for AWS as most people know it."""
         if self.is_custom:
             return self.url
         return "" if self.partition == _MAIN_PARTITION else self.partition
 
 
-def aim_of(client: Any) -> Aim:
+def endpoint_of(client: Any) -> Endpoint:
     """Return where a client of botocore sends its requests."""
-    return Aim(client.meta.endpoint_url.rstrip("/"), client.meta.partition)
+    return Endpoint(client.meta.endpoint_url.rstrip("/"), client.meta.partition)
 
 
-def find_aim(options: StoreOptions) -> Aim:
+def find_endpoint(options: StoreOptions) -> Endpoint:
     """Return where botocore would send requests; what keeps it from that, requests will tell."""
     session = botocore.session.Session(profile=options.profile)
     try:
@@ -58,9 +58,9 @@ def find_aim(options: StoreOptions) -> Aim:
             config=Config(signature_version=UNSIGNED),
         )
     except (BotoCoreError, ValueError):
-        return Aim(options.endpoint_url or "")
+        return Endpoint(options.endpoint_url or "")
     client.close()
-    return aim_of(client)
+    return endpoint_of(client)
 
 
 def configured_region(session: Any, options: StoreOptions) -> str:

@@ -11,22 +11,22 @@ from typing import Any
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
-from cloudfs_backends.api import (
+from cloudfs_backends.common.http_errors import (
+    ErrorCodes,
+    ErrorResponse,
+    RequestContext,
+    Session,
+    error_class_for,
+    from_response,
+    one_line,
+    retry_after_s,
+    with_advice,
+)
+from cloudfs_backends.errors import (
     CredentialsError,
     InvalidRequestError,
     StoreError,
     UnavailableError,
-)
-from cloudfs_backends.common.http_errors import (
-    Dialect,
-    Refusal,
-    RequestContext,
-    Surroundings,
-    first_class,
-    from_refusal,
-    one_line,
-    retry_after_s,
-    with_advice,
 )
 from cloudfs_backends.s3.codes import ADVICE_BY_CODE, CUSTOMER_KEY_ADVICE, ERRORS_BY_CODE
 
@@ -46,7 +46,7 @@ expired all the same: those in the environment, for one, never change.
 # `aws login` came to botocore after the oldest release that is good enough here.
 _LOGIN_ERROR: type[Exception] = getattr(boto, "LoginError", boto.SSOError)
 
-_BY_BOTOCORE: tuple[tuple[type[Exception], type[StoreError]], ...] = (
+_BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
     (boto.NoCredentialsError, CredentialsError),
     (boto.PartialCredentialsError, CredentialsError),
     (boto.CredentialRetrievalError, CredentialsError),
@@ -71,28 +71,28 @@ _BY_BOTOCORE: tuple[tuple[type[Exception], type[StoreError]], ...] = (
 def from_botocore(error: Exception, context: RequestContext) -> StoreError:
     """Return the `StoreError` for an exception of botocore."""
     if isinstance(error, boto.ClientError):
-        return from_refusal(_client_refusal(error.response), context)
+        return from_response(_error_response(error.response), context)
     if isinstance(error, ValueError):
         return with_advice(
             InvalidRequestError(one_line(error), operation=context.operation, key=context.key),
             "check --endpoint-url and the profile's endpoint_url",
         )
-    error_class = first_class(_BY_BOTOCORE, error, UnavailableError)
+    error_class = error_class_for(_BY_EXCEPTION, error, UnavailableError)
     message = one_line(error)
-    if error_class is UnavailableError and context.surroundings.endpoint not in message:
-        message = f"{context.surroundings.endpoint}: {message}"
+    if error_class is UnavailableError and context.session.endpoint not in message:
+        message = f"{context.session.endpoint}: {message}"
     translated = error_class(message, operation=context.operation, key=context.key)
     if error_class is CredentialsError:
-        with_advice(translated, _credentials_advice(error, context.surroundings))
+        with_advice(translated, _credentials_advice(error, context.session))
     return translated
 
 
-def _client_refusal(response: Mapping[str, Any]) -> Refusal:
+def _error_response(response: Mapping[str, Any]) -> ErrorResponse:
     details = response.get("Error", {})
     metadata = response.get("ResponseMetadata", {})
     headers = metadata.get("HTTPHeaders", {})
     code = str(details.get("Code", ""))
-    return Refusal(
+    return ErrorResponse(
         status=int(metadata.get("HTTPStatusCode", 0)),
         # botocore invents a code from the status when there is no body, as after a HEAD
         code="" if code.isdecimal() else code,
@@ -102,8 +102,8 @@ def _client_refusal(response: Mapping[str, Any]) -> Refusal:
     )
 
 
-def _credentials_advice(error: Exception | None, surroundings: Surroundings) -> str:
-    profile = surroundings.profile
+def _credentials_advice(error: Exception | None, session: Session) -> str:
+    profile = session.profile
     login = f"sso login --profile {profile or 'default'}"
     if isinstance(error, boto.ProfileNotFound):
         return "add the profile to ~/.aws/config or name another one with --profile"
@@ -119,10 +119,10 @@ def _credentials_advice(error: Exception | None, surroundings: Surroundings) -> 
     return f"renew the credentials (for SSO run: aws {login})"
 
 
-DIALECT = Dialect(ERRORS_BY_CODE, ADVICE_BY_CODE, _credentials_advice)
+ERROR_CODES = ErrorCodes(ERRORS_BY_CODE, ADVICE_BY_CODE, _credentials_advice)
 """S3's error codes, which every compatible store answers with."""
 
-CUSTOMER_KEY_DIALECT = Dialect(
+CUSTOMER_KEY_ERROR_CODES = ErrorCodes(
     ERRORS_BY_CODE, {**ADVICE_BY_CODE, **CUSTOMER_KEY_ADVICE}, _credentials_advice
 )
 """The same for those who read with a customer key."""

@@ -11,9 +11,9 @@ from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from cloudfs_backends.api import CredentialsError
 from cloudfs_backends.common.http_errors import one_line
 from cloudfs_backends.common.introspection import Identity
+from cloudfs_backends.errors import CredentialsError
 from cloudfs_backends.s3.codes import ERRORS_BY_CODE
 
 ANONYMOUS: Final = Identity("anonymous", "anonymous", "--no-sign-request")
@@ -38,7 +38,7 @@ _SOURCES: Final = {
 _EXPIRATION_VARIABLE: Final = "AWS_CREDENTIAL_EXPIRATION"
 
 
-def ask_sts(sts: Any) -> tuple[str, str]:
+def caller_arn(sts: Any) -> tuple[str, str]:
     """Return the ARN that STS knows the credentials by, or "" and why there is none.
 
     Only what STS says against the credentials themselves is raised: it is not what is read from.
@@ -48,9 +48,9 @@ def ask_sts(sts: Any) -> tuple[str, str]:
     except ClientError as error:
         if ERRORS_BY_CODE.get(error.response["Error"].get("Code", "")) is CredentialsError:
             raise
-        return "", _silence(error)
+        return "", _sts_note(error)
     except (BotoCoreError, ResponseParserError, KeyError) as error:
-        return "", _silence(error)  # KeyError: the XML of some other server
+        return "", _sts_note(error)  # KeyError: the XML of some other server
 
 
 def describe(credentials: Credentials, profile: str | None, arn: str, note: str) -> Identity:
@@ -71,7 +71,7 @@ def describe(credentials: Credentials, profile: str | None, arn: str, note: str)
     )
 
 
-def _silence(error: Exception) -> str:
+def _sts_note(error: Exception) -> str:
     return f"STS does not say who this is: {one_line(error).rstrip('.')}."
 
 

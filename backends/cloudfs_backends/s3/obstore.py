@@ -27,7 +27,7 @@ _CREDENTIALS_LIFE: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Location:
+class BucketAddress:
     """Where requests for a bucket go. `express` means that requests are signed by sessions."""
 
     bucket: str
@@ -37,8 +37,8 @@ class Location:
     express: bool
 
 
-def build_byte_store(
-    location: Location,
+def build_obstore_client(
+    location: BucketAddress,
     options: StoreOptions,
     credentials: Credentials | None,
     customer_key: bytes | None,
@@ -54,7 +54,7 @@ def build_byte_store(
     )
 
 
-def _config(location: Location, options: StoreOptions, anonymous: bool) -> S3Config:
+def _config(location: BucketAddress, options: StoreOptions, anonymous: bool) -> S3Config:
     return {
         "endpoint": location.endpoint,
         "aws_endpoint_url_s3": location.endpoint,

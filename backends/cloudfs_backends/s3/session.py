@@ -22,10 +22,10 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from cloudfs_backends.api import StoreOptions
 from cloudfs_backends.common.executor import METADATA_THREADS
 from cloudfs_backends.common.introspection import Identity
-from cloudfs_backends.s3.customer_key import check_is_private, read_customer_key
-from cloudfs_backends.s3.endpoint import Aim, aim_of, configured_region, find_aim
-from cloudfs_backends.s3.identity import ANONYMOUS, STS_CONFIG, ask_sts, describe
-from cloudfs_backends.s3.obstore import Location, build_byte_store
+from cloudfs_backends.s3.customer_key import read_customer_key, require_private_endpoint
+from cloudfs_backends.s3.endpoint import Endpoint, configured_region, endpoint_of, find_endpoint
+from cloudfs_backends.s3.identity import ANONYMOUS, STS_CONFIG, caller_arn, describe
+from cloudfs_backends.s3.obstore import BucketAddress, build_obstore_client
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -37,7 +37,7 @@ _SIGNED_REGION: Final = re.compile(r"Credential=[^,]*/\d{8}/([^/,]+)/")
 
 
 @dataclass(frozen=True, slots=True)
-class _Sent:
+class _Destination:
     """Where a LIST of the bucket was sent; `region` is None when it was not signed."""
 
     endpoint: str
@@ -63,9 +63,9 @@ class S3Session:
         self._lock = threading.Lock()
         self._boto3: boto3.Session | None = None
         self._client: Any = None
-        self._byte_store: S3Store | None = None
-        self._found_aim: Aim | None = None
-        self._sent: _Sent | None = None
+        self._obstore_client: S3Store | None = None
+        self._found_endpoint: Endpoint | None = None
+        self._destination: _Destination | None = None
 
     @property
     def bucket_arguments(self) -> dict[str, Any]:
@@ -84,17 +84,19 @@ class S3Session:
     @property
     def endpoint(self) -> str:
         """Where requests go, or words while that cannot be known."""
-        return self._sent.endpoint if self._sent is not None else self._aim.url or _UNKNOWN_ENDPOINT
+        if self._destination is not None:
+            return self._destination.endpoint
+        return self._endpoint.url or _UNKNOWN_ENDPOINT
 
     @property
-    def realm(self) -> str:
+    def namespace(self) -> str:
         """Within what the bucket's name is unique: "" for AWS as most people know it."""
-        return self._aim.realm
+        return self._endpoint.namespace
 
     @property
     def is_custom(self) -> bool:
         """The endpoint is not one of AWS's own."""
-        return self._aim.is_custom
+        return self._endpoint.is_custom
 
     @property
     def is_directory_bucket(self) -> bool:
@@ -116,15 +118,15 @@ class S3Session:
         with self._lock:
             self._locate()
 
-    def byte_store(self) -> S3Store:
+    def obstore_client(self) -> S3Store:
         """Return obstore's client; the first call asks the bucket where it is."""
         with self._lock:
-            return self._byte_store or self._locate()
+            return self._obstore_client or self._locate()
 
     def region(self) -> str | None:
         """Ask for the bucket's region. AWS refuses a request that is signed for another one."""
         self.locate()
-        signed = self._sent.region if self._sent is not None else None
+        signed = self._destination.region if self._destination is not None else None
         if signed and not self.is_custom:
             return signed
         try:
@@ -149,8 +151,8 @@ class S3Session:
                 "sts", region_name=self._signing_region(), config=STS_CONFIG
             )
         try:
-            foreign = self.is_custom and not aim_of(sts).is_custom
-            arn, note = ("", "") if foreign else ask_sts(sts)
+            foreign = self.is_custom and not endpoint_of(sts).is_custom
+            arn, note = ("", "") if foreign else caller_arn(sts)
         finally:
             sts.close()
         return describe(credentials, self.profile, arn, note)
@@ -160,13 +162,13 @@ class S3Session:
         with self._lock:
             if self._client is not None:
                 self._client.close()
-            self._client = self._byte_store = None
+            self._client = self._obstore_client = None
 
     @property
-    def _aim(self) -> Aim:
-        if self._found_aim is None:
-            self._found_aim = find_aim(self._options)
-        return self._found_aim
+    def _endpoint(self) -> Endpoint:
+        if self._found_endpoint is None:
+            self._found_endpoint = find_endpoint(self._options)
+        return self._found_endpoint
 
     def _get_client(self) -> Any:
         if self._client is None:
@@ -179,38 +181,40 @@ class S3Session:
                 config=_client_config(self._options),
             )
             if self._customer_key is not None:
-                check_is_private(client.meta.endpoint_url)
-            client.meta.events.register("before-send.s3.ListObjectsV2", self._note_sent)
-            self._client, self._found_aim = client, aim_of(client)
+                require_private_endpoint(client.meta.endpoint_url)
+            client.meta.events.register("before-send.s3.ListObjectsV2", self._record_destination)
+            self._client, self._found_endpoint = client, endpoint_of(client)
         return self._client
 
     def _locate(self) -> S3Store:
         client = self._get_client()
         client.list_objects_v2(**self.bucket_arguments, Prefix=self._prefix, MaxKeys=1)
-        if self._sent is None:
+        if self._destination is None:
             raise AssertionError("botocore sent a LIST without saying where")
-        self._byte_store = self._build_byte_store(self._sent)
-        return self._byte_store
+        self._obstore_client = self._build_obstore_client(self._destination)
+        return self._obstore_client
 
-    def _note_sent(self, request: Any, **_: object) -> None:
+    def _record_destination(self, request: Any, **_: object) -> None:
         """Remember where a LIST goes; the one after a redirect comes last."""
         url = urlsplit(request.url)
         path = url.path.rstrip("/")
         signed = _SIGNED_REGION.search(_text(request.headers.get("Authorization", "")))
-        self._sent = _Sent(
+        self._destination = _Destination(
             endpoint=f"{url.scheme}://{url.netloc}{path.removesuffix('/' + self._bucket)}",
             path_style=path.endswith("/" + self._bucket),
             region=signed[1] if signed else None,
         )
 
     def _signing_region(self) -> str:
-        return (self._sent and self._sent.region) or configured_region(self._session, self._options)
+        return (self._destination and self._destination.region) or configured_region(
+            self._session, self._options
+        )
 
-    def _build_byte_store(self, sent: _Sent) -> S3Store:
+    def _build_obstore_client(self, sent: _Destination) -> S3Store:
         credentials = None if self._options.no_sign_request else self._session.get_credentials()
         if credentials is None and not self._options.no_sign_request:
             raise AssertionError("botocore signed a LIST without credentials")
-        location = Location(
+        location = BucketAddress(
             bucket=self._bucket,
             endpoint=sent.endpoint,
             path_style=sent.path_style,
@@ -218,7 +222,9 @@ class S3Session:
             express=self.is_directory_bucket,
         )
         bundle = self._session.get_config_variable("ca_bundle")
-        return build_byte_store(location, self._options, credentials, self._customer_key, bundle)
+        return build_obstore_client(
+            location, self._options, credentials, self._customer_key, bundle
+        )
 
 
 def _client_config(options: StoreOptions) -> Config:

@@ -18,7 +18,7 @@ from cloudfs.doctor.probes.proxies import Proxy, proxy_for
 from cloudfs.errors import ExitCode
 from cloudfs.telemetry.redact import bare_url
 from cloudfs.units import format_duration
-from cloudfs_backends.api import StoreError
+from cloudfs_backends.errors import StoreError
 from cloudfs_backends.url import FILE
 
 # S3 and Azure refuse requests that are signed 15 minutes off. Less is enough for tokens and SAS:

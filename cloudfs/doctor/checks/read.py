@@ -11,13 +11,8 @@ from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, failure, ok, skipped, warning
 from cloudfs.errors import ExitCode
 from cloudfs.units import format_duration
-from cloudfs_backends.api import (
-    ObjectChangedError,
-    ObjectInfo,
-    ObjectNotFoundError,
-    ReadBuffer,
-    StoreError,
-)
+from cloudfs_backends.api import ObjectInfo, ReadBuffer
+from cloudfs_backends.errors import ObjectChangedError, ObjectNotFoundError, StoreError
 from cloudfs_backends.url import FILE
 
 READS: Final = 5

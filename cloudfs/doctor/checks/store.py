@@ -13,8 +13,9 @@ from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, failure, ok, skipped, warning
 from cloudfs.errors import ExitCode
 from cloudfs.units import format_count, format_duration, format_size
-from cloudfs_backends.api import CredentialsError, ListPage, StoreError
+from cloudfs_backends.api import ListPage
 from cloudfs_backends.common.introspection import Identity
+from cloudfs_backends.errors import CredentialsError, StoreError
 from cloudfs_backends.url import FILE, parse_url
 
 EXPIRES_SOON: Final = timedelta(hours=1)

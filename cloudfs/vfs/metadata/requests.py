@@ -15,7 +15,8 @@ import trio
 
 from cloudfs.vfs.metadata import listing as listings
 from cloudfs.vfs.metadata.listing import Entry, HiddenNames, Listing
-from cloudfs_backends.api import ListPage, ObjectInfo, ObjectNotFoundError, ObjectStore, StoreError
+from cloudfs_backends.api import ListPage, ObjectInfo, ObjectStore
+from cloudfs_backends.errors import ObjectNotFoundError, StoreError
 
 log = logging.getLogger(__name__)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from cloudfs_backends.api import InvalidRequestError, StoreOptions
+from cloudfs_backends.api import StoreOptions
 from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import InvalidRequestError, UnavailableError
 from cloudfs_backends.registry import open_inspector, open_store
 from cloudfs_backends.url import UrlError
 from tests.contract.in_trio import in_trio
@@ -48,10 +51,21 @@ async def test_open_and_read_a_folder(tmp_path: Path) -> None:
     await store.aclose()
 
 
-def test_the_inspector_is_the_bare_store(tmp_path: Path) -> None:
+def _interrupted(_: object) -> os.stat_result:
+    raise OSError(errno.EIO, "I/O error")
+
+
+@in_trio
+async def test_the_inspector_asks_once(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"")
     store: StoreInspector = open_inspector(f"file://{tmp_path}")
     assert store.endpoint is None
-    assert store.statistics().operations == {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "stat", _interrupted)
+        with pytest.raises(UnavailableError) as caught:
+            await store.head("key")
+    assert caught.value.attempts == 1
+    assert store.statistics().operations["head"].retries == 0
 
 
 def test_bad_url() -> None:
@@ -103,7 +117,7 @@ class TestPackages:
         printed = _run(
             "import sys",
             f"sys.modules[{package!r}] = None",
-            "from cloudfs_backends.api import InvalidRequestError",
+            "from cloudfs_backends.errors import InvalidRequestError",
             "from cloudfs_backends.registry import open_store",
             "try:",
             f"    open_store({url!r})",
@@ -150,7 +164,8 @@ class TestPackages:
         self, url: str, others: tuple[str, ...]
     ) -> None:
         _run(
-            "from cloudfs_backends.api import StoreError, StoreOptions",
+            "from cloudfs_backends.api import StoreOptions",
+            "from cloudfs_backends.errors import StoreError",
             "from cloudfs_backends.registry import open_store",
             "try:",
             f"    open_store({url!r}, StoreOptions(no_sign_request=True))",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudfs_backends.api import CredentialsError, InvalidRequestError, StoreError, StoreOptions
+from cloudfs_backends.api import StoreOptions
 from cloudfs_backends.azure.account import (
     Anonymous,
     AzureAccount,
@@ -14,6 +14,7 @@ from cloudfs_backends.azure.account import (
     resolve_account,
 )
 from cloudfs_backends.azure.connection_string import account_of, parse_connection_string
+from cloudfs_backends.errors import CredentialsError, InvalidRequestError, StoreError
 from cloudfs_backends.url import parse_url
 
 KEY = "c2VjcmV0LWtleQ=="

@@ -8,12 +8,6 @@ import pytest
 from azure.core import exceptions as core
 from azure.identity import CredentialUnavailableError
 
-from cloudfs_backends.api import (
-    CredentialsError,
-    InvalidRequestError,
-    StoreError,
-    UnavailableError,
-)
 from cloudfs_backends.azure.account import (
     Anonymous,
     AzureAccount,
@@ -26,11 +20,17 @@ from cloudfs_backends.azure.errors import (
     LoginError,
     LoginUnavailableError,
     NoLoginError,
-    dialect_for,
+    error_codes_for,
     from_azure,
     login_error,
 )
 from cloudfs_backends.common.http_errors import RequestContext
+from cloudfs_backends.errors import (
+    CredentialsError,
+    InvalidRequestError,
+    StoreError,
+    UnavailableError,
+)
 
 _HEAD = "DefaultAzureCredential failed to retrieve a token from the included credentials."
 _TAIL = (
@@ -46,7 +46,7 @@ class _Surroundings:
 
 def _context(credential: Credential) -> RequestContext:
     account = AzureAccount("account", _Surroundings.endpoint, credential)
-    return RequestContext("head", "key", _Surroundings(), dialect_for(account))
+    return RequestContext("head", "key", _Surroundings(), error_codes_for(account))
 
 
 def _translated(error: Exception, credential: Credential | None = None) -> StoreError:

@@ -36,7 +36,7 @@ def test_both_go_to_the_same_place(
         account = resolve_account(parse_url(url), settings, variables)
         session = AzureSession("container", account, settings)
         assert session.client().url == f"{endpoint}/container"
-        config = session.byte_store().config
+        config = session.obstore_client().config
         assert (config["endpoint"], config["account_name"]) == (endpoint, account.name)
         assert session.endpoint == endpoint
         session.close()

@@ -11,8 +11,8 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 
 from cloudfs_backends.azure.errors import LoginError, LoginUnavailableError
-from cloudfs_backends.azure.sas import sas_facts
-from cloudfs_backends.azure.tokens import SCOPE, TokenSource, token_claims
+from cloudfs_backends.azure.sas import parse_sas
+from cloudfs_backends.azure.tokens import SCOPE, AzureTokenSource, token_claims
 from tests.support.authority import make_token
 
 HOUR = 3600.0
@@ -52,11 +52,11 @@ def login(clock: _Clock) -> _Login:
 
 
 @pytest.fixture
-def source(login: _Login, clock: _Clock) -> TokenSource:
-    return TokenSource(login, clock)
+def source(login: _Login, clock: _Clock) -> AzureTokenSource:
+    return AzureTokenSource(login, clock)
 
 
-def test_both_clients_get_the_same(source: TokenSource, login: _Login, clock: _Clock) -> None:
+def test_both_clients_get_the_same(source: AzureTokenSource, login: _Login, clock: _Clock) -> None:
     token = source.get_token("https://storage.azure.com/.default")
     for_obstore = source.for_obstore()
     assert for_obstore["token"] == token.token
@@ -64,7 +64,9 @@ def test_both_clients_get_the_same(source: TokenSource, login: _Login, clock: _C
     assert login.asked == [((SCOPE,), {})]
 
 
-def test_renewed_before_the_clients_ask(source: TokenSource, login: _Login, clock: _Clock) -> None:
+def test_renewed_before_the_clients_ask(
+    source: AzureTokenSource, login: _Login, clock: _Clock
+) -> None:
     """They ask when less than 5 minutes are left; what they get then has more."""
     source.get_token()
     clock.now += HOUR - 331
@@ -75,7 +77,7 @@ def test_renewed_before_the_clients_ask(source: TokenSource, login: _Login, cloc
 
 
 def test_token_is_used_until_it_expires_when_there_is_no_new_one(
-    source: TokenSource, login: _Login, clock: _Clock, caplog: pytest.LogCaptureFixture
+    source: AzureTokenSource, login: _Login, clock: _Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     source.get_token()
     login.error = ClientAuthenticationError("the service has a cold")
@@ -97,7 +99,7 @@ def test_token_is_used_until_it_expires_when_there_is_no_new_one(
 
 
 def test_token_with_a_short_life_is_not_asked_for_at_every_turn(
-    source: TokenSource, login: _Login, clock: _Clock
+    source: AzureTokenSource, login: _Login, clock: _Clock
 ) -> None:
     login.lifetime_s = 100
     for _ in range(5):
@@ -107,7 +109,7 @@ def test_token_with_a_short_life_is_not_asked_for_at_every_turn(
     assert source.get_token().token == "2"
 
 
-def test_challenge_is_kept_for_the_other_client(source: TokenSource, login: _Login) -> None:
+def test_challenge_is_kept_for_the_other_client(source: AzureTokenSource, login: _Login) -> None:
     source.get_token()
     assert source.get_token(SCOPE, tenant_id="theirs", claims=None).token == "2"
     assert source.for_obstore()["token"] == "2"
@@ -115,7 +117,7 @@ def test_challenge_is_kept_for_the_other_client(source: TokenSource, login: _Log
 
 
 def test_renewal_answers_the_challenge_again(
-    source: TokenSource, login: _Login, clock: _Clock
+    source: AzureTokenSource, login: _Login, clock: _Clock
 ) -> None:
     source.get_token(SCOPE, tenant_id="theirs")
     clock.now += HOUR
@@ -123,7 +125,9 @@ def test_renewal_answers_the_challenge_again(
     assert login.asked[1] == ((SCOPE,), {"tenant_id": "theirs"})
 
 
-def test_challenge_that_cannot_be_met_changes_nothing(source: TokenSource, login: _Login) -> None:
+def test_challenge_that_cannot_be_met_changes_nothing(
+    source: AzureTokenSource, login: _Login
+) -> None:
     source.get_token()
     login.error = ClientAuthenticationError("not for that tenant")
     with pytest.raises(LoginError, match="not for that tenant"):
@@ -132,7 +136,7 @@ def test_challenge_that_cannot_be_met_changes_nothing(source: TokenSource, login
     assert source.get_token().token == "1"
 
 
-def test_threads_share_one_login(source: TokenSource, login: _Login) -> None:
+def test_threads_share_one_login(source: AzureTokenSource, login: _Login) -> None:
     tokens: list[str] = []
     threads = [
         threading.Thread(target=lambda: tokens.append(source.get_token().token)) for _ in range(8)
@@ -144,7 +148,7 @@ def test_threads_share_one_login(source: TokenSource, login: _Login) -> None:
     assert tokens == ["1"] * 8
 
 
-def test_nobody_answers(source: TokenSource, login: _Login) -> None:
+def test_nobody_answers(source: AzureTokenSource, login: _Login) -> None:
     wrapped = ClientAuthenticationError("Authentication failed: no route")
     wrapped.__cause__ = ServiceRequestError("no route")
     login.error = wrapped
@@ -176,7 +180,7 @@ def test_claims_of_what_is_no_web_token(token: str) -> None:
 )
 def test_validity_of_a_sas(said: str, problem: str | None) -> None:
     now = datetime(2024, 6, 1, 12, tzinfo=UTC)
-    assert sas_facts(f"sv=2022-11-02&{said}&sig=hush").problem(now) == problem
+    assert parse_sas(f"sv=2022-11-02&{said}&sig=hush").problem(now) == problem
 
 
 @pytest.mark.parametrize(
@@ -190,6 +194,6 @@ def test_validity_of_a_sas(said: str, problem: str | None) -> None:
     ],
 )
 def test_what_a_sas_permits(said: str, notes: tuple[str, ...]) -> None:
-    facts = sas_facts(f"{said}&se=2030-01-01T00:00:00Z&sig=hush")
+    facts = parse_sas(f"{said}&se=2030-01-01T00:00:00Z&sig=hush")
     assert facts.notes() == notes
     assert facts.expires_at == datetime(2030, 1, 1, tzinfo=UTC) + timedelta()

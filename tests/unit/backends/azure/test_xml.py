@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cloudfs_backends.azure.xml import ListedBlob, NoListingError, read_listing
+from cloudfs_backends.azure.xml import ListedBlob, MalformedPageError, parse_blob_page
 
 _BLOB = (
     "<Blob>{name}<Properties><Creation-Time>x</Creation-Time>"
@@ -28,7 +28,7 @@ def test_blobs_and_prefixes_keep_their_order() -> None:
         + "<BlobPrefix><Name>d/</Name></BlobPrefix>"
         + _BLOB.format(name='<Name Encoded="true">x%0Ay%25</Name>', size=0, rest="")
     )
-    listing = read_listing(_body(f"<Blobs>{entries}</Blobs>", "<NextMarker>m</NextMarker>"))
+    listing = parse_blob_page(_body(f"<Blobs>{entries}</Blobs>", "<NextMarker>m</NextMarker>"))
     assert listing.entries == (
         ListedBlob("a & é", 3, "0x8DC0123", _WHEN, {"mtime": "1.5", "empty": ""}),
         "d/",
@@ -38,8 +38,8 @@ def test_blobs_and_prefixes_keep_their_order() -> None:
 
 
 def test_last_page_has_no_marker() -> None:
-    assert read_listing(_body("<Blobs/>")).marker == ""
-    assert read_listing(_body("<Blobs/>", marker="")).marker == ""
+    assert parse_blob_page(_body("<Blobs/>")).marker == ""
+    assert parse_blob_page(_body("<Blobs/>", marker="")).marker == ""
 
 
 @pytest.mark.parametrize(
@@ -54,5 +54,5 @@ def test_last_page_has_no_marker() -> None:
     ],
 )
 def test_what_is_no_listing(body: bytes) -> None:
-    with pytest.raises(NoListingError):
-        read_listing(body)
+    with pytest.raises(MalformedPageError):
+        parse_blob_page(body)

@@ -8,7 +8,15 @@ from time import time
 
 import pytest
 
-from cloudfs_backends.api import (
+from cloudfs_backends.common.http_errors import (
+    ErrorCodes,
+    ErrorResponse,
+    RequestContext,
+    from_response,
+    one_line,
+    retry_after_s,
+)
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     CredentialsError,
@@ -19,14 +27,6 @@ from cloudfs_backends.api import (
     ThrottledError,
     UnavailableError,
 )
-from cloudfs_backends.common.http_errors import (
-    Dialect,
-    Refusal,
-    RequestContext,
-    from_refusal,
-    one_line,
-    retry_after_s,
-)
 
 
 @dataclass
@@ -35,15 +35,15 @@ class _Surroundings:
     profile: str | None = None
 
 
-DIALECT = Dialect(
+ERROR_CODES = ErrorCodes(
     errors={"Gone": ObjectNotFoundError, "Slow": ThrottledError, "Old": CredentialsError},
     advice={"Gone": "look elsewhere", "403": "ask the owner"},
-    credentials_advice=lambda error, surroundings: f"log in to {surroundings.endpoint} {error}",
+    credentials_advice=lambda error, session: f"log in to {session.endpoint} {error}",
 )
 
 
-def _translated(refusal: Refusal, operation: str = "get") -> StoreError:
-    return from_refusal(refusal, RequestContext(operation, "key", _Surroundings(), DIALECT))
+def _translated(refusal: ErrorResponse, operation: str = "get") -> StoreError:
+    return from_response(refusal, RequestContext(operation, "key", _Surroundings(), ERROR_CODES))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def _translated(refusal: Refusal, operation: str = "get") -> StoreError:
 def test_the_code_decides_then_the_status(
     status: int, code: str, error_class: type[StoreError]
 ) -> None:
-    error = _translated(Refusal(status, code, "a message", "id-7", 2.5))
+    error = _translated(ErrorResponse(status, code, "a message", "id-7", 2.5))
     assert type(error) is error_class
     assert str(error) == (f"{code}: a message" if code else "a message")
     assert (error.operation, error.key) == ("get", "key")
@@ -78,26 +78,29 @@ def test_the_code_decides_then_the_status(
 
 
 def test_what_a_listing_does_not_find_is_the_bucket() -> None:
-    assert isinstance(_translated(Refusal(404, "", ""), "list"), BucketNotFoundError)
+    assert isinstance(_translated(ErrorResponse(404, "", ""), "list"), BucketNotFoundError)
 
 
 @pytest.mark.parametrize(
     ("refusal", "advice"),
     [
-        (Refusal(404, "Gone", ""), "look elsewhere"),
-        (Refusal(403, "", ""), "ask the owner"),
-        (Refusal(403, "Other", ""), AccessDeniedError.advice),
-        (Refusal(400, "", ""), "the store names no cause; see whether the credentials expired"),
-        (Refusal(400, "Old", ""), "log in to http://endpoint None"),
-        (Refusal(412, "", ""), ObjectChangedError.advice),
+        (ErrorResponse(404, "Gone", ""), "look elsewhere"),
+        (ErrorResponse(403, "", ""), "ask the owner"),
+        (ErrorResponse(403, "Other", ""), AccessDeniedError.advice),
+        (
+            ErrorResponse(400, "", ""),
+            "the store names no cause; see whether the credentials expired",
+        ),
+        (ErrorResponse(400, "Old", ""), "log in to http://endpoint None"),
+        (ErrorResponse(412, "", ""), ObjectChangedError.advice),
     ],
 )
-def test_advice(refusal: Refusal, advice: str) -> None:
+def test_advice(refusal: ErrorResponse, advice: str) -> None:
     assert _translated(refusal).advice == advice
 
 
 def test_an_answer_without_words_shows_its_status() -> None:
-    assert str(_translated(Refusal(418, "", ""))) == "HTTP 418"
+    assert str(_translated(ErrorResponse(418, "", ""))) == "HTTP 418"
 
 
 @pytest.mark.parametrize(

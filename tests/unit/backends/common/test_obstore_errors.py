@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import pytest
 from obstore import exceptions as obs
 
-from cloudfs_backends.api import (
+from cloudfs_backends.common.http_errors import ErrorCodes, RequestContext
+from cloudfs_backends.common.obstore_errors import IncompatibleResponseError, from_obstore
+from cloudfs_backends.errors import (
     AccessDeniedError,
     CredentialsError,
     InvalidRequestError,
@@ -17,8 +19,6 @@ from cloudfs_backends.api import (
     ThrottledError,
     UnavailableError,
 )
-from cloudfs_backends.common.http_errors import Dialect, RequestContext
-from cloudfs_backends.common.obstore_errors import UnfitAnswerError, from_obstore
 
 
 @dataclass
@@ -27,12 +27,12 @@ class _Surroundings:
     profile: str | None = None
 
 
-DIALECT = Dialect(
+ERROR_CODES = ErrorCodes(
     errors={"SlowDown": ThrottledError, "Old": CredentialsError},
     advice={},
     credentials_advice=lambda error, _: f"log in, for {type(error).__name__}",
 )
-CONTEXT = RequestContext("get", "key", _Surroundings(), DIALECT)
+CONTEXT = RequestContext("get", "key", _Surroundings(), ERROR_CODES)
 
 HEAD = "Error performing GET http://endpoint/bucket/key in 1.2ms - "
 STATUS = "Server returned non-2xx status code: "
@@ -81,7 +81,7 @@ def test_a_key_that_reads_like_an_answer() -> None:
 )
 def test_an_answer_that_obstore_cannot_work_with(mark: str) -> None:
     error = from_obstore(obs.GenericError(mark + DEBUG), CONTEXT)
-    assert type(error) is UnfitAnswerError
+    assert type(error) is IncompatibleResponseError
     assert str(error)
     assert not error.retryable
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from cloudfs_backends.common.route import CAREFUL_S, UNFIT_S, ReadRoute
+from cloudfs_backends.common.route import INCOMPATIBLE_S, THROTTLED_S, ReadRoute
 
 
 class _Clock:
@@ -28,37 +28,37 @@ def route(clock: _Clock) -> ReadRoute:
 
 
 def test_reads_are_fast_until_something_is_known_against_it(route: ReadRoute) -> None:
-    assert route.is_fast
-    assert route.why_slow == ""
+    assert route.uses_obstore
+    assert route.incompatibility == ""
 
 
 def test_a_throttled_read_is_followed_by_careful_ones(route: ReadRoute, clock: _Clock) -> None:
     route.note_throttled()
-    assert not route.is_fast
-    assert route.why_slow == ""
-    clock.now = CAREFUL_S - 1
-    assert not route.is_fast
+    assert not route.uses_obstore
+    assert route.incompatibility == ""
+    clock.now = THROTTLED_S - 1
+    assert not route.uses_obstore
     route.note_throttled()
-    clock.now = CAREFUL_S + 1
-    assert not route.is_fast
-    clock.now = 2 * CAREFUL_S
-    assert route.is_fast
+    clock.now = THROTTLED_S + 1
+    assert not route.uses_obstore
+    clock.now = 2 * THROTTLED_S
+    assert route.uses_obstore
 
 
 def test_an_unfit_server_is_tried_again_after_a_long_time(route: ReadRoute, clock: _Clock) -> None:
-    route.note_unfit("no dates")
-    assert not route.is_fast
-    assert route.why_slow == "no dates"
-    clock.now = UNFIT_S
-    assert route.is_fast
-    assert route.why_slow == ""
+    route.note_incompatible("no dates")
+    assert not route.uses_obstore
+    assert route.incompatibility == "no dates"
+    clock.now = INCOMPATIBLE_S
+    assert route.uses_obstore
+    assert route.incompatibility == ""
 
 
 def test_throttling_does_not_shorten_that(route: ReadRoute, clock: _Clock) -> None:
-    route.note_unfit("no dates")
+    route.note_incompatible("no dates")
     route.note_throttled()
-    clock.now = CAREFUL_S
-    assert not route.is_fast
+    clock.now = THROTTLED_S
+    assert not route.uses_obstore
 
 
 def test_what_is_known_is_not_logged_again(
@@ -66,10 +66,10 @@ def test_what_is_known_is_not_logged_again(
 ) -> None:
     caplog.set_level(logging.INFO, "cloudfs_backends")
     for number in range(3):
-        clock.now = number * UNFIT_S
-        route.note_unfit("no dates")
+        clock.now = number * INCOMPATIBLE_S
+        route.note_incompatible("no dates")
     (record,) = caplog.records
     assert "s3://bucket" in record.getMessage()
     assert "no dates" in record.getMessage()
-    route.note_unfit("no ETag")
+    route.note_incompatible("no ETag")
     assert len(caplog.records) == 2

@@ -20,7 +20,7 @@ from google.auth.exceptions import RefreshError, TransportError
 from google.oauth2.credentials import Credentials as UserCredentials
 
 from cloudfs_backends.common.introspection import Identity
-from cloudfs_backends.gcs.credentials import TokenSource, find_tokens
+from cloudfs_backends.gcs.credentials import GoogleTokenSource, find_token_source
 from tests.support.gcs import fake_google
 from tests.support.google import TokenIssuer, service_account_file
 from tests.support.proxy import Respond, Stall, always, proxy
@@ -60,8 +60,8 @@ def clock() -> _Clock:
     return _Clock()
 
 
-def _source(found: Any, clock: Callable[[], datetime]) -> TokenSource:
-    return TokenSource(found, requests.Session(), TIMEOUT, clock)
+def _source(found: Any, clock: Callable[[], datetime]) -> GoogleTokenSource:
+    return GoogleTokenSource(found, requests.Session(), TIMEOUT, clock)
 
 
 def _fail() -> None:
@@ -127,7 +127,7 @@ class TestWhen:
 class _Crowd:
     """Threads that all ask for a token; `outcomes` are the tokens, or the errors' texts."""
 
-    def __init__(self, source: TokenSource, size: int = 32) -> None:
+    def __init__(self, source: GoogleTokenSource, size: int = 32) -> None:
         self.outcomes: list[str] = []
         self._source = source
         self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(size)]
@@ -229,7 +229,7 @@ class TestLogin:
     ) -> None:
         found, issuer, folder = login
         issuer.more = {"id_token": "nonsense" if claims is None else _id_token(folder, claims)}
-        source = TokenSource(found, requests.Session(), TIMEOUT)
+        source = GoogleTokenSource(found, requests.Session(), TIMEOUT)
         assert source.identify() == Identity(
             name, "user account", "/home/me/application_default_credentials.json"
         )
@@ -251,7 +251,7 @@ class TestLogin:
         )
         with fake_google(CLOUDSDK_CONFIG=str(tmp_path), PATH=""), warnings.catch_warnings():
             warnings.simplefilter("error")
-            source = find_tokens(TIMEOUT)
+            source = find_token_source(TIMEOUT)
         assert source.quota_project is None
         assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
 
@@ -261,7 +261,7 @@ class TestLogin:
         found, issuer, _ = login
         issuer.refusal = Respond(400, b'{"error": "invalid_grant", "refresh_token": "refresh"}')
         with pytest.raises(RefreshError, match="invalid_grant"):
-            TokenSource(found, requests.Session(), TIMEOUT).token()
+            GoogleTokenSource(found, requests.Session(), TIMEOUT).token()
 
 
 def test_issuer_that_stalls_is_not_waited_for_for_long(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_issuer_that_stalls_is_not_waited_for_for_long(tmp_path: Path) -> None:
     with proxy(9, always(Stall())) as running:
         path = service_account_file(tmp_path / "key.json", f"{running.endpoint_url}/token")
         with fake_google(GOOGLE_APPLICATION_CREDENTIALS=path):
-            source = find_tokens((1.0, 0.1))
+            source = find_token_source((1.0, 0.1))
         with pytest.raises(TransportError, match="timed out"):
             source.token()
         assert len(running.requests) == 1

@@ -11,7 +11,9 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from obstore import exceptions as obs
 
-from cloudfs_backends.api import (
+from cloudfs_backends.common.http_errors import RequestContext
+from cloudfs_backends.common.obstore_errors import from_obstore
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     CredentialsError,
@@ -22,9 +24,7 @@ from cloudfs_backends.api import (
     ThrottledError,
     UnavailableError,
 )
-from cloudfs_backends.common.http_errors import RequestContext
-from cloudfs_backends.common.obstore_errors import from_obstore
-from cloudfs_backends.gcs.errors import DIALECT, from_google, refused, text_of
+from cloudfs_backends.gcs.errors import ERROR_CODES, error_text, from_google, response_error
 from tests.support.gcs import fake_google
 
 
@@ -34,7 +34,7 @@ class _Surroundings:
     profile: str | None = None
 
 
-CONTEXT = RequestContext("head", "key", _Surroundings(), DIALECT)
+CONTEXT = RequestContext("head", "key", _Surroundings(), ERROR_CODES)
 LOGIN = "gcloud auth application-default login"
 
 
@@ -100,7 +100,7 @@ def test_exception(error: Exception, error_class: type[StoreError]) -> None:
 )  # fmt: skip
 def test_text_is_that_of_the_cause(error: Exception, text: str) -> None:
     assert str(from_google(error, CONTEXT)) == text
-    assert text_of(error) in text
+    assert error_text(error) in text
 
 
 def test_advice_for_credentials() -> None:
@@ -143,7 +143,7 @@ def _answer(status: int, body: bytes, **headers: str) -> requests.Response:
     ],
 )  # fmt: skip
 def test_refusal(status: int, body: bytes, error_class: type[StoreError], message: str) -> None:
-    error = refused(_answer(status, body), CONTEXT)
+    error = response_error(_answer(status, body), CONTEXT)
     assert (type(error), str(error)) == (error_class, message)
 
 

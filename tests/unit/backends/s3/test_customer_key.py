@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs_backends.api import InvalidRequestError
-from cloudfs_backends.s3.customer_key import check_is_private, read_customer_key
+from cloudfs_backends.errors import InvalidRequestError
+from cloudfs_backends.s3.customer_key import read_customer_key, require_private_endpoint
 
 KEY = bytes(range(32))
 ENDS_LIKE_A_LINE = b"k" * 31 + b"\n"
@@ -81,11 +81,11 @@ def test_a_key_in_place_of_its_file_is_not_repeated(tmp_path: Path) -> None:
     ["https://s3.amazonaws.com", "http://127.0.0.1:9000", "http://[::1]:9000", "http://localhost"],
 )
 def test_private_endpoints(endpoint: str) -> None:
-    check_is_private(endpoint)
+    require_private_endpoint(endpoint)
 
 
 @pytest.mark.parametrize("endpoint", ["http://minio:9000", "http://10.0.0.1", "http://localhost.x"])
 def test_endpoints_where_others_listen(endpoint: str) -> None:
     with pytest.raises(InvalidRequestError, match=endpoint) as caught:
-        check_is_private(endpoint)
+        require_private_endpoint(endpoint)
     assert "https://" in caught.value.advice

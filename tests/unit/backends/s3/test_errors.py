@@ -10,7 +10,9 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 from obstore import exceptions as obs
 
-from cloudfs_backends.api import (
+from cloudfs_backends.common.http_errors import ErrorCodes, RequestContext
+from cloudfs_backends.common.obstore_errors import from_obstore
+from cloudfs_backends.errors import (
     AccessDeniedError,
     CredentialsError,
     InvalidRequestError,
@@ -18,9 +20,7 @@ from cloudfs_backends.api import (
     ThrottledError,
     UnavailableError,
 )
-from cloudfs_backends.common.http_errors import Dialect, RequestContext
-from cloudfs_backends.common.obstore_errors import from_obstore
-from cloudfs_backends.s3.errors import CUSTOMER_KEY_DIALECT, DIALECT, from_botocore
+from cloudfs_backends.s3.errors import CUSTOMER_KEY_ERROR_CODES, ERROR_CODES, from_botocore
 
 
 @dataclass
@@ -29,7 +29,7 @@ class _Surroundings:
     profile: str | None = "lab"
 
 
-CONTEXT = RequestContext("head", "key", _Surroundings(), DIALECT)
+CONTEXT = RequestContext("head", "key", _Surroundings(), ERROR_CODES)
 
 
 @pytest.mark.parametrize(
@@ -88,14 +88,14 @@ def _refusal(
     status: int = 403,
     code: str = "",
     headers: dict[str, str] | None = None,
-    dialect: Dialect = DIALECT,
+    codes: ErrorCodes = ERROR_CODES,
 ) -> StoreError:
     """What botocore makes of an answer; without a body it takes the status for the code."""
     response: Any = {
         "Error": {"Code": code or str(status), "Message": "made\n by the test"},
         "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": headers or {}},
     }
-    context = RequestContext("head", "key", _Surroundings(), dialect)
+    context = RequestContext("head", "key", _Surroundings(), codes)
     return from_botocore(boto.ClientError(response, "HeadObject"), context)
 
 
@@ -148,4 +148,4 @@ def test_refusals(status: int, code: str, error_class: type[StoreError], advice:
     ],
 )
 def test_advice_to_those_with_a_customer_key(status: int, code: str, advice: str) -> None:
-    assert advice in _refusal(status, code, dialect=CUSTOMER_KEY_DIALECT).advice
+    assert advice in _refusal(status, code, codes=CUSTOMER_KEY_ERROR_CODES).advice

@@ -48,7 +48,7 @@ def _located(bucket: str, options: StoreOptions) -> dict[str, Any]:
     events.register_last("before-send.s3.ListObjectsV2", _empty_list)
     events.register_last("before-send.s3.CreateSession", _new_session)
     session.locate()
-    config = dict(session.byte_store().config)
+    config = dict(session.obstore_client().config)
     assert session.endpoint == config["endpoint"]
     assert session.is_custom or session.region() == config["region"]
     session.close()
@@ -173,9 +173,9 @@ class TestBeforeAnyRequest:
     def test_the_client_changes_nothing(self) -> None:
         with fake_aws():
             session = S3Session("bucket", "", StoreOptions(endpoint_url="https://host/base/"))
-            before = session.realm
+            before = session.namespace
             session.client()
-            assert session.realm == before == "https://host/base"
+            assert session.namespace == before == "https://host/base"
             session.close()
 
 

@@ -8,17 +8,17 @@ import random
 import pytest
 import trio
 
-from cloudfs_backends.api import (
+from cloudfs_backends.api import ReadBuffer
+from cloudfs_backends.errors import (
     AccessDeniedError,
-    ReadBuffer,
     StoreError,
     ThrottledError,
     UnavailableError,
 )
-from cloudfs_backends.wrappers.metered import MeteredStore
-from cloudfs_backends.wrappers.retry import RetryingStore, RetryPolicy
+from cloudfs_backends.wrappers.retry import RetryPolicy
+from cloudfs_backends.wrappers.store import PipelinedStore
 from tests.contract.in_trio import in_trio_autojump
-from tests.support.memory_store import Fail, MemoryStore, Stall, Truncate
+from tests.support.memory_store import Fail, MemoryStore, Stall, Truncate, pipelined
 
 POLICY = RetryPolicy(max_attempts=4, budget_s=30.0, base_s=1.0, cap_s=5.0, max_total_attempts=10)
 
@@ -30,15 +30,15 @@ class _LongestPauses(random.Random):
         return b
 
 
-def _retrying(inner: MemoryStore, policy: RetryPolicy = POLICY) -> RetryingStore:
-    return RetryingStore(MeteredStore(inner), policy, jitter=_LongestPauses())
+def _retrying(inner: MemoryStore, policy: RetryPolicy = POLICY) -> PipelinedStore:
+    return pipelined(inner, policy, _LongestPauses())
 
 
 def _fail(times: int, error: StoreError | None = None) -> list[Fail]:
     return [Fail(error or UnavailableError("down"))] * times
 
 
-async def _read(store: RetryingStore, size: int, etag: str | None) -> bytes:
+async def _read(store: PipelinedStore, size: int, etag: str | None) -> bytes:
     received = bytearray()
     await store.get_range("key", 0, size, etag=etag, sink=received.extend)
     return bytes(received)

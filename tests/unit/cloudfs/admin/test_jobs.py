@@ -10,7 +10,7 @@ import trio
 from cloudfs.admin import jobs
 from cloudfs.admin.jobs import Jobs, JobState
 from cloudfs.errors import ExitCode, UserError
-from cloudfs_backends.api import UnavailableError
+from cloudfs_backends.errors import UnavailableError
 from tests.contract.in_trio import in_trio_autojump
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from cloudfs.admin.walk import Walk
 from cloudfs.config import globs
-from cloudfs_backends.api import AccessDeniedError, ObjectInfo, UnavailableError
+from cloudfs_backends.api import ObjectInfo
+from cloudfs_backends.errors import AccessDeniedError, UnavailableError
 from tests.contract.in_trio import in_trio_autojump
 from tests.support.memory_store import Fail, MemoryStore
 

@@ -10,7 +10,7 @@ from cloudfs.admin import warmup
 from cloudfs.admin.warmup import Failure, WarmUp, WarmUpProgress, WarmUpRequest
 from cloudfs.config.path_policy import PathPolicies, PolicyTable
 from cloudfs.errors import ExitCode, UserError
-from cloudfs_backends.api import CredentialsError, UnavailableError
+from cloudfs_backends.errors import CredentialsError, UnavailableError
 from cloudfs_cache.api import BLOCK_BYTES, ObjectVersion, Placement
 from tests.contract.in_trio import in_trio_autojump
 from tests.support.memory_store import Fail, MemoryStore, Stall

@@ -16,8 +16,9 @@ from cloudfs.doctor.findings import Finding, Result, failure, ok, skipped, warni
 from cloudfs.doctor.report import Report
 from cloudfs.doctor.runner import Check, Examined, Section, examine
 from cloudfs.errors import ExitCode
-from cloudfs_backends.api import ThrottledError
-from cloudfs_backends.local.client import LocalStore
+from cloudfs_backends.errors import ThrottledError
+from cloudfs_backends.local.client import LocalClient
+from cloudfs_backends.wrappers.store import PipelinedStore
 from tests.contract.in_trio import in_trio, in_trio_autojump
 
 FAILED = failure(ExitCode.BUCKET, "broken", "mend it")
@@ -172,8 +173,9 @@ async def test_the_store_is_closed(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"data")
     subject = Context(resolve(f"file://{tmp_path}", None, required=("url",)), {})
     await examine(subject, STORE_CHECKS, lambda _: None)
-    assert isinstance(subject.opened, LocalStore)
-    assert not subject.opened._buffers  # a read has made one, and closing lets go of it
+    assert isinstance(subject.opened, PipelinedStore)
+    assert isinstance(subject.opened.client, LocalClient)
+    assert not subject.opened.client._buffers  # a read has made one, and closing lets go of it
 
 
 def test_every_check_needs_only_earlier_ones() -> None:

@@ -18,10 +18,9 @@ from cloudfs.vfs.metadata import freshness
 from cloudfs.vfs.metadata.freshness import FreshnessPolicy
 from cloudfs.vfs.metadata.listing import Entry
 from cloudfs.vfs.tree import Tree
-from cloudfs_backends.api import (
+from cloudfs_backends.api import ListPage, ObjectInfo
+from cloudfs_backends.errors import (
     AccessDeniedError,
-    ListPage,
-    ObjectInfo,
     ObjectNotFoundError,
     StoreError,
     ThrottledError,

@@ -15,7 +15,7 @@ import yaml
 from cloudfs.status.prometheus.definition import Type
 from cloudfs.status.prometheus.readers import WAITS_FOR
 from cloudfs.status.prometheus.table import BY_NAME
-from cloudfs_backends import api as backends
+from cloudfs_backends import errors as backends
 
 DOCS = Path(__file__).parents[5] / "docs"
 EXAMPLES = DOCS / "examples"

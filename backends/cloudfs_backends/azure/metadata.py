@@ -15,22 +15,21 @@ from azure.core.exceptions import DecodeError, HttpResponseError
 from azure.core.paging import ItemPaged
 from azure.storage.blob import BlobPrefix, BlobProperties
 
-from cloudfs_backends.api import (
+from cloudfs_backends.api import ListPage, ObjectInfo
+from cloudfs_backends.azure.errors import translated
+from cloudfs_backends.azure.listing import EMPTY_PAGE, blob_info, is_folder, list_page_of
+from cloudfs_backends.azure.raw_response import raw_response
+from cloudfs_backends.azure.recent_heads import RecentHeads
+from cloudfs_backends.azure.session import AzureSession
+from cloudfs_backends.azure.xml import BlobPage, MalformedPageError, parse_blob_page
+from cloudfs_backends.common.cloud import resolve_key
+from cloudfs_backends.common.http_errors import ErrorCodes, RequestContext
+from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     InvalidRequestError,
-    ListPage,
-    ObjectInfo,
     ObjectNotFoundError,
 )
-from cloudfs_backends.azure.errors import translated
-from cloudfs_backends.azure.listing import EMPTY_PAGE, blob_info, is_folder, page_of
-from cloudfs_backends.azure.raw_response import LateAnswers
-from cloudfs_backends.azure.recent_heads import taken_answer
-from cloudfs_backends.azure.session import AzureSession
-from cloudfs_backends.azure.xml import Listing, NoListingError, read_listing
-from cloudfs_backends.common.cloud import key_within
-from cloudfs_backends.common.http_errors import Dialect, RequestContext
 
 _CHARACTERS_MAX: Final = 1024
 _ENTRIES_MAX: Final = 5000
@@ -40,10 +39,10 @@ _NO_SUCH_FOLDER = "PathNotFound"
 
 # HTTP clients resolve "." and ".." before they send, and Azure takes a backslash for "/": another
 # blob would answer.
-_ANOTHER = re.compile(r"(?:^|/)\.{1,2}(?:/|$)|\\")
+_REWRITTEN = re.compile(r"(?:^|/)\.{1,2}(?:/|$)|\\")
 
 
-def fits(text: str) -> bool:
+def can_begin_name(text: str) -> bool:
     """Whether the name of a blob can start with this."""
     try:
         text.encode()
@@ -52,26 +51,26 @@ def fits(text: str) -> bool:
     return len(text) <= _CHARACTERS_MAX
 
 
-def full_name(prefix: str, context: RequestContext) -> str:
+def resolve_name(prefix: str, context: RequestContext) -> str:
     """Return the blob's name; a key that no blob can have is not found."""
-    return key_within(prefix, context, _is_name)
+    return resolve_key(prefix, context, _is_name)
 
 
 def _is_name(text: str) -> bool:
-    return fits(text) and not _ANOTHER.search(text)
+    return can_begin_name(text) and not _REWRITTEN.search(text)
 
 
-class AzureNames:
+class ContainerMetadata:
     """The names of one container that start with `prefix`, which no key has here.
 
     Each method raises `StoreError` only. Safe to use from any worker thread.
     """
 
-    def __init__(self, session: AzureSession, prefix: str, dialect: Dialect) -> None:
+    def __init__(self, session: AzureSession, prefix: str, codes: ErrorCodes) -> None:
         self._session = session
         self._prefix = prefix
-        self._dialect = dialect
-        self._answers = LateAnswers()
+        self._codes = codes
+        self._recent_heads = RecentHeads()
 
     def head(self, key: str) -> ObjectInfo:
         """Return what is known of a key; the stub of a folder is not found."""
@@ -85,7 +84,7 @@ class AzureNames:
         """Return a page. It is empty only when there is nothing left, and no empty folder."""
         asked_at = time.monotonic()
         try:
-            page = self._filled_page(prefix, delimiter, token, limit)
+            page = self._nonempty_page(prefix, delimiter, token, limit)
         except (InvalidRequestError, BucketNotFoundError):
             # A hierarchical namespace refuses to look below a file.
             if not self._is_below_a_file(prefix, asked_at):
@@ -99,7 +98,9 @@ class AzureNames:
         marker = blob_info(prefix, folder, self._context("list", prefix))
         return ListPage(objects=(marker,), prefixes=(), next_token=None)
 
-    def _filled_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
+    def _nonempty_page(
+        self, prefix: str, delimiter: str, token: str | None, limit: int
+    ) -> ListPage:
         """Return a page with entries, or the last one: Azure sends empty ones in between, too."""
         page = self._page(prefix, delimiter, token, limit)
         while page.next_token and not (page.objects or page.prefixes):
@@ -109,21 +110,21 @@ class AzureNames:
     def _page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
         context = self._context("list", prefix)
         with translated(context):
-            listing = self._listing(self._prefix + prefix, delimiter, token, limit)
-        return page_of(listing, self._prefix, delimiter, context)
+            listing = self._request_page(self._prefix + prefix, delimiter, token, limit)
+        return list_page_of(listing, self._prefix, delimiter, context)
 
-    def _listing(self, prefix: str, delimiter: str, token: str | None, limit: int) -> Listing:
+    def _request_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> BlobPage:
         """Ask for a page; a folder that is not there is an empty one. Raises what the SDK does."""
         try:
-            answer = taken_answer(
+            answer = raw_response(
                 lambda hook: next(self._pages(prefix, delimiter, limit, hook).by_page(token))
             )
-            return read_listing(answer.read())
+            return parse_blob_page(answer.read())
         except HttpResponseError as error:
             if getattr(error, "error_code", "") == _NO_SUCH_FOLDER:
-                return Listing((), "")
+                return BlobPage((), "")
             raise
-        except NoListingError as error:
+        except MalformedPageError as error:
             raise DecodeError(str(error)) from error
 
     def _pages(
@@ -145,7 +146,7 @@ class AzureNames:
 
     def _known_blob(self, key: str, asked_at: float) -> BlobProperties | None:
         """Return a blob by an answer that is no older than `asked_at`; None: there is none."""
-        known = self._answers.since(self._prefix + key, asked_at)
+        known = self._recent_heads.since(self._prefix + key, asked_at)
         if known is not None:
             return known.blob
         try:
@@ -154,18 +155,18 @@ class AzureNames:
             return None
 
     def _blob(self, key: str, context: RequestContext) -> BlobProperties:
-        name = full_name(self._prefix, context)
+        name = resolve_name(self._prefix, context)
         try:
             with translated(context):
                 blob = self._session.client().get_blob_client(name).get_blob_properties()
         except ObjectNotFoundError:
-            self._answers.note(name, None)
+            self._recent_heads.note(name, None)
             raise
-        self._answers.note(name, blob)
+        self._recent_heads.note(name, blob)
         return blob
 
     def _context(self, operation: str, key: str) -> RequestContext:
-        return RequestContext(operation, key, self._session, self._dialect)
+        return RequestContext(operation, key, self._session, self._codes)
 
 
 def _names_above(prefix: str) -> Iterator[str]:

@@ -12,16 +12,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from cloudfs_backends.api import (
-    ListPage,
-    ObjectChangedError,
-    ObjectInfo,
-    ObjectNotFoundError,
-    StoreOptions,
-)
+from cloudfs_backends.api import ListPage, ObjectInfo, StoreOptions
 from cloudfs_backends.azure.client import AzureClient
 from cloudfs_backends.common.introspection import StoreInspector
 from cloudfs_backends.common.obstore_reads import RangeRead
+from cloudfs_backends.errors import ObjectChangedError, ObjectNotFoundError
 from cloudfs_backends.gcs.client import GcsClient
 from cloudfs_backends.registry import open_inspector
 from cloudfs_backends.s3.client import S3Client
@@ -62,7 +57,7 @@ class _World:
         (self._folder / key).unlink()
 
     def read_by_sdk(self, info: ObjectInfo, start: int, stop: int) -> bytes:
-        return b"".join(self._client.sdk_chunks(RangeRead(info.key, start, stop, info.etag)))
+        return b"".join(self._client.read_sdk(RangeRead(info.key, start, stop, info.etag)))
 
     async def assert_read_by_obstore(self) -> None:
         assert (await self.store.locate()).byte_path == "obstore"

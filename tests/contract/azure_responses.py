@@ -12,10 +12,10 @@ from xml.sax.saxutils import escape
 import pytest
 import trio
 
-from cloudfs_backends.api import StoreError, StoreOptions
-from cloudfs_backends.azure.client import open_store
-from cloudfs_backends.common.cloud import CloudStore
-from cloudfs_backends.url import parse_url
+from cloudfs_backends.api import StoreOptions
+from cloudfs_backends.common.introspection import StoreInspector
+from cloudfs_backends.errors import StoreError
+from cloudfs_backends.registry import open_inspector
 from tests.contract.world import DATA, read
 from tests.support.azure import KEY
 from tests.support.proxy import ProxiedRequest, Respond, is_get_object
@@ -41,10 +41,10 @@ FOLDER = Respond(
 
 
 @contextmanager
-def opened(url: str, endpoint_url: str, **options: object) -> Iterator[CloudStore]:
+def opened(url: str, endpoint_url: str, **options: object) -> Iterator[StoreInspector]:
     """Open a store outside of trio, for the time of the block."""
     settings = StoreOptions(endpoint_url=endpoint_url, **options)  # type: ignore[arg-type]
-    store = open_store(parse_url(url), settings)
+    store = open_inspector(url, settings)
     try:
         yield store
     finally:
@@ -107,7 +107,7 @@ def answer(request: ProxiedRequest) -> Respond:
     return TEN_BYTES if is_get_object(request) else listing()
 
 
-async def use(store: CloudStore) -> None:
+async def use(store: StoreInspector) -> None:
     """List, head, and read on both ways."""
     await store.probe()
     for key in ("key", "a//b"):
