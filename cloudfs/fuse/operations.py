@@ -296,13 +296,14 @@ class Operations(pyfuse3.Operations):
         ttl = min(self._fs.tree.entry_ttl_s(inode), _FOREVER_S)
         entry.entry_timeout = ttl
         entry.attr_timeout = ttl if self._fs.tree.attributes_final(inode) else 0
-        info = inode.info
-        if info is None:
+        if inode.is_directory:
             entry.st_mode = pyfuse3.ModeT(stat.S_IFDIR | self._ownership.dir_mode)
             entry.st_nlink = 2
             return entry
         entry.st_mode = pyfuse3.ModeT(stat.S_IFREG | self._ownership.file_mode)
         entry.st_nlink = 0 if inode.superseded else 1
+        info = inode.info
+        assert info is not None
         entry.st_size = info.size
         entry.st_blocks = -(-info.size // 512)
         entry.st_mtime_ns = entry.st_ctime_ns = entry.st_atime_ns = info.mtime_ns

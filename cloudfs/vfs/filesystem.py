@@ -18,7 +18,7 @@ from cloudfs.vfs.errors import (
 )
 from cloudfs.vfs.handles import DirectoryHandle, FileHandle, HandleTable
 from cloudfs.vfs.inodes import Inode
-from cloudfs.vfs.metadata.listing import Entry
+from cloudfs.vfs.metadata.entries import DirectoryEntry
 from cloudfs.vfs.reader import Reader
 from cloudfs.vfs.tree import Tree
 from cloudfs_backends.api import ObjectChangedError, ObjectNotFoundError, ObjectStore
@@ -85,7 +85,7 @@ class FileSystem:
         name up again and opens the new version.
         """
         inode = self.tree.inodes.get(ino)
-        if inode.info is None:
+        if inode.is_directory:
             raise IsADirectoryEntryError(inode.key)
         await self.tree.revalidate(inode)
         if inode.superseded:
@@ -158,7 +158,7 @@ class FileSystem:
         """The open directory of a handle number."""
         return self._directories.get(handle)
 
-    def enter(self, directory: DirectoryHandle, entry: Entry) -> Inode:
+    def enter(self, directory: DirectoryHandle, entry: DirectoryEntry) -> Inode:
         """The inode of an entry of an open directory. The caller counts the reference."""
         return self.tree.enter(directory.inode, entry, directory.listed_at)
 
@@ -186,8 +186,8 @@ class FileSystem:
         That of a directory is answered and not shown: it lists everything below, which a program
         that copies all attributes should not cause.
         """
-        is_file = self.tree.inodes.get(ino).info is not None
-        return (ETAG_XATTR, CACHED_XATTR) if is_file else ()
+        is_directory = self.tree.inodes.get(ino).is_directory
+        return () if is_directory else (ETAG_XATTR, CACHED_XATTR)
 
     async def _open_cached(self, inode: Inode, version: ObjectVersion) -> CachedObject:
         self._asking_disks.append(inode)
@@ -204,6 +204,6 @@ class FileSystem:
         return b"%d/%d" % (local, version.size)
 
     def _version(self, inode: Inode) -> ObjectVersion:
-        assert inode.info is not None
         info = inode.info
+        assert info is not None
         return ObjectVersion(self._store.identity, info.key, info.etag, info.size)

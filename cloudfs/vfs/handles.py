@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from cloudfs.prefetch.readahead import ReadAheadWindow
 from cloudfs.vfs.inodes import Inode
-from cloudfs.vfs.metadata.listing import Entry
+from cloudfs.vfs.metadata.entries import DirectoryEntry
 from cloudfs_cache.memory.block import CachedObject
 
 Handle = TypeVar("Handle")
@@ -36,7 +36,7 @@ class DirectoryHandle:
     entries are added and removed."""
 
     inode: Inode
-    entries: tuple[Entry, ...]
+    entries: tuple[DirectoryEntry, ...]
     listed_at: float
 
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cloudfs.vfs.metadata import names
-from cloudfs.vfs.metadata.listing import Listing
+from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
+from cloudfs.vfs.metadata.listing import DirectoryListing
 from cloudfs_backends.api import ObjectInfo
 
 ROOT_INO = 1
@@ -21,7 +22,7 @@ ROOT_INO = 1
 
 @dataclass(slots=True, eq=False)
 class Inode:
-    """A file (`info` is set) or a directory (`info` is None).
+    """A file or a directory; `info` is the object that the store has for it, if it has one.
 
     `lookups` counts the kernel's references, `opens` the open handles, `checked_at` is when the
     store last confirmed it (seconds of the loop's clock). `superseded` says that the name now
@@ -33,24 +34,29 @@ class Inode:
     parent: Inode | None
     name: bytes
     key: str
-    info: ObjectInfo | None
+    kind: InodeKind
+    info: ObjectInfo | None = None
     checked_at: float = -math.inf
     lookups: int = 0
     opens: int = 0
     superseded: bool = False
     children: dict[bytes, Inode] = field(default_factory=dict)
-    listing: Listing | None = None
+    listing: DirectoryListing | None = None
     asked: int = 0
     recalled_at: float = -math.inf
 
     @property
     def is_directory(self) -> bool:
-        """A directory has no object of its own."""
-        return self.info is None
+        """It may have children."""
+        return self.kind is InodeKind.DIRECTORY
+
+    def shows(self, entry: DirectoryEntry) -> bool:
+        """Return whether an entry of this name leads to this inode: same kind, same version."""
+        return self.kind is entry.kind and is_same_version(self.info, entry.info)
 
     def learn(self, info: ObjectInfo | None) -> None:
         """Take what an answer, also an older one, tells of the same version: its metadata."""
-        if same_content(self.info, info):
+        if is_same_version(self.info, info):
             self.info = _better_known(info, self.info)
 
 
@@ -58,7 +64,7 @@ class InodeTable:
     """Numbers and their inodes. An inode lives while it is referenced, open, or has children."""
 
     def __init__(self) -> None:
-        self.root = Inode(ROOT_INO, None, b"", "", None, lookups=1)
+        self.root = Inode(ROOT_INO, None, b"", "", InodeKind.DIRECTORY, lookups=1)
         self._inodes: dict[int, Inode] = {ROOT_INO: self.root}
         self._next = ROOT_INO + 1
 
@@ -90,22 +96,23 @@ class InodeTable:
             yield inode
             waiting.extend(inode.children.values())
 
-    def enter(self, parent: Inode, name: bytes, key: str, info: ObjectInfo | None) -> Inode:
+    def enter(self, parent: Inode, entry: DirectoryEntry) -> Inode:
         """Return the inode of a directory entry as the store shows it now.
 
         The existing one while its kind and version are the same, else a new one; the old one is
         superseded and lives on for those who hold it.
         """
-        known = parent.children.get(name)
+        known = parent.children.get(entry.name)
         if known is not None:
-            if same_content(known.info, info):
-                known.info = _better_known(known.info, info)
+            if known.shows(entry):
+                known.info = _better_known(known.info, entry.info)
                 return known
             self.supersede(known)
-        inode = Inode(self._next, parent, name, key, info)
+        key = entry.key_in(parent.key)
+        inode = Inode(self._next, parent, entry.name, key, entry.kind, entry.info)
         self._next += 1
         self._inodes[inode.ino] = inode
-        parent.children[name] = inode
+        parent.children[entry.name] = inode
         return inode
 
     def supersede(self, inode: Inode) -> None:
@@ -141,8 +148,8 @@ class InodeTable:
             inode = parent
 
 
-def same_content(old: ObjectInfo | None, new: ObjectInfo | None) -> bool:
-    """Both are the same version of one object, or both directories."""
+def is_same_version(old: ObjectInfo | None, new: ObjectInfo | None) -> bool:
+    """Return whether both are the same version of one object, or both no object."""
     if old is None or new is None:
         return old is new
     return old.etag == new.etag and old.size == new.size

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator
 import trio
 
 from cloudfs.vfs.errors import NoSuchEntryError, NotADirectoryEntryError
-from cloudfs.vfs.inodes import Inode, InodeTable, same_content
+from cloudfs.vfs.inodes import Inode, InodeTable, is_same_version
 from cloudfs.vfs.metadata import names
+from cloudfs.vfs.metadata.entries import DirectoryEntry
 from cloudfs.vfs.metadata.freshness import Absences, Doubts, FreshnessPolicy
-from cloudfs.vfs.metadata.listing import Entry, HiddenNames, Listing
+from cloudfs.vfs.metadata.listing import DirectoryListing, HiddenNames
 from cloudfs.vfs.metadata.persistent import Remembered
 from cloudfs.vfs.metadata.requests import Answer, Questions, TooLargeError
 from cloudfs.vfs.metadata.singleflight import SingleFlight
@@ -66,7 +67,7 @@ class Tree:
         self._doubts = Doubts()
         self._invalidations = 0
         self._entry_flights: SingleFlight[Answer] = SingleFlight(nursery)
-        self._list_flights: SingleFlight[Listing] = SingleFlight(nursery)
+        self._list_flights: SingleFlight[DirectoryListing] = SingleFlight(nursery)
         self._recall_flights: SingleFlight[None] = SingleFlight(nursery)
         self.inodes.root.checked_at = math.inf
 
@@ -108,7 +109,7 @@ class Tree:
             raise NoSuchEntryError(name)
         return self.enter(parent, answer.entry, answer.asked_at)
 
-    async def listing(self, directory: Inode) -> Listing:
+    async def listing(self, directory: Inode) -> DirectoryListing:
         """Return all entries of a directory. Raises NoSuchEntryError when it is gone."""
         if not directory.is_directory:
             raise NotADirectoryEntryError(directory.key)
@@ -120,7 +121,7 @@ class Tree:
         flight = directory.ino, self._invalidations
         return await self._list_flights.do(flight, lambda: self._list(directory))
 
-    def enter(self, parent: Inode, entry: Entry, checked_at: float) -> Inode:
+    def enter(self, parent: Inode, entry: DirectoryEntry, checked_at: float) -> Inode:
         """Return the inode of an entry that the store showed at `checked_at`.
 
         What is known from a later moment is not undone: an open directory shows old entries.
@@ -131,7 +132,7 @@ class Tree:
         if before is not None and before.checked_at > checked_at:
             before.learn(entry.info)
             return before
-        inode = self.inodes.enter(parent, entry.name, _key(parent, entry), entry.info)
+        inode = self.inodes.enter(parent, entry)
         inode.checked_at = max(inode.checked_at, checked_at)
         if before is not None and before is not inode:
             if parent.listing is None or parent.listing.listed_at < checked_at:
@@ -229,7 +230,7 @@ class Tree:
             if entry is None:
                 ttl_s = self._policy.negative_ttl_s
                 self._absences.note(parent.ino, name, listed_at, believed_s=ttl_s)
-            elif self._is_fresh(_key(parent, entry), listed_at):
+            elif self._is_fresh(entry.key_in(parent.key), listed_at):
                 return self.enter(parent, entry, listed_at)
         absence = self._absences.get(parent.ino, name)
         if (
@@ -240,7 +241,7 @@ class Tree:
             raise NoSuchEntryError(name)
         return None
 
-    def _fresh_listing(self, directory: Inode) -> Listing | None:
+    def _fresh_listing(self, directory: Inode) -> DirectoryListing | None:
         found = directory.listing
         if found is None:
             return None
@@ -268,7 +269,7 @@ class Tree:
     async def _recalled_attributes(self, inode: Inode) -> bool:
         """Whether the catalog had what a HEAD told of this version of a file."""
         found = await self.remembered.attributes(inode.key, self._policy.ttl_s(inode.key))
-        if found is None or inode.superseded or not same_content(inode.info, found[0]):
+        if found is None or inode.superseded or not is_same_version(inode.info, found[0]):
             return False
         if not self._is_fresh(inode.key, found[1]):
             return False
@@ -308,21 +309,21 @@ class Tree:
         except (StoreError, NoSuchEntryError, TooLargeError) as error:
             log.debug("cannot list %r ahead: %r", directory.key, error)
 
-    async def _list(self, directory: Inode, pages_max: float = math.inf) -> Listing:
+    async def _list(self, directory: Inode, pages_max: float = math.inf) -> DirectoryListing:
         asked_at = self._clock()
         found = await self._questions.listing(directory.key, pages_max)
         if found is None:
             if directory is not self.inodes.root:
                 self.mark_changed(directory)
                 raise NoSuchEntryError(directory.name)
-            found = Listing((), {}, asked_at)
+            found = DirectoryListing((), {}, asked_at)
         self._note_metadata_mtimes()
         if self._keep(directory, found):
             ttl_s = self._policy.ttl_s(directory.key)
             self.remembered.note_listing(directory.key, found, ttl_s)
         return found
 
-    def _keep(self, directory: Inode, found: Listing) -> bool:
+    def _keep(self, directory: Inode, found: DirectoryListing) -> bool:
         """Take a listing for what the directory holds, unless something later is known."""
         known = directory.listing
         outdated = known is not None and known.listed_at > found.listed_at
@@ -382,10 +383,6 @@ class Tree:
         yield from _names(below[:in_use])
         yield from [absent for absent in self._absences if absent[0] == top.ino]
         yield from _names(below[in_use:])
-
-
-def _key(parent: Inode, entry: Entry) -> str:
-    return parent.key + names.to_part(entry.name) + ("/" if entry.info is None else "")
 
 
 def _names(inodes: list[Inode]) -> Iterator[tuple[int, bytes]]:

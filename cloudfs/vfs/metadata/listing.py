@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cloudfs.vfs.metadata import names
+from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
 from cloudfs_backends.api import ListPage, ObjectInfo
 
 log = logging.getLogger(__name__)
@@ -19,19 +20,11 @@ _REMEMBERED_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A name in a directory: a file when `info` is set, else a directory."""
-
-    name: bytes
-    info: ObjectInfo | None
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
+class DirectoryListing:
     """All entries of a directory at one moment, in the store's key order."""
 
-    entries: tuple[Entry, ...]
-    by_name: dict[bytes, Entry]
+    entries: tuple[DirectoryEntry, ...]
+    by_name: dict[bytes, DirectoryEntry]
     listed_at: float
 
 
@@ -51,9 +44,11 @@ class HiddenNames:
         log.warning("key %r is hidden: a path cannot name it (%s)", key, reason)
 
 
-def build(prefix: str, pages: Iterable[ListPage], hidden: HiddenNames, now: float) -> Listing:
+def build(
+    prefix: str, pages: Iterable[ListPage], hidden: HiddenNames, now: float
+) -> DirectoryListing:
     """Make the listing of the directory `prefix` ("" or ending with "/") out of its pages."""
-    by_name: dict[bytes, Entry] = {}
+    by_name: dict[bytes, DirectoryEntry] = {}
     for page in pages:
         for common in page.prefixes:
             _add(by_name, common[len(prefix) : -1], None, common, hidden)
@@ -65,22 +60,25 @@ def build(prefix: str, pages: Iterable[ListPage], hidden: HiddenNames, now: floa
                 _add(by_name, part[:-1], None, info.key, hidden)
             else:
                 _add(by_name, part, info, info.key, hidden)
-    return Listing(tuple(by_name.values()), by_name, now)
+    return DirectoryListing(tuple(by_name.values()), by_name, now)
 
 
 def _add(
-    by_name: dict[bytes, Entry], part: str, info: ObjectInfo | None, key: str, hidden: HiddenNames
+    by_name: dict[bytes, DirectoryEntry],
+    part: str,
+    info: ObjectInfo | None,
+    key: str,
+    hidden: HiddenNames,
 ) -> None:
+    """Add a file, or without `info` a directory, unless a path cannot name it."""
     reason = names.hidden_reason(part)
     if reason is not None:
         hidden.note(key, reason)
         return
-    name = names.to_name(part)
-    known = by_name.get(name)
-    if known is not None and known.info is None:
-        if info is not None:
-            hidden.note(key, "a directory has the same name")
-        return
-    if known is not None and info is None and known.info is not None:
-        hidden.note(known.info.key, "a directory has the same name")
-    by_name[name] = Entry(name, info)
+    kind = InodeKind.DIRECTORY if info is None else InodeKind.FILE
+    entry = DirectoryEntry(names.to_name(part), kind, info)
+    known = by_name.get(entry.name)
+    if known is not None and known.kind is not kind:
+        hidden.note(key if known.info is None else known.info.key, "a directory has the same name")
+    if known is None or known.kind is not InodeKind.DIRECTORY:
+        by_name[entry.name] = entry

@@ -22,7 +22,8 @@ from typing import TypeVar
 import trio
 
 from cloudfs.vfs.metadata import codec
-from cloudfs.vfs.metadata.listing import Entry, Listing
+from cloudfs.vfs.metadata.entries import DirectoryEntry
+from cloudfs.vfs.metadata.listing import DirectoryListing
 from cloudfs.vfs.metadata.thread import LateError, OwnerThread
 from cloudfs_backends.api import ObjectInfo
 from cloudfs_cache.metadata.database import Catalog, CatalogError, seal, unseal
@@ -108,18 +109,18 @@ class Remembered:
         self._failures = self._errors = self._hits = self._misses = 0
         self._stored = self._dropped = 0
 
-    async def listing(self, directory: str, ttl_s: float) -> Listing | None:
+    async def listing(self, directory: str, ttl_s: float) -> DirectoryListing | None:
         """Return the listing of a directory that is not older than `ttl_s` seconds."""
         key = self._key(_LISTING, directory)
         found = await self._recall(key, partial(_listing, directory, key), ttl_s)
-        return None if found is None else Listing(tuple(found[0].values()), *found)
+        return None if found is None else DirectoryListing(tuple(found[0].values()), *found)
 
     async def attributes(self, key: str, ttl_s: float) -> tuple[ObjectInfo, float] | None:
         """Return the attributes of an object with the moment when they were asked for."""
         stored = self._key(_ATTRIBUTES, key)
         return await self._recall(stored, partial(_attributes, key, stored), ttl_s)
 
-    def note_listing(self, directory: str, found: Listing, ttl_s: float) -> None:
+    def note_listing(self, directory: str, found: DirectoryListing, ttl_s: float) -> None:
         """Store a listing that the store gave, behind the answer."""
         asked_at = self._to_wall(found.listed_at)
         parts = codec.from_entries(asked_at, found.entries)
@@ -314,7 +315,9 @@ class Remembered:
             self._paused_until = self._clock() + _PAUSE_S
 
 
-def _listing(directory: str, key: bytes, sealed: bytes) -> tuple[dict[bytes, Entry], float] | None:
+def _listing(
+    directory: str, key: bytes, sealed: bytes
+) -> tuple[dict[bytes, DirectoryEntry], float] | None:
     parts = unseal(key, sealed)
     asked_at = None if parts is None else codec.asked_at(parts)
     entries = None if parts is None else codec.to_entries(directory, parts)

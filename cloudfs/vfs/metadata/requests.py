@@ -14,7 +14,8 @@ from typing import TypeVar
 import trio
 
 from cloudfs.vfs.metadata import listing as listings
-from cloudfs.vfs.metadata.listing import Entry, HiddenNames, Listing
+from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
+from cloudfs.vfs.metadata.listing import DirectoryListing, HiddenNames
 from cloudfs_backends.api import ListPage, ObjectInfo, ObjectNotFoundError, ObjectStore, StoreError
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ Second = TypeVar("Second")
 class Answer:
     """What a name stood for when the store was asked at `asked_at`; None: nothing."""
 
-    entry: Entry | None
+    entry: DirectoryEntry | None
     asked_at: float
 
 
@@ -63,12 +64,13 @@ class Questions:
             # A refused HEAD does not matter here: an identity may list what it cannot read.
             if isinstance(info, ObjectInfo):
                 self.hidden.note(key, "a directory has the same name")
-            return Answer(Entry(name, None), asked_at)
+            return Answer(DirectoryEntry(name, InodeKind.DIRECTORY), asked_at)
         if isinstance(info, Exception):
             raise info
-        return Answer(None if info is None else Entry(name, info), asked_at)
+        entry = None if info is None else DirectoryEntry(name, InodeKind.FILE, info)
+        return Answer(entry, asked_at)
 
-    async def listing(self, directory: str, pages_max: float = math.inf) -> Listing | None:
+    async def listing(self, directory: str, pages_max: float = math.inf) -> DirectoryListing | None:
         """List a directory; None when there is nothing, not even a marker.
 
         Raises TooLargeError when it has more than `pages_max` pages.
@@ -98,15 +100,15 @@ class Questions:
         self.metadata_mtimes = self.metadata_mtimes or unlisted
         return info
 
-    async def _probe_metadata(self, found: Listing) -> None:
+    async def _probe_metadata(self, found: DirectoryListing) -> None:
         """Find out, on the first few listings, whether this bucket's mtimes are in metadata."""
         if self.metadata_mtimes or self._probes_left == 0:
             return
-        sample = next((entry for entry in found.entries if entry.info is not None), None)
-        if sample is not None and sample.info is not None:
+        sample = next((entry.info for entry in found.entries if entry.info is not None), None)
+        if sample is not None:
             self._probes_left -= 1
             try:
-                await self._head(sample.info.key)
+                await self._head(sample.key)
             except StoreError as error:
                 log.debug("cannot look for an mtime: %s", error.describe())
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cloudfs.vfs.inodes import ROOT_INO, Inode, InodeTable
+from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
 from cloudfs_backends.api import ObjectInfo
 
 NAMES = (b"a", b"b", b"c")
@@ -19,10 +20,14 @@ def info(
     return ObjectInfo(key, 10, f'"{version}"', mtime_ns, has_metadata, has_metadata)
 
 
+def entry(name: bytes, found: ObjectInfo | None) -> DirectoryEntry:
+    """A file when there is an object of the name, else a directory."""
+    return DirectoryEntry(name, InodeKind.FILE if found else InodeKind.DIRECTORY, found)
+
+
 def look_up(table: InodeTable, parent: Inode, name: bytes, found: ObjectInfo | None) -> Inode:
     """What the tree and the filesystem do for one LOOKUP of the kernel."""
-    slash = "/" if found is None else ""
-    inode = table.enter(parent, name, parent.key + name.decode() + slash, found)
+    inode = table.enter(parent, entry(name, found))
     inode.lookups += 1
     return inode
 
@@ -62,6 +67,18 @@ def test_a_directory_that_became_a_file_keeps_what_is_below_reachable() -> None:
     table.forget(inside.ino, 1)
     table.forget(file.ino, 1)
     assert list(table) == [table.root]
+
+
+def test_a_file_without_an_object_is_no_directory() -> None:
+    table = InodeTable()
+    created = table.enter(table.root, DirectoryEntry(b"f", InodeKind.FILE))
+    created.lookups += 1
+    assert (created.is_directory, created.key) == (False, "f")
+    assert table.enter(table.root, DirectoryEntry(b"f", InodeKind.FILE)) is created
+    directory = look_up(table, table.root, b"f", None)
+    assert (directory.is_directory, directory.key) == (True, "f/")
+    assert (created.superseded, directory.superseded) == (True, False)
+    assert table.enter(table.root, entry(b"f", info("f"))) is not directory
 
 
 def test_numbers_are_never_used_twice() -> None:
@@ -125,7 +142,7 @@ def test_an_entry_that_was_not_handed_out_is_dropped() -> None:
     table = InodeTable()
     known = look_up(table, table.root, b"known", info("known"))
     for name in (b"fresh", b"known"):
-        table.drop_unreferenced(table.enter(table.root, name, name.decode(), info(name.decode())))
+        table.drop_unreferenced(table.enter(table.root, entry(name, info(name.decode()))))
     assert set(table) == {table.root, known}
 
 
@@ -154,7 +171,7 @@ class Kernel(RuleBasedStateMachine):
     def read_an_entry_that_does_not_fit_the_reply(self, data: st.DataObject, name: bytes) -> None:
         parent = data.draw(st.sampled_from(self.directories()))
         key = parent.key + name.decode()
-        self.table.drop_unreferenced(self.table.enter(parent, name, key, info(key, self.version)))
+        self.table.drop_unreferenced(self.table.enter(parent, entry(name, info(key, self.version))))
 
     @precondition(lambda self: self.lookups)
     @rule(data=st.data())

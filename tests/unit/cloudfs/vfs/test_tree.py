@@ -15,8 +15,8 @@ from cloudfs.vfs import tree as tree_module
 from cloudfs.vfs.errors import NoSuchEntryError, NotADirectoryEntryError
 from cloudfs.vfs.inodes import Inode
 from cloudfs.vfs.metadata import freshness
+from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
 from cloudfs.vfs.metadata.freshness import FreshnessPolicy
-from cloudfs.vfs.metadata.listing import Entry
 from cloudfs.vfs.tree import Tree
 from cloudfs_backends.api import (
     AccessDeniedError,
@@ -891,7 +891,8 @@ async def test_a_file_newer_than_the_listing_stays_with_a_ttl_of_zero() -> None:
         mount.clock.now += 1
         mount.store.put("d/new", b"1")
         info = await mount.store.head("d/new")
-        mount.tree.enter(directory, Entry(b"new", info), mount.clock.now).lookups += 1
+        entry = DirectoryEntry(b"new", InodeKind.FILE, info)
+        mount.tree.enter(directory, entry, mount.clock.now).lookups += 1
         mount.clock.now += 1
         assert (await mount.lookup("d/new")).key == "d/new"
 

@@ -11,7 +11,8 @@ import pytest
 import trio
 
 from cloudfs.vfs.metadata import persistent as module
-from cloudfs.vfs.metadata.listing import Entry, Listing
+from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
+from cloudfs.vfs.metadata.listing import DirectoryListing
 from cloudfs.vfs.metadata.persistent import Remembered
 from cloudfs_backends.api import ObjectInfo
 from cloudfs_cache.metadata.database import Catalog
@@ -22,14 +23,15 @@ TTL_S = 60.0
 INFO = ObjectInfo("d/f", 7, '"etag"', 1_600_000_000_123_456_789, True, True)
 
 
-def listing(directory: str, *names: bytes, at: float) -> Listing:
+def listing(directory: str, *names: bytes, at: float) -> DirectoryListing:
     """A directory of files, with one directory at the end."""
     infos = {
         name: ObjectInfo(directory + name.decode("utf-8", "surrogateescape"), n, f"e{n}", n * 10**9)
         for n, name in enumerate(names)
     }
-    entries = (*(Entry(name, info) for name, info in infos.items()), Entry(b"sub", None))
-    return Listing(entries, {entry.name: entry for entry in entries}, at)
+    files = [DirectoryEntry(name, InodeKind.FILE, info) for name, info in infos.items()]
+    entries = (*files, DirectoryEntry(b"sub", InodeKind.DIRECTORY))
+    return DirectoryListing(entries, {entry.name: entry for entry in entries}, at)
 
 
 async def settled(remembered: Remembered) -> None:
