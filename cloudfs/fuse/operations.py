@@ -115,6 +115,7 @@ class Operations(pyfuse3.Operations):
         self.mount_device: tuple[int, int] | None = None
         self.initialised = trio.Event()
         self._fs = filesystem
+        self._files = filesystem.files
         self._ownership = ownership
         self._watch = watch
         self._reported: weakref.WeakSet[StoreError] = weakref.WeakSet()
@@ -151,7 +152,7 @@ class Operations(pyfuse3.Operations):
 
     def _about_read(self, handle: FileHandle, offset: int, size: int) -> tuple[str, WaitsFor]:
         path = self._fs.path_of(handle.inode.ino)
-        return path, self._fs.read_waits_for(handle, offset, size)
+        return path, handle.content.waits_for(offset, size)
 
     @request("lookup")
     async def lookup(
@@ -197,8 +198,8 @@ class Operations(pyfuse3.Operations):
     @request("read")
     async def read(self, fh: int, off: int, size: int) -> Buffer:  # type: ignore[override]
         """Answer inline when memory has the bytes: no checkpoint until the reply is sent."""
-        handle = self._fs.file(fh)
-        data = self._fs.read_nowait(handle, off, size)
+        handle = self._files.get(fh)
+        data = handle.content.read_nowait(off, size)
         if data is None:
             dying = None
             if handle.direct and self.mount_device is not None:

@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 
-from cloudfs.prefetch.readahead import ReadAheadWindow
+from cloudfs.vfs.content import ObjectContents
 from cloudfs.vfs.errors import (
     IsADirectoryEntryError,
     NotADirectoryEntryError,
@@ -19,12 +19,10 @@ from cloudfs.vfs.errors import (
 from cloudfs.vfs.handles import DirectoryHandle, FileHandle, HandleTable
 from cloudfs.vfs.inodes import Inode
 from cloudfs.vfs.metadata.entries import DirectoryEntry
-from cloudfs.vfs.reader import Reader
 from cloudfs.vfs.tree import Tree
 from cloudfs_backends.api import ObjectChangedError, ObjectNotFoundError, ObjectStore
 from cloudfs_cache.api import Buffer, KeyRange, ObjectVersion, Placement, WaitsFor
 from cloudfs_cache.cache import TieredCache
-from cloudfs_cache.memory.block import CachedObject
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +48,14 @@ class FileSystem:
         self.tree = tree
         self._store = store
         self._cache = cache
-        self._reader = Reader(cache)
-        self._read_ahead_bytes = read_ahead_bytes
-        self._placement_of = placement_of
+        self._contents = ObjectContents(
+            cache, read_ahead_bytes=read_ahead_bytes, placement_of=placement_of
+        )
         self._count_local = count_local
-        self._files: HandleTable[FileHandle] = HandleTable()
+        self.files: HandleTable[FileHandle] = HandleTable()
         self._directories: HandleTable[DirectoryHandle] = HandleTable()
-        # Of each that waits for the index of a disk: the inode, as often as it is being opened.
-        self._asking_disks: list[Inode] = []
+        # The inode of each `open` that waits for its content, as often as it is being opened.
+        self._opening: list[Inode] = []
 
     async def lookup(self, parent_ino: int, name: bytes) -> Inode:
         """Return the inode of a name and count a reference of the kernel to it."""
@@ -93,15 +91,16 @@ class FileSystem:
         inode.opens += 1
         try:
             version = self._version(inode)
-            cached = None
-            if version.size:
-                cached = await self._open_cached(inode, version)
+            self._opening.append(inode)
+            try:
+                content = await self._contents.open(version)
+            finally:
+                self._opening.remove(inode)
         except BaseException:
             self.tree.inodes.closed(inode)
             raise
         log.debug("open %r, etag %s, %d bytes", inode.key, version.etag, version.size)
-        window = ReadAheadWindow(version.size, self._read_ahead_bytes)
-        return self._files.add(FileHandle(inode, cached, window, bool(flags & os.O_DIRECT)))
+        return self.files.add(FileHandle(inode, content, bool(flags & os.O_DIRECT)))
 
     def path_of(self, ino: int) -> str:
         """The path of an inode in the mount, "." for the root, for people; "" when it is gone."""
@@ -110,39 +109,22 @@ class FileSystem:
         return self.tree.inodes.get(ino).key.rstrip("/") or "."
 
     def open_waits_for(self, ino: int) -> WaitsFor:
-        """Tell what an `open` of an inode, which has not returned, waits for."""
-        is_asking = any(inode.ino == ino for inode in self._asking_disks)
-        return WaitsFor.DISK if is_asking else WaitsFor.STORE
-
-    def read_waits_for(self, handle: FileHandle, offset: int, size: int) -> WaitsFor:
-        """Tell what a `read`, which has not returned, waits for."""
-        size = min(size, handle.inode_size - offset)
-        if handle.cached is None or size <= 0:
-            return WaitsFor.OTHER
-        return self._cache.waits_for(handle.cached, offset, size)
-
-    def file(self, handle: int) -> FileHandle:
-        """The open file of a handle number."""
-        return self._files.get(handle)
-
-    def read_nowait(self, handle: FileHandle, offset: int, size: int) -> Buffer | None:
-        """The bytes if memory has them, else None and they are on their way. See `Reader`."""
-        return self._reader.read_nowait(handle, offset, size)
+        """Return what an `open` of an inode, which has not returned, waits for."""
+        is_opening = any(inode.ino == ino for inode in self._opening)
+        return WaitsFor.DISK if is_opening else WaitsFor.STORE
 
     async def read(self, handle: FileHandle, offset: int, size: int) -> Buffer:
-        """Wait for bytes that `read_nowait` did not have."""
+        """Wait for bytes that `read_nowait` of the content did not have."""
         try:
-            return await self._reader.read(handle, offset, size)
+            return await handle.content.read(offset, size)
         except (ObjectChangedError, ObjectNotFoundError):
             self.tree.mark_changed(handle.inode)
             raise
 
     def release(self, handle: int) -> None:
         """Close a file handle."""
-        file = self._files.remove(handle)
-        self._reader.closed(file)
-        if file.cached is not None:
-            self._cache.release(file.cached)
+        file = self.files.remove(handle)
+        file.content.close()
         self.tree.inodes.closed(file.inode)
 
     async def open_directory(self, ino: int) -> int:
@@ -188,13 +170,6 @@ class FileSystem:
         """
         is_directory = self.tree.inodes.get(ino).is_directory
         return () if is_directory else (ETAG_XATTR, CACHED_XATTR)
-
-    async def _open_cached(self, inode: Inode, version: ObjectVersion) -> CachedObject:
-        self._asking_disks.append(inode)
-        try:
-            return await self._cache.open(version, self._placement_of(version.key))
-        finally:
-            self._asking_disks.remove(inode)
 
     async def _cached_xattr(self, inode: Inode) -> bytes:
         if inode.is_directory:

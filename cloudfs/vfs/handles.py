@@ -6,28 +6,20 @@ import itertools
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from cloudfs.prefetch.readahead import ReadAheadWindow
+from cloudfs.vfs.content import Content
 from cloudfs.vfs.inodes import Inode
 from cloudfs.vfs.metadata.entries import DirectoryEntry
-from cloudfs_cache.memory.block import CachedObject
 
 Handle = TypeVar("Handle")
 
 
 @dataclass(slots=True, eq=False)
 class FileHandle:
-    """An open file: always one version of one object. `cached` is None for an empty object."""
+    """An open file. `direct`: it was opened with O_DIRECT."""
 
     inode: Inode
-    cached: CachedObject | None
-    window: ReadAheadWindow
+    content: Content
     direct: bool
-
-    @property
-    def inode_size(self) -> int:
-        """Size in bytes of the version this handle reads."""
-        assert self.inode.info is not None
-        return self.inode.info.size
 
 
 @dataclass(slots=True, eq=False)
