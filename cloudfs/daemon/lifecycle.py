@@ -31,9 +31,10 @@ from cloudfs.control import server
 from cloudfs.daemon import assembly
 from cloudfs.errors import UserError
 from cloudfs.fuse import session, tuning
+from cloudfs.fuse.attributes import Ownership
 from cloudfs.fuse.deadlines import RequestWatch
 from cloudfs.fuse.invalidation import EntryInvalidator
-from cloudfs.fuse.operations import Operations, Ownership
+from cloudfs.fuse.operations import Operations
 from cloudfs.status import prometheus
 from cloudfs.status.document import MountState
 from cloudfs.system.malloc import keep_freed_memory
@@ -126,8 +127,7 @@ async def _serve(
             store,
             freshness,
             services,
-            on_superseded=invalidator.superseded,
-            on_doubted=invalidator.doubted,
+            on_invalidated=invalidator.invalidate,
             remembered=remembered,
         )
         filesystem = FileSystem(

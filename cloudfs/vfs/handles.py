@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from cloudfs.vfs.content import Content
-from cloudfs.vfs.inodes import Inode
+from cloudfs.vfs.inode import Inode
 from cloudfs.vfs.metadata.entries import DirectoryEntry
 
 Handle = TypeVar("Handle")

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 import trio
 
 from cloudfs.vfs.errors import NoSuchEntryError, NotADirectoryEntryError
-from cloudfs.vfs.inodes import Inode, InodeTable, is_same_version
+from cloudfs.vfs.inode import Inode, is_same_version
+from cloudfs.vfs.inode_table import InodeTable
 from cloudfs.vfs.metadata import names
 from cloudfs.vfs.metadata.entries import DirectoryEntry
 from cloudfs.vfs.metadata.freshness import Absences, Doubts, FreshnessPolicy
@@ -33,15 +34,11 @@ _AHEAD_PAGES_MAX = 20
 _REVALIDATE_GRACE_S = 1.0
 
 
-def _nobody_told(_parent_ino: int, _name: bytes) -> None:
-    pass
-
-
 class Tree:
     """The directory tree of one store.
 
-    `on_superseded` hears of inodes whose name changed its meaning, `on_doubted` of names (inode
-    number of the directory, name) that were invalidated: the kernel is to ask for them again.
+    `on_invalidated` is called with each name (inode number of the directory, name) that the kernel
+    may have cached and must not use any more.
     """
 
     def __init__(
@@ -50,8 +47,7 @@ class Tree:
         policy: FreshnessPolicy,
         nursery: trio.Nursery,
         *,
-        on_superseded: Callable[[Inode], None],
-        on_doubted: Callable[[int, bytes], None] = _nobody_told,
+        on_invalidated: Callable[[int, bytes], None],
         remembered: Remembered | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -59,8 +55,7 @@ class Tree:
         self.remembered = remembered or Remembered(None, store.identity)
         self._policy = policy
         self._nursery = nursery
-        self._on_superseded = on_superseded
-        self._on_doubted = on_doubted
+        self._on_invalidated = on_invalidated
         self._clock = clock
         self._questions = Questions(store, clock)
         self._absences = Absences()
@@ -130,7 +125,7 @@ class Tree:
             checked_at = -math.inf
         before = parent.children.get(entry.name)
         if before is not None and before.checked_at > checked_at:
-            before.learn(entry.info)
+            before.add_metadata(entry.info)
             return before
         inode = self.inodes.enter(parent, entry)
         inode.checked_at = max(inode.checked_at, checked_at)
@@ -198,12 +193,8 @@ class Tree:
             self.remembered.forget_listing(directory)
         known = list(self._known_names(key, subtree=subtree))
         for parent_ino, name in known:
-            self._on_doubted(parent_ino, name)
+            self._on_invalidated(parent_ino, name)
         return len(known)
-
-    def forget(self, ino: int, lookups: int) -> None:
-        """The kernel gives references back; what nobody references is dropped."""
-        self.inodes.forget(ino, lookups)
 
     def _metadata_mtimes(self) -> bool:
         return self._questions.metadata_mtimes or self.remembered.metadata_mtimes
@@ -273,7 +264,7 @@ class Tree:
             return False
         if not self._is_fresh(inode.key, found[1]):
             return False
-        inode.learn(found[0])
+        inode.add_metadata(found[0])
         inode.checked_at = max(inode.checked_at, found[1])
         return True
 
@@ -360,7 +351,8 @@ class Tree:
             # Should the name become a directory again, it will not be this one.
             self._doubts.note_below(inode.key, self._clock())
             self.remembered.forget_below(inode.key)
-        self._on_superseded(inode)
+        if inode.lookups > 0 and inode.parent is not None:
+            self._on_invalidated(inode.parent.ino, inode.name)
 
     def _known_names(self, key: str, *, subtree: bool) -> Iterator[tuple[int, bytes]]:
         """The names that the kernel may know, as (directory, name): the ones that matter first.

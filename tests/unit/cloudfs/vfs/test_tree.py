@@ -13,7 +13,7 @@ import trio
 
 from cloudfs.vfs import tree as tree_module
 from cloudfs.vfs.errors import NoSuchEntryError, NotADirectoryEntryError
-from cloudfs.vfs.inodes import Inode
+from cloudfs.vfs.inode import Inode
 from cloudfs.vfs.metadata import freshness
 from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
 from cloudfs.vfs.metadata.freshness import FreshnessPolicy
@@ -52,8 +52,7 @@ class Mount:
     tree: Tree
     clock: Clock
     nursery: trio.Nursery
-    superseded: list[Inode] = field(default_factory=list)
-    doubted: list[tuple[int, bytes]] = field(default_factory=list)
+    invalidated: list[tuple[int, bytes]] = field(default_factory=list)
 
     async def lookup(self, path: str) -> Inode:
         """Walk down as the kernel does, counting its references."""
@@ -112,21 +111,25 @@ async def mounted(
     store = store or MemoryStore()
     for key in keys:
         store.put(key, b"data of " + os.fsencode(key))
-    superseded: list[Inode] = []
     clock = Clock()
     async with trio.open_nursery() as nursery:
         policy = FreshnessPolicy(metadata_ttl, negative_ttl, ttl_of)
-        doubted: list[tuple[int, bytes]] = []
+        invalidated: list[tuple[int, bytes]] = []
         tree = Tree(
             store,
             policy,
             nursery,
-            on_superseded=superseded.append,
-            on_doubted=lambda parent_ino, name: doubted.append((parent_ino, name)),
+            on_invalidated=lambda parent_ino, name: invalidated.append((parent_ino, name)),
             clock=clock,
         )
-        yield Mount(store, tree, clock, nursery, superseded, doubted)
+        yield Mount(store, tree, clock, nursery, invalidated)
         nursery.cancel_scope.cancel()
+
+
+def kernel_name(inode: Inode) -> tuple[int, bytes]:
+    """The name of an inode as the kernel's cache has it: the directory's number, and the name."""
+    assert inode.parent is not None
+    return inode.parent.ino, inode.name
 
 
 class PlainStore(MemoryStore):
@@ -405,7 +408,7 @@ async def test_open_asks_again_only_after_the_ttl() -> None:
         mount.clock.now += TTL_S + 1
         await mount.tree.revalidate(inode)
         assert inode.superseded
-        assert mount.superseded == [inode]
+        assert mount.invalidated == [kernel_name(inode)]
         assert (await mount.lookup("f")).ino != inode.ino
 
 
@@ -447,7 +450,7 @@ async def test_a_listing_shows_what_changed_and_what_is_gone() -> None:
         mount.clock.now += TTL_S
         assert await mount.listdir("d") == [b"changed", b"same"]
         assert (changed.superseded, deleted.superseded, same.superseded) == (True, True, False)
-        assert set(mount.superseded) == {changed, deleted}
+        assert set(mount.invalidated) == {kernel_name(changed), kernel_name(deleted)}
         assert await mount.lookup("d/same") is same
         assert (await mount.lookup("d/changed")).info == await mount.store.head("d/changed")
 
@@ -591,9 +594,17 @@ async def test_a_store_that_says_changed_makes_the_next_lookup_ask() -> None:
         now = mount.store.put("d/f", b"new")
         mount.tree.mark_changed(inode)
         mount.tree.mark_changed(inode)
-        assert mount.superseded == [inode]
+        assert mount.invalidated == [kernel_name(inode)]
         assert mount.tree.entry_ttl_s(inode) == 0.0
         assert (await mount.lookup("d/f")).info == now
+
+
+@in_trio
+async def test_a_name_that_the_kernel_does_not_reference_is_not_invalidated_there() -> None:
+    async with mounted("f") as mount:
+        inode = await mount.tree.lookup(mount.tree.inodes.root, b"f")
+        mount.tree.mark_changed(inode)
+        assert (inode.superseded, mount.invalidated) == (True, [])
 
 
 @in_trio
@@ -601,12 +612,12 @@ async def test_what_the_kernel_forgets_is_dropped() -> None:
     async with mounted(*(f"d/e/{number}" for number in range(50))) as mount:
         held = [await mount.lookup(f"d/e/{number}") for number in range(50)]
         for inode in held:
-            mount.tree.forget(inode.ino, inode.lookups)
+            mount.tree.inodes.forget(inode.ino, inode.lookups)
         for path in ("d/e", "d"):
             directory = await mount.lookup(path)
-            mount.tree.forget(directory.ino, directory.lookups)
+            mount.tree.inodes.forget(directory.ino, directory.lookups)
         outer = await mount.lookup("d")
-        mount.tree.forget(outer.ino, outer.lookups)
+        mount.tree.inodes.forget(outer.ino, outer.lookups)
         assert list(mount.tree.inodes) == [mount.tree.inodes.root]
         assert (await mount.lookup("d/e/7")).key == "d/e/7"
 
@@ -623,7 +634,7 @@ async def test_news_leaves_no_inode_that_nobody_holds() -> None:
         await mount.listdir()
         assert (listed.superseded, opened.superseded) == (True, True)
         for inode in (listed, opened):
-            mount.tree.forget(inode.ino, inode.lookups)
+            mount.tree.inodes.forget(inode.ino, inode.lookups)
         assert list(mount.tree.inodes) == [mount.tree.inodes.root]
 
 
@@ -927,8 +938,7 @@ async def test_an_invalidated_file_is_asked_for_and_keeps_its_inode() -> None:
         assert await mount.lookup("d/f") is same
         assert await mount.lookup("d/g") is other
         assert mount.requests() == before + 2
-        assert mount.superseded == []
-        assert (same.parent.ino if same.parent else 0, b"f") in mount.doubted
+        assert mount.invalidated == [kernel_name(same)]
 
 
 @in_trio
@@ -986,18 +996,18 @@ async def test_the_kernel_is_told_what_it_may_know() -> None:
         assert parent is not None
         assert parent.parent is not None
         # What is in use comes first: it does not go when its directory does.
-        assert mount.doubted[0] == (parent.ino, b"f")
-        assert set(mount.doubted[1:3]) == {(root.ino, b"missing"), (root.ino, b"unlisted")}
-        assert set(mount.doubted[3:]) == {
+        assert mount.invalidated[0] == (parent.ino, b"f")
+        assert set(mount.invalidated[1:3]) == {(root.ino, b"missing"), (root.ino, b"unlisted")}
+        assert set(mount.invalidated[3:]) == {
             (root.ino, b"d"), (root.ino, b"g"), (parent.parent.ino, b"e"),
         }  # fmt: skip
-        mount.doubted.clear()
+        mount.invalidated.clear()
         mount.tree.invalidate("new", subtree=True)
-        assert mount.doubted == [(root.ino, b"new")]
-        mount.doubted.clear()
+        assert mount.invalidated == [(root.ino, b"new")]
+        mount.invalidated.clear()
         # What is above it may be remembered as missing.
         mount.tree.invalidate("unknown/above/below", subtree=True)
-        assert mount.doubted == [(root.ino, b"unknown")]
+        assert mount.invalidated == [(root.ino, b"unknown")]
 
 
 @in_trio

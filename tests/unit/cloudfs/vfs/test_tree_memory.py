@@ -11,7 +11,6 @@ import trio
 
 from cloudfs.vfs import tree as tree_module
 from cloudfs.vfs.errors import NoSuchEntryError
-from cloudfs.vfs.inodes import Inode
 from cloudfs.vfs.metadata.freshness import FreshnessPolicy
 from cloudfs.vfs.metadata.persistent import Remembered
 from cloudfs.vfs.tree import Tree
@@ -28,19 +27,18 @@ async def remounted(
 ) -> AsyncIterator[Mount]:
     """A mount that knows what earlier ones wrote, and writes what it learns until its end."""
     store.requests.clear()
-    superseded: list[Inode] = []
     async with remembering(directory, clocks) as remembered, trio.open_nursery() as nursery:
         policy = FreshnessPolicy(ttl_s, NEGATIVE_S)
         tree = Tree(
             store,
             policy,
             nursery,
-            on_superseded=superseded.append,
+            on_invalidated=lambda _parent_ino, _name: None,
             remembered=remembered,
             clock=clocks.monotonic,
         )
         try:
-            yield Mount(store, tree, Clock(), nursery, superseded)
+            yield Mount(store, tree, Clock(), nursery)
         finally:
             nursery.cancel_scope.cancel()
 
@@ -160,7 +158,7 @@ async def test_a_changed_object_does_not_come_back_in_the_same_mount(tmp_path: P
         clocks.pass_s(1)
         mount.tree.mark_changed(inode)
         for held in (inode, mount.tree.inodes.get(inode.parent.ino if inode.parent else 0)):
-            mount.tree.forget(held.ino, held.lookups)
+            mount.tree.inodes.forget(held.ino, held.lookups)
         assert len(mount.tree.inodes) == 1
         assert (await mount.lookup("d/a")).info == now
 
@@ -311,7 +309,7 @@ async def test_an_invalidated_catalog_is_not_believed_before_it_is_written(tmp_p
             store,
             policy,
             nursery,
-            on_superseded=lambda _: None,
+            on_invalidated=lambda _parent_ino, _name: None,
             remembered=mute,
             clock=clocks.monotonic,
         )

@@ -7,7 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cloudfs.vfs.inodes import ROOT_INO, Inode, InodeTable
+from cloudfs.vfs.inode import Inode
+from cloudfs.vfs.inode_table import ROOT_INO, InodeTable
 from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
 from cloudfs_backends.api import ObjectInfo
 

@@ -1,63 +1,15 @@
-"""Inodes: what the kernel holds a number for, and for how long.
-
-Owned by the trio loop. A file's inode stands for one version of one object, for ever: when the
-object is overwritten its name gets a new inode, as rename(2) over a file would do. So everything
-the kernel caches by inode (pages, size, mappings) can never mix two versions, and pages may be kept
-across opens without asking.
-"""
+"""Inode table: numbers, their inodes, and how long each lives. Owned by the trio loop."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import Final
 
+from cloudfs.vfs.inode import Inode
 from cloudfs.vfs.metadata import names
 from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
-from cloudfs.vfs.metadata.listing import DirectoryListing
-from cloudfs_backends.api import ObjectInfo
 
-ROOT_INO = 1
-
-
-@dataclass(slots=True, eq=False)
-class Inode:
-    """A file or a directory; `info` is the object that the store has for it, if it has one.
-
-    `lookups` counts the kernel's references, `opens` the open handles, `checked_at` is when the
-    store last confirmed it (seconds of the loop's clock). `superseded` says that the name now
-    stands for something else. A directory has its last `listing`, in `asked` how many of its names
-    were asked for since, and in `children` the inodes of those entries that the kernel knows.
-    """
-
-    ino: int
-    parent: Inode | None
-    name: bytes
-    key: str
-    kind: InodeKind
-    info: ObjectInfo | None = None
-    checked_at: float = -math.inf
-    lookups: int = 0
-    opens: int = 0
-    superseded: bool = False
-    children: dict[bytes, Inode] = field(default_factory=dict)
-    listing: DirectoryListing | None = None
-    asked: int = 0
-    recalled_at: float = -math.inf
-
-    @property
-    def is_directory(self) -> bool:
-        """It may have children."""
-        return self.kind is InodeKind.DIRECTORY
-
-    def shows(self, entry: DirectoryEntry) -> bool:
-        """Return whether an entry of this name leads to this inode: same kind, same version."""
-        return self.kind is entry.kind and is_same_version(self.info, entry.info)
-
-    def learn(self, info: ObjectInfo | None) -> None:
-        """Take what an answer, also an older one, tells of the same version: its metadata."""
-        if is_same_version(self.info, info):
-            self.info = _better_known(info, self.info)
+ROOT_INO: Final = 1
 
 
 class InodeTable:
@@ -105,7 +57,7 @@ class InodeTable:
         known = parent.children.get(entry.name)
         if known is not None:
             if known.shows(entry):
-                known.info = _better_known(known.info, entry.info)
+                known.update(entry.info)
                 return known
             self.supersede(known)
         key = entry.key_in(parent.key)
@@ -146,17 +98,3 @@ class InodeTable:
             if parent.children.get(inode.name) is inode:
                 del parent.children[inode.name]
             inode = parent
-
-
-def is_same_version(old: ObjectInfo | None, new: ObjectInfo | None) -> bool:
-    """Return whether both are the same version of one object, or both no object."""
-    if old is None or new is None:
-        return old is new
-    return old.etag == new.etag and old.size == new.size
-
-
-def _better_known(old: ObjectInfo | None, new: ObjectInfo | None) -> ObjectInfo | None:
-    """A listing knows less than a HEAD: do not lose the metadata of the same version."""
-    if old is not None and new is not None and old.has_metadata and not new.has_metadata:
-        return old
-    return new
