@@ -41,7 +41,7 @@ from cloudfs.system.malloc import keep_freed_memory
 from cloudfs.system.systemd import ServiceManager, status_line
 from cloudfs.telemetry.counters import RequestMetrics
 from cloudfs.vfs.filesystem import FileSystem
-from cloudfs.vfs.metadata.freshness import FreshnessPolicy
+from cloudfs.vfs.metadata.ttl import TtlPolicy
 from cloudfs.vfs.tree import Tree
 from cloudfs_backends import api as backends
 from cloudfs_cache.api import ChunkSink, KeyRange, ObjectVersion
@@ -120,15 +120,15 @@ async def _serve(
     metrics = RequestMetrics()
     watch = RequestWatch(settings.retry_budget + _DEADLINE_MARGIN_S)
     invalidator = EntryInvalidator()
-    remembered = assembly.open_catalog(settings, disk, store.identity)
+    persistent = assembly.open_catalog(settings, disk, store.identity)
     async with trio.open_nursery() as services:
-        freshness = FreshnessPolicy(settings.metadata_ttl, settings.negative_ttl, policies.ttl)
+        ttls = TtlPolicy(settings.metadata_ttl, settings.negative_ttl, policies.ttl)
         tree = Tree(
             store,
-            freshness,
+            ttls,
             services,
             on_invalidated=invalidator.invalidate,
-            remembered=remembered,
+            persistent=persistent,
         )
         filesystem = FileSystem(
             store,
@@ -157,7 +157,7 @@ async def _serve(
         await services.start(cache.serve)
         services.start_soon(watch.watch_forever)
         services.start_soon(invalidator.send_forever)
-        services.start_soon(remembered.serve)
+        services.start_soon(persistent.serve)
         commands = admin_handlers(store, cache.admin, policies, filesystem, jobs)
         await services.start(_serve_control, mount, commands)
         state.metrics_address = await services.start(
@@ -171,7 +171,7 @@ async def _serve(
         log.info("unmounted %s", settings.mountpoint)
         manager.stopping(_STOP_S_MAX, f"unmounted {settings.mountpoint}, ending")
         await mount.drain()
-        await remembered.aclose()
+        await persistent.aclose()
         services.cancel_scope.cancel()
     await cache.aclose()
     await store.aclose()

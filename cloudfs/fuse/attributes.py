@@ -42,7 +42,7 @@ def encode(inode: Inode, ttl: Ttl, ownership: Ownership) -> pyfuse3.EntryAttribu
     info = inode.info
     assert info is not None
     entry.st_mode = pyfuse3.ModeT(stat.S_IFREG | ownership.file_mode)
-    entry.st_nlink = 0 if inode.superseded else 1
+    entry.st_nlink = 0 if inode.is_stale else 1
     entry.st_size = info.size
     entry.st_blocks = -(-info.size // _ST_BLOCK_BYTES)
     entry.st_mtime_ns = entry.st_ctime_ns = entry.st_atime_ns = info.mtime_ns

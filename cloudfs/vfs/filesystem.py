@@ -57,6 +57,8 @@ class FileSystem:
         self.files: HandleTable[FileHandle] = HandleTable()
         self._store = store
         self._tree = tree
+        self._dentries = tree.dentries
+        self._inodes = tree.inodes
         self._cache = cache
         self._contents = ObjectContents(
             cache, read_ahead_bytes=read_ahead_bytes, placement_of=placement_of
@@ -73,12 +75,12 @@ class FileSystem:
 
     def ttl(self, inode: Inode) -> Ttl:
         """Return how long the kernel may cache an inode's name and attributes."""
-        entry_s = self._tree.entry_ttl_s(inode)
-        return Ttl(entry_s, entry_s if self._tree.attributes_final(inode) else 0.0)
+        entry_s = self._dentries.entry_valid_s(inode)
+        return Ttl(entry_s, entry_s if self._tree.has_final_attributes(inode) else 0.0)
 
     async def lookup(self, parent_ino: int, name: bytes) -> Inode:
         """Return the inode of a name and count a reference of the kernel to it."""
-        parent = self._tree.inodes.get(parent_ino)
+        parent = self._inodes.get(parent_ino)
         if name == b".":
             inode = parent
         elif name == b"..":
@@ -90,12 +92,12 @@ class FileSystem:
 
     def forget(self, ino: int, lookups: int) -> None:
         """Give references of the kernel back; what nothing references is dropped."""
-        self._tree.inodes.forget(ino, lookups)
+        self._inodes.forget(ino, lookups)
 
     async def attributes(self, ino: int) -> Inode:
         """Return the inode with attributes as exact as this bucket allows."""
-        inode = self._tree.inodes.get(ino)
-        if not self._tree.attributes_final(inode) and not inode.superseded:
+        inode = self._inodes.get(ino)
+        if not self._tree.has_final_attributes(inode) and not inode.is_stale:
             await self._tree.refresh(inode)
         return inode
 
@@ -105,11 +107,11 @@ class FileSystem:
         Raises StaleObjectError when the inode's object was overwritten: the kernel then looks the
         name up again and opens the new version.
         """
-        inode = self._tree.inodes.get(ino)
+        inode = self._inodes.get(ino)
         if inode.is_directory:
             raise IsADirectoryEntryError(inode.key)
         await self._tree.revalidate(inode)
-        if inode.superseded:
+        if inode.is_stale:
             raise StaleObjectError(inode.key)
         inode.opens += 1
         self._opening.append(inode)
@@ -117,7 +119,7 @@ class FileSystem:
             version = self._version(inode)
             content = await self._contents.open(version)
         except BaseException:
-            self._tree.inodes.closed(inode)
+            self._inodes.close(inode)
             raise
         finally:
             self._opening.remove(inode)
@@ -134,23 +136,23 @@ class FileSystem:
         try:
             return await handle.content.read(offset, size)
         except (ObjectChangedError, ObjectNotFoundError):
-            self._tree.mark_changed(handle.inode)
+            self._dentries.mark_changed(handle.inode)
             raise
 
     def release(self, fh: int) -> None:
         """Close a file handle."""
         handle = self.files.remove(fh)
         handle.content.close()
-        self._tree.inodes.closed(handle.inode)
+        self._inodes.close(handle.inode)
 
     async def open_directory(self, ino: int) -> int:
         """Open a directory and return its handle, which keeps the entries of this moment."""
-        inode = self._tree.inodes.get(ino)
+        inode = self._inodes.get(ino)
         if not inode.is_directory:
             raise NotADirectoryEntryError(inode.key)
         listing = await self._tree.listing(inode)
         inode.opens += 1
-        return self._directories.add(DirectoryHandle(inode, listing.entries, listing.listed_at))
+        return self._directories.add(DirectoryHandle(inode, listing.entries, listing.requested_at))
 
     def read_directory(
         self, fh: int, start: int, emit: Callable[[bytes, Inode, int], bool]
@@ -169,23 +171,23 @@ class FileSystem:
         entries = handle.entries
         for index in range(max(0, start - _DOTS), len(entries)):
             entry = entries[index]
-            child = self._tree.enter(inode, entry, handle.listed_at)
+            child = self._dentries.enter(inode, entry, handle.requested_at)
             if not emit(entry.name, child, index + _DOTS + 1):
-                self._tree.inodes.drop_unreferenced(child)
+                self._inodes.collect(child)
                 return
             child.lookups += 1
 
     def release_directory(self, fh: int) -> None:
         """Close a directory handle."""
-        self._tree.inodes.closed(self._directories.remove(fh).inode)
+        self._inodes.close(self._directories.remove(fh).inode)
 
     async def invalidate(self, ranges: Sequence[KeyRange]) -> int:
         """Invalidate all metadata of these names; return how many the kernel may have cached."""
-        return sum(self._tree.invalidate(keys.key, subtree=keys.subtree) for keys in ranges)
+        return sum(self._dentries.invalidate(keys.key, subtree=keys.subtree) for keys in ranges)
 
     async def xattr(self, ino: int, name: bytes) -> bytes | None:
         """Return the value of an extended attribute, or None when the inode has none such."""
-        inode = self._tree.inodes.get(ino)
+        inode = self._inodes.get(ino)
         if name == CACHED_XATTR:
             return await self._cached_xattr(inode)
         if name == ETAG_XATTR and inode.info is not None:
@@ -198,14 +200,14 @@ class FileSystem:
         A directory's are answered and not shown: CACHED_XATTR lists everything below it, which a
         program that copies all attributes should not cause.
         """
-        is_directory = self._tree.inodes.get(ino).is_directory
+        is_directory = self._inodes.get(ino).is_directory
         return () if is_directory else (ETAG_XATTR, CACHED_XATTR)
 
     def path_of(self, ino: int) -> str:
         """Return the path of an inode in the mount, "." for the root, "" when it is gone."""
-        if ino not in self._tree.inodes:
+        if ino not in self._inodes:
             return ""
-        return self._tree.inodes.get(ino).key.rstrip("/") or "."
+        return self._inodes.get(ino).key.rstrip("/") or "."
 
     async def _cached_xattr(self, inode: Inode) -> bytes:
         if inode.is_directory:

@@ -29,7 +29,7 @@ class DirectoryHandle:
 
     inode: Inode
     entries: tuple[DirectoryEntry, ...]
-    listed_at: float
+    requested_at: float
 
 
 class HandleTable(Generic[Handle]):

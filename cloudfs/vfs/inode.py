@@ -17,12 +17,15 @@ from cloudfs_backends.api import ObjectInfo
 
 @dataclass(slots=True, eq=False)
 class Inode:
-    """A file or a directory; `info` is the object that the store has for it, if it has one.
+    """A file or a directory. Moments are seconds of the tree's clock.
 
-    `lookups` counts the kernel's references, `opens` the open handles, `checked_at` is when the
-    store last confirmed it (seconds of the loop's clock). `superseded` says that the name now
-    stands for something else. A directory has its last `listing`, in `asked` how many of its names
-    were asked for since, and in `children` the inodes of those entries that the kernel knows.
+    `info` is the object that the store has for it, if there is one. `validated_at` is when the
+    request was sent that last confirmed it. `lookups` counts the kernel's references, `opens` the
+    open handles. `is_stale`: the name is gone, or stands for another inode now.
+
+    Of directories: `children` are the inodes of those entries that the kernel knows, `listing` the
+    last listing, `lookups_since_listing` the lookups that it did not answer, and `loaded_at` when
+    the persistent cache was last asked for it.
     """
 
     ino: int
@@ -31,22 +34,22 @@ class Inode:
     key: str
     kind: InodeKind
     info: ObjectInfo | None = None
-    checked_at: float = -math.inf
+    validated_at: float = -math.inf
     lookups: int = 0
     opens: int = 0
-    superseded: bool = False
+    is_stale: bool = False
     children: dict[bytes, Inode] = field(default_factory=dict)
     listing: DirectoryListing | None = None
-    asked: int = 0
-    recalled_at: float = -math.inf
+    lookups_since_listing: int = 0
+    loaded_at: float = -math.inf
 
     @property
     def is_directory(self) -> bool:
-        """It may have children."""
+        """Whether it may have children."""
         return self.kind is InodeKind.DIRECTORY
 
-    def shows(self, entry: DirectoryEntry) -> bool:
-        """Return whether an entry of this name leads to this inode: same kind, same version."""
+    def matches(self, entry: DirectoryEntry) -> bool:
+        """Return whether an entry of its name shows this inode: same kind, same version."""
         return self.kind is entry.kind and is_same_version(self.info, entry.info)
 
     def update(self, info: ObjectInfo | None) -> None:
@@ -57,12 +60,16 @@ class Inode:
             self.info = info
 
     def add_metadata(self, info: ObjectInfo | None) -> None:
-        """Take metadata that was missing from an older response, if it is about this version."""
+        """Take from an older response the metadata that is missing, if the version is the same."""
         known = self.info
         if info is None or known is None or known.has_metadata:
             return
         if info.has_metadata and is_same_version(known, info):
             self.info = info
+
+    def drop_listing(self) -> None:
+        """Forget the last listing of a directory."""
+        self.listing, self.lookups_since_listing = None, 0
 
 
 def is_same_version(old: ObjectInfo | None, new: ObjectInfo | None) -> bool:

@@ -52,14 +52,14 @@ class InodeTable:
         """Return the inode of a directory entry as the store shows it now.
 
         The existing one while its kind and version are the same, else a new one; the old one is
-        superseded and lives on for those who hold it.
+        stale and lives on while the kernel or a handle uses it.
         """
         known = parent.children.get(entry.name)
         if known is not None:
-            if known.shows(entry):
+            if known.matches(entry):
                 known.update(entry.info)
                 return known
-            self.supersede(known)
+            self.mark_stale(known)
         key = entry.key_in(parent.key)
         inode = Inode(self._next, parent, entry.name, key, entry.kind, entry.info)
         self._next += 1
@@ -67,30 +67,27 @@ class InodeTable:
         parent.children[entry.name] = inode
         return inode
 
-    def supersede(self, inode: Inode) -> None:
-        """The name no longer stands for this inode."""
-        inode.superseded = True
+    def mark_stale(self, inode: Inode) -> None:
+        """Separate an inode from its name, which is gone or stands for another one."""
+        inode.is_stale = True
         if inode.parent is not None and inode.parent.children.get(inode.name) is inode:
             del inode.parent.children[inode.name]
-        self._collect(inode)
+        self.collect(inode)
 
     def forget(self, ino: int, lookups: int) -> None:
-        """The kernel gives `lookups` references back."""
+        """Take `lookups` references back from the kernel."""
         inode = self._inodes.get(ino)
         if inode is not None and inode is not self.root:
             inode.lookups -= lookups
-            self._collect(inode)
+            self.collect(inode)
 
-    def closed(self, inode: Inode) -> None:
-        """A handle of the inode was closed."""
+    def close(self, inode: Inode) -> None:
+        """Count one open handle of an inode less."""
         inode.opens -= 1
-        self._collect(inode)
+        self.collect(inode)
 
-    def drop_unreferenced(self, inode: Inode) -> None:
-        """Remove an inode that was entered but not handed to the kernel after all."""
-        self._collect(inode)
-
-    def _collect(self, inode: Inode) -> None:
+    def collect(self, inode: Inode) -> None:
+        """Remove an inode that nothing uses, and the directories that lived for it alone."""
         while inode is not self.root and not (inode.lookups > 0 or inode.opens or inode.children):
             self._inodes.pop(inode.ino, None)
             parent = inode.parent

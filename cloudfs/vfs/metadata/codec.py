@@ -19,15 +19,15 @@ _HAS_METADATA = 1
 _METADATA_MTIME = 2
 
 
-def from_entries(asked_at_s: float, entries: Iterable[DirectoryEntry]) -> Iterator[Any]:
-    """Yield the parts of a listing that was asked for at `asked_at_s` (seconds since the epoch)."""
-    yield [asked_at_s]
+def from_entries(requested_at_s: float, entries: Iterable[DirectoryEntry]) -> Iterator[Any]:
+    """Yield the parts of a listing that was requested then, in seconds since the epoch."""
+    yield [requested_at_s]
     rest = iter(entries)
     while rows := [_row(entry) for entry in islice(rest, _ROWS)]:
         yield list(zip(*rows, strict=True))
 
 
-def asked_at(parts: list[Any]) -> float | None:
+def requested_at(parts: list[Any]) -> float | None:
     """When the listing or the attributes were asked for, in seconds since the epoch."""
     match parts:
         case [[float() | int() as moment, *_], *_]:
@@ -52,9 +52,9 @@ def to_entries(directory: str, parts: list[Any]) -> dict[bytes, DirectoryEntry] 
     return found
 
 
-def from_info(asked_at_s: float, info: ObjectInfo) -> list[Any]:
+def from_info(requested_at_s: float, info: ObjectInfo) -> list[Any]:
     """Return the parts of one object's attributes."""
-    return [[asked_at_s, info.size, info.etag, info.mtime_ns, _flags(info)]]
+    return [[requested_at_s, info.size, info.etag, info.mtime_ns, _flags(info)]]
 
 
 def to_info(key: str, parts: list[Any]) -> ObjectInfo | None:

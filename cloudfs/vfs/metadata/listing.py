@@ -21,11 +21,11 @@ _REMEMBERED_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class DirectoryListing:
-    """All entries of a directory at one moment, in the store's key order."""
+    """All entries of a directory as a LIST sent at `requested_at` showed them, in key order."""
 
     entries: tuple[DirectoryEntry, ...]
     by_name: dict[bytes, DirectoryEntry]
-    listed_at: float
+    requested_at: float
 
 
 class HiddenNames:
@@ -45,7 +45,7 @@ class HiddenNames:
 
 
 def build(
-    prefix: str, pages: Iterable[ListPage], hidden: HiddenNames, now: float
+    prefix: str, pages: Iterable[ListPage], hidden: HiddenNames, requested_at: float
 ) -> DirectoryListing:
     """Make the listing of the directory `prefix` ("" or ending with "/") out of its pages."""
     by_name: dict[bytes, DirectoryEntry] = {}
@@ -60,7 +60,7 @@ def build(
                 _add(by_name, part[:-1], None, info.key, hidden)
             else:
                 _add(by_name, part, info, info.key, hidden)
-    return DirectoryListing(tuple(by_name.values()), by_name, now)
+    return DirectoryListing(tuple(by_name.values()), by_name, requested_at)
 
 
 def _add(

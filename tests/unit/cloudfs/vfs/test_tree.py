@@ -14,9 +14,9 @@ import trio
 from cloudfs.vfs import tree as tree_module
 from cloudfs.vfs.errors import NoSuchEntryError, NotADirectoryEntryError
 from cloudfs.vfs.inode import Inode
-from cloudfs.vfs.metadata import freshness
+from cloudfs.vfs.metadata import negative
 from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
-from cloudfs.vfs.metadata.freshness import FreshnessPolicy
+from cloudfs.vfs.metadata.ttl import TtlPolicy
 from cloudfs.vfs.tree import Tree
 from cloudfs_backends.api import (
     AccessDeniedError,
@@ -113,7 +113,7 @@ async def mounted(
         store.put(key, b"data of " + os.fsencode(key))
     clock = Clock()
     async with trio.open_nursery() as nursery:
-        policy = FreshnessPolicy(metadata_ttl, negative_ttl, ttl_of)
+        policy = TtlPolicy(metadata_ttl, negative_ttl, ttl_of)
         invalidated: list[tuple[int, bytes]] = []
         tree = Tree(
             store,
@@ -302,7 +302,7 @@ async def test_a_caller_that_gives_up_takes_nothing_from_the_others() -> None:
 
 
 @in_trio
-async def test_an_error_goes_to_every_caller_and_is_not_remembered() -> None:
+async def test_an_error_goes_to_every_caller_and_is_not_cached() -> None:
     async with mounted("f") as mount:
         first_stall = Stall()
         mount.store.script("head", first_stall)
@@ -322,19 +322,19 @@ async def test_an_error_goes_to_every_caller_and_is_not_remembered() -> None:
 
 
 @in_trio
-async def test_an_answer_is_believed_for_its_ttl_and_no_longer() -> None:
+async def test_an_entry_is_valid_for_its_ttl_and_no_longer() -> None:
     async with mounted("f") as mount:
         inode = await mount.lookup("f")
         asked = mount.requests()
         mount.clock.now += TTL_S - 1
         assert await mount.lookup("f") is inode
         assert mount.requests() == asked
-        assert mount.tree.entry_ttl_s(inode) == 1.0
+        assert mount.tree.dentries.entry_valid_s(inode) == 1.0
         mount.clock.now += 1
-        assert mount.tree.entry_ttl_s(inode) == 0.0
+        assert mount.tree.dentries.entry_valid_s(inode) == 0.0
         assert await mount.lookup("f") is inode
         assert mount.store.count("head") == 2
-        assert mount.tree.entry_ttl_s(inode) == TTL_S
+        assert mount.tree.dentries.entry_valid_s(inode) == TTL_S
 
 
 @in_trio
@@ -366,7 +366,7 @@ async def test_an_indefinite_ttl_never_asks_again() -> None:
 
 
 @in_trio
-async def test_a_negative_answer_is_believed_for_the_negative_ttl() -> None:
+async def test_a_negative_entry_is_valid_for_the_negative_ttl() -> None:
     async with mounted() as mount:
         for _ in range(100):
             with pytest.raises(NoSuchEntryError):
@@ -382,7 +382,7 @@ async def test_a_negative_answer_is_believed_for_the_negative_ttl() -> None:
 
 @in_trio
 async def test_negative_answers_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(freshness, "_ABSENCES_MAX", 8)
+    monkeypatch.setattr(negative, "_ENTRIES_MAX", 8)
     monkeypatch.setattr(tree_module, "_LOOKUPS_BEFORE_LISTING", 1000)
     async with mounted() as mount:
         for number in range(20):
@@ -407,7 +407,7 @@ async def test_open_asks_again_only_after_the_ttl() -> None:
         mount.store.put("f", b"new")
         mount.clock.now += TTL_S + 1
         await mount.tree.revalidate(inode)
-        assert inode.superseded
+        assert inode.is_stale
         assert mount.invalidated == [kernel_name(inode)]
         assert (await mount.lookup("f")).ino != inode.ino
 
@@ -449,7 +449,7 @@ async def test_a_listing_shows_what_changed_and_what_is_gone() -> None:
         mount.store.delete("d/deleted")
         mount.clock.now += TTL_S
         assert await mount.listdir("d") == [b"changed", b"same"]
-        assert (changed.superseded, deleted.superseded, same.superseded) == (True, True, False)
+        assert (changed.is_stale, deleted.is_stale, same.is_stale) == (True, True, False)
         assert set(mount.invalidated) == {kernel_name(changed), kernel_name(deleted)}
         assert await mount.lookup("d/same") is same
         assert (await mount.lookup("d/changed")).info == await mount.store.head("d/changed")
@@ -460,7 +460,7 @@ async def test_a_later_lookup_beats_an_earlier_listing() -> None:
     async with mounted("f") as mount:
         await mount.listdir()
         old = (await mount.tree.listing(mount.tree.inodes.root)).by_name[b"f"]
-        listed_at = mount.clock.now
+        requested_at = mount.clock.now
         mount.clock.now += 10
         mount.store.put("f", b"new")
         inode = await mount.lookup("f")
@@ -468,7 +468,7 @@ async def test_a_later_lookup_beats_an_earlier_listing() -> None:
         fresh = await mount.lookup("f")
         assert fresh is not inode
         # An open directory goes on showing the entry that it had.
-        assert mount.tree.enter(mount.tree.inodes.root, old, listed_at) is fresh
+        assert mount.tree.dentries.enter(mount.tree.inodes.root, old, requested_at) is fresh
         assert await mount.lookup("f") is fresh
 
 
@@ -483,7 +483,7 @@ async def test_an_open_directory_does_not_bring_back_what_is_known_to_be_gone() 
         await mount.tree.refresh(inode)
         with pytest.raises(NoSuchEntryError):
             await mount.lookup("f")
-        mount.tree.enter(root, listing.by_name[b"f"], listing.listed_at)
+        mount.tree.dentries.enter(root, listing.by_name[b"f"], listing.requested_at)
         with pytest.raises(NoSuchEntryError):
             await mount.lookup("f")
 
@@ -503,7 +503,7 @@ async def test_a_lookup_during_a_listing_is_not_undone_by_it() -> None:
         mount.clock.now += 1
         stall.released.set()
         await listing.result()
-        assert not inode.superseded
+        assert not inode.is_stale
         assert await mount.lookup("f0000-new") is inode
 
 
@@ -519,12 +519,12 @@ async def test_an_answer_that_was_long_under_way_does_not_undo_a_later_one() -> 
         mount.clock.now += 1
         root = mount.tree.inodes.root
         listing = await mount.tree.listing(root)
-        seen = mount.tree.enter(root, listing.by_name[b"f"], listing.listed_at)
+        seen = mount.tree.dentries.enter(root, listing.by_name[b"f"], listing.requested_at)
         assert seen.info == now
         mount.clock.now += 1
         store.released.set()
         await late.result()
-        assert not seen.superseded
+        assert not seen.is_stale
         assert (await mount.lookup("f")).info == now
 
 
@@ -537,7 +537,7 @@ async def test_a_directory_that_vanished() -> None:
         mount.clock.now += TTL_S
         with pytest.raises(NoSuchEntryError):
             await mount.tree.listing(directory)
-        assert directory.superseded
+        assert directory.is_stale
         with pytest.raises(NoSuchEntryError):
             await mount.lookup("d")
 
@@ -577,7 +577,7 @@ async def test_a_file_becomes_a_directory_and_back() -> None:
         mount.store.delete("x")
         directory = await mount.lookup("x")
         assert directory.is_directory
-        assert file.superseded
+        assert file.is_stale
         inside = await mount.lookup("x/inside")
         mount.store.delete("x/inside")
         mount.store.put("x", b"again")
@@ -592,10 +592,10 @@ async def test_a_store_that_says_changed_makes_the_next_lookup_ask() -> None:
         await mount.listdir("d")
         inode = await mount.lookup("d/f")
         now = mount.store.put("d/f", b"new")
-        mount.tree.mark_changed(inode)
-        mount.tree.mark_changed(inode)
+        mount.tree.dentries.mark_changed(inode)
+        mount.tree.dentries.mark_changed(inode)
         assert mount.invalidated == [kernel_name(inode)]
-        assert mount.tree.entry_ttl_s(inode) == 0.0
+        assert mount.tree.dentries.entry_valid_s(inode) == 0.0
         assert (await mount.lookup("d/f")).info == now
 
 
@@ -603,8 +603,8 @@ async def test_a_store_that_says_changed_makes_the_next_lookup_ask() -> None:
 async def test_a_name_that_the_kernel_does_not_reference_is_not_invalidated_there() -> None:
     async with mounted("f") as mount:
         inode = await mount.tree.lookup(mount.tree.inodes.root, b"f")
-        mount.tree.mark_changed(inode)
-        assert (inode.superseded, mount.invalidated) == (True, [])
+        mount.tree.dentries.mark_changed(inode)
+        assert (inode.is_stale, mount.invalidated) == (True, [])
 
 
 @in_trio
@@ -632,7 +632,7 @@ async def test_news_leaves_no_inode_that_nobody_holds() -> None:
         mount.clock.now += TTL_S + 1
         await mount.tree.revalidate(opened)
         await mount.listdir()
-        assert (listed.superseded, opened.superseded) == (True, True)
+        assert (listed.is_stale, opened.is_stale) == (True, True)
         for inode in (listed, opened):
             mount.tree.inodes.forget(inode.ino, inode.lookups)
         assert list(mount.tree.inodes) == [mount.tree.inodes.root]
@@ -684,7 +684,7 @@ async def test_an_error_does_not_supersede_what_is_known() -> None:
         mount.store.script("list", Fail(UnavailableError("503")))
         with pytest.raises(UnavailableError):
             await mount.listdir()
-        assert not inode.superseded
+        assert not inode.is_stale
         assert await mount.lookup("f") is inode
 
 
@@ -695,7 +695,7 @@ async def test_a_deleted_file_is_gone_at_the_next_question() -> None:
         mount.store.delete("f")
         mount.clock.now += TTL_S + 1
         await mount.tree.revalidate(inode)
-        assert inode.superseded
+        assert inode.is_stale
         with pytest.raises(NoSuchEntryError):
             await mount.lookup("f")
 
@@ -747,7 +747,7 @@ async def test_a_bucket_without_mtimes_costs_a_few_heads_in_all(
         looked_up = 20
         assert store.count("head") - looked_up == 8
         inode = await mount.lookup("d3/1")
-        assert mount.tree.attributes_final(inode)
+        assert mount.tree.has_final_attributes(inode)
 
 
 @in_trio
@@ -758,15 +758,15 @@ async def test_a_bucket_with_mtimes_asks_for_each_listed_file() -> None:
         heads = store.count("head")
         inodes = [await mount.lookup(f"d/{number}") for number in range(3)]
         assert store.count("head") == heads
-        assert [mount.tree.attributes_final(inode) for inode in inodes] == [False] * 3
+        assert [mount.tree.has_final_attributes(inode) for inode in inodes] == [False] * 3
         for inode in inodes:
             await mount.tree.refresh(inode)
-            assert mount.tree.attributes_final(inode)
-            assert not inode.superseded
+            assert mount.tree.has_final_attributes(inode)
+            assert not inode.is_stale
         # A later listing does not lose what the HEADs told.
         mount.clock.now += TTL_S
         await mount.listdir("d")
-        assert all(mount.tree.attributes_final(inode) for inode in inodes)
+        assert all(mount.tree.has_final_attributes(inode) for inode in inodes)
 
 
 @in_trio
@@ -787,7 +787,7 @@ async def test_metadata_that_arrives_after_a_later_listing_is_not_lost() -> None
         mount.clock.now += 1
         root = mount.tree.inodes.root
         listing = await mount.tree.listing(root)
-        listed = mount.tree.enter(root, listing.by_name[b"f"], listing.listed_at)
+        listed = mount.tree.dentries.enter(root, listing.by_name[b"f"], listing.requested_at)
         listed.lookups += 1
         assert listed.info is not None
         assert not listed.info.has_metadata
@@ -802,10 +802,10 @@ async def test_a_looked_up_file_tells_of_mtimes_too() -> None:
     async with mounted("d/a", "d/with", store=store) as mount:
         await mount.listdir("d")
         listed = await mount.lookup("d/a")
-        assert mount.tree.attributes_final(listed)
+        assert mount.tree.has_final_attributes(listed)
         mount.clock.now += TTL_S
         await mount.lookup("d/with")
-        assert not mount.tree.attributes_final(listed)
+        assert not mount.tree.has_final_attributes(listed)
 
 
 @in_trio
@@ -863,7 +863,7 @@ async def test_a_path_without_ttl_is_asked_for_each_time() -> None:
         for _ in range(3):
             inode = await mount.lookup("now/f")
             await mount.lookup("later/f")
-            assert mount.tree.entry_ttl_s(inode) == 0.0
+            assert mount.tree.dentries.entry_valid_s(inode) == 0.0
         asked = [request.key for request in mount.store.requests if request.operation == "head"]
         assert [asked.count(key) for key in ("now/f", "later/f")] == [3, 1]
         now, later = await mount.lookup("now"), await mount.lookup("later")
@@ -903,7 +903,7 @@ async def test_a_file_newer_than_the_listing_stays_with_a_ttl_of_zero() -> None:
         mount.store.put("d/new", b"1")
         info = await mount.store.head("d/new")
         entry = DirectoryEntry(b"new", InodeKind.FILE, info)
-        mount.tree.enter(directory, entry, mount.clock.now).lookups += 1
+        mount.tree.dentries.enter(directory, entry, mount.clock.now).lookups += 1
         mount.clock.now += 1
         assert (await mount.lookup("d/new")).key == "d/new"
 
@@ -915,10 +915,10 @@ async def test_open_asks_again_after_the_paths_own_ttl() -> None:
         mount.store.put("f", b"new")
         mount.clock.now += 9
         await mount.tree.revalidate(inode)
-        assert not inode.superseded
+        assert not inode.is_stale
         mount.clock.now += 2
         await mount.tree.revalidate(inode)
-        assert inode.superseded
+        assert inode.is_stale
 
 
 # --- invalidation
@@ -930,8 +930,11 @@ async def test_an_invalidated_file_is_asked_for_and_keeps_its_inode() -> None:
         await mount.listdir("d")
         same, other = await mount.lookup("d/f"), await mount.lookup("d/g")
         mount.clock.now += 1
-        mount.tree.invalidate("d/f", subtree=False)
-        assert (mount.tree.entry_ttl_s(same), mount.tree.entry_ttl_s(other)) == (0.0, math.inf)
+        mount.tree.dentries.invalidate("d/f", subtree=False)
+        assert (
+            mount.tree.dentries.entry_valid_s(same),
+            mount.tree.dentries.entry_valid_s(other),
+        ) == (0.0, math.inf)
         before = mount.requests()
         assert await mount.lookup("d/f") is same
         assert mount.requests() == before + 2
@@ -948,9 +951,9 @@ async def test_an_invalidated_file_that_changed_is_seen() -> None:
         inode = await mount.lookup("d/f")
         now = mount.store.put("d/f", b"new")
         mount.clock.now += 1
-        mount.tree.invalidate("d/f", subtree=False)
+        mount.tree.dentries.invalidate("d/f", subtree=False)
         await mount.tree.revalidate(inode)
-        assert inode.superseded
+        assert inode.is_stale
         assert (await mount.lookup("d/f")).info == now
         assert await mount.listdir("d") == [b"f"]
 
@@ -966,7 +969,7 @@ async def test_an_invalidated_tree_is_asked_for_again_and_nothing_beside_it() ->
             with pytest.raises(NoSuchEntryError):
                 await mount.lookup(path)
         mount.clock.now += 1
-        mount.tree.invalidate("d", subtree=True)
+        mount.tree.dentries.invalidate("d", subtree=True)
         for path in ("d/new", "d/e/new", "dd/new"):
             mount.store.put(path, b"1")
         mount.store.requests.clear()
@@ -991,7 +994,7 @@ async def test_the_kernel_is_told_what_it_may_know() -> None:
         with pytest.raises(NoSuchEntryError):
             await mount.lookup("unlisted")
         inode.opens += 1
-        mount.tree.invalidate("", subtree=True)
+        mount.tree.dentries.invalidate("", subtree=True)
         root, parent = mount.tree.inodes.root, inode.parent
         assert parent is not None
         assert parent.parent is not None
@@ -1002,11 +1005,11 @@ async def test_the_kernel_is_told_what_it_may_know() -> None:
             (root.ino, b"d"), (root.ino, b"g"), (parent.parent.ino, b"e"),
         }  # fmt: skip
         mount.invalidated.clear()
-        mount.tree.invalidate("new", subtree=True)
+        mount.tree.dentries.invalidate("new", subtree=True)
         assert mount.invalidated == [(root.ino, b"new")]
         mount.invalidated.clear()
         # What is above it may be remembered as missing.
-        mount.tree.invalidate("unknown/above/below", subtree=True)
+        mount.tree.dentries.invalidate("unknown/above/below", subtree=True)
         assert mount.invalidated == [(root.ino, b"unknown")]
 
 
@@ -1017,19 +1020,19 @@ async def test_an_invalidated_file_in_a_directory_that_was_missing() -> None:
             await mount.lookup("d")
         mount.store.put("d/e/f", b"1")
         mount.clock.now += 1
-        mount.tree.invalidate("d/e/f", subtree=False)
+        mount.tree.dentries.invalidate("d/e/f", subtree=False)
         assert (await mount.lookup("d/e/f")).key == "d/e/f"
 
 
 @in_trio
-async def test_an_answer_under_way_is_not_believed_after_an_invalidation() -> None:
+async def test_a_response_to_an_earlier_request_is_not_valid_after_an_invalidation() -> None:
     store = SlowAnswers()
     async with mounted("f", store=store, metadata_ttl=math.inf) as mount:
         early = Outcome()
         mount.nursery.start_soon(early.of, lambda: mount.lookup("f"))
         await store.looked.wait()
         mount.clock.now += 1
-        mount.tree.invalidate("f", subtree=False)
+        mount.tree.dentries.invalidate("f", subtree=False)
         now = store.put("f", b"new")
         late = Outcome()
         mount.nursery.start_soon(late.of, lambda: mount.lookup("f"))
@@ -1050,7 +1053,7 @@ async def test_a_listing_under_way_is_not_kept_after_an_invalidation() -> None:
         mount.store.script("list", stall)
         early = await mount.start(lambda: mount.tree.listing(directory), stall)
         mount.clock.now += 1
-        mount.tree.invalidate("d", subtree=True)
+        mount.tree.dentries.invalidate("d", subtree=True)
         stall.released.set()
         await early.result()
         before = mount.store.count("list")
@@ -1067,5 +1070,5 @@ async def test_a_version_found_by_a_question_is_not_undone_by_the_listing() -> N
         mount.clock.now += 10
         now = mount.store.put("d/f", b"new")
         await mount.tree.refresh(inode)
-        assert inode.superseded
+        assert inode.is_stale
         assert (await mount.lookup("d/f")).info == now

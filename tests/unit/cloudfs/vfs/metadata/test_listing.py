@@ -41,7 +41,7 @@ def test_files_and_directories_of_several_pages() -> None:
         name: name for name in (b"a", b"b", b"c")
     }
     assert found.by_name[b"c"].info == ObjectInfo("d/c", 1, '"d/c"', 0)
-    assert found.listed_at == 12.5
+    assert found.requested_at == 12.5
 
 
 def test_an_empty_listing_has_no_entries() -> None:
@@ -99,7 +99,7 @@ def test_the_same_hidden_key_is_counted_once(caplog: pytest.LogCaptureFixture) -
     assert hidden.count == len(caplog.records) == 3
 
 
-def test_more_hidden_keys_than_are_remembered_are_not_counted_again_and_again(
+def test_more_hidden_keys_than_are_kept_are_not_counted_again_and_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The log may be bounded; what `cloudfs status` shows must stay a number of keys.

@@ -7,7 +7,7 @@ import threading
 import pytest
 import trio
 
-from cloudfs.vfs.metadata.thread import LateError, OwnerThread
+from cloudfs.vfs.metadata.owner_thread import LateError, OwnerThread
 from tests.contract.in_trio import in_trio
 
 
