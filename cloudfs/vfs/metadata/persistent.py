@@ -25,7 +25,7 @@ from cloudfs.vfs.metadata.entries import DirectoryEntry
 from cloudfs.vfs.metadata.listing import DirectoryListing
 from cloudfs_backends.api import ObjectInfo
 from cloudfs_cache.api import key_bytes
-from cloudfs_cache.metadata.database import Catalog, seal, unseal
+from cloudfs_cache.metadata.database import Catalog, CatalogRecord
 
 _LIMIT_S: Final = 1.0
 _PENDING_MAX: Final = 1024
@@ -105,13 +105,12 @@ class PersistentMetadata:
     async def listing(self, directory: str, ttl_s: float) -> DirectoryListing | None:
         """Return the listing of a directory that is not older than `ttl_s` seconds."""
         key = self._key(_LISTING, directory)
-        found = await self._load(key, partial(_listing, directory, key), ttl_s)
+        found = await self._load(key, partial(_listing, directory), ttl_s)
         return None if found is None else DirectoryListing(tuple(found[0].values()), *found)
 
     async def attributes(self, key: str, ttl_s: float) -> tuple[ObjectInfo, float] | None:
         """Return the attributes of an object with the moment when they were requested."""
-        stored = self._key(_ATTRIBUTES, key)
-        return await self._load(stored, partial(_attributes, key, stored), ttl_s)
+        return await self._load(self._key(_ATTRIBUTES, key), partial(_attributes, key), ttl_s)
 
     def store_listing(self, directory: str, found: DirectoryListing, ttl_s: float) -> None:
         """Store a listing of the store, behind the response."""
@@ -185,24 +184,29 @@ class PersistentMetadata:
         return self._clock() - age_s if -_CLOCK_ERROR_S <= age_s < ttl_s else None
 
     def _load_metadata_mtimes(self, catalog: Catalog) -> None:
-        key = self._key(_METADATA_MTIMES, "")
-        if (known := catalog.get(key)) is not None and unseal(key, known) == [True]:
+        record = catalog.get(self._key(_METADATA_MTIMES, ""))
+        if record is not None and record.unpack() == [True]:
             self.metadata_mtimes = True
             # Stored anew, it is among the last to be evicted.
-            catalog.put(key, known, believed_s=None)
+            catalog.put(record, ttl_s=None)
 
     async def _load(
-        self, key: bytes, decode: Callable[[bytes], tuple[Value, float] | None], ttl_s: float
+        self,
+        key: bytes,
+        decode: Callable[[CatalogRecord], tuple[Value, float] | None],
+        ttl_s: float,
     ) -> tuple[Value, float] | None:
         if ttl_s <= 0 or self._catalog.state != "ok":
             return None
 
-        def read(catalog: Catalog) -> bytes | tuple[Value, float] | None:
-            sealed = catalog.get(key)
-            return sealed if sealed is None or len(sealed) > _SMALL_BYTES else decode(sealed)
+        def read(catalog: Catalog) -> CatalogRecord | tuple[Value, float] | None:
+            record = catalog.get(key)
+            if record is None or len(record.packed) > _SMALL_BYTES:
+                return record
+            return decode(record)
 
         found = await self._catalog.run(read)
-        if isinstance(found, bytes):
+        if isinstance(found, CatalogRecord):
             # Not in the catalog's own thread: others want to read it meanwhile.
             found = await trio.to_thread.run_sync(
                 decode, found, limiter=self._decoding, abandon_on_cancel=True
@@ -241,11 +245,13 @@ class PersistentMetadata:
         if self._catalog.state != "ok":
             self._dropped += 1
             return
-        sealed = await trio.to_thread.run_sync(seal, put.key, put.parts, abandon_on_cancel=True)
+        record = await trio.to_thread.run_sync(
+            CatalogRecord.pack, put.key, put.parts, abandon_on_cancel=True
+        )
         ttl_s = None if math.isinf(put.ttl_s) else put.ttl_s
 
         def write(catalog: Catalog) -> bool:
-            catalog.put(put.key, sealed, believed_s=ttl_s)
+            catalog.put(record, ttl_s=ttl_s)
             return True
 
         if await self._catalog.run(write):
@@ -271,16 +277,16 @@ class PersistentMetadata:
 
 
 def _listing(
-    directory: str, key: bytes, sealed: bytes
+    directory: str, record: CatalogRecord
 ) -> tuple[dict[bytes, DirectoryEntry], float] | None:
-    parts = unseal(key, sealed)
+    parts = record.unpack()
     requested_at = None if parts is None else codec.requested_at(parts)
     entries = None if parts is None else codec.to_entries(directory, parts)
     return None if requested_at is None or entries is None else (entries, requested_at)
 
 
-def _attributes(key: str, stored: bytes, sealed: bytes) -> tuple[ObjectInfo, float] | None:
-    parts = unseal(stored, sealed)
+def _attributes(key: str, record: CatalogRecord) -> tuple[ObjectInfo, float] | None:
+    parts = record.unpack()
     requested_at = None if parts is None else codec.requested_at(parts)
     info = None if parts is None else codec.to_info(key, parts)
     return None if requested_at is None or info is None else (info, requested_at)

@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 
 from cloudfs.vfs.metadata.persistent import PersistentMetadata
-from cloudfs_cache.metadata.database import Catalog
+from cloudfs_cache.metadata.database import Catalog, CatalogRecord
 
 STORE = "memory://bucket"
 
@@ -51,7 +51,7 @@ class _GatedCatalog(Catalog):
         super().__init__(directory)
         self._gate = gate
 
-    def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> CatalogRecord | None:
         self._gate.entered.set()
         assert self._gate.open.wait(60)
         return super().get(key)

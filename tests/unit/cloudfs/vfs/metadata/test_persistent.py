@@ -15,7 +15,7 @@ from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
 from cloudfs.vfs.metadata.listing import DirectoryListing
 from cloudfs.vfs.metadata.persistent import PersistentMetadata
 from cloudfs_backends.api import ObjectInfo
-from cloudfs_cache.metadata.database import Catalog
+from cloudfs_cache.metadata.database import Catalog, CatalogRecord
 from tests.contract.in_trio import in_trio
 from tests.unit.cloudfs.vfs.catalogs import Clocks, Gate, persistent_metadata
 
@@ -301,7 +301,7 @@ async def test_values_of_another_shape_are_misses(tmp_path: Path, parts: list[ob
         keys = persistent._key(b"L", "d/"), persistent._key(b"A", "d/f")
     catalog = Catalog(str(tmp_path))
     for key in keys:
-        catalog.put(key, module.seal(key, parts), believed_s=None)
+        catalog.put(CatalogRecord.pack(key, parts), ttl_s=None)
     catalog.close()
     async with persistent_metadata(tmp_path, clocks) as persistent:
         assert await persistent.listing("d/", math.inf) is None
