@@ -9,4 +9,4 @@ from cloudfs.fuse.handlers.names import NameHandlers
 
 
 class Operations(NameHandlers, DirectoryHandlers, FileHandlers, ChangeHandlers):
-    """What pyfuse3 calls; every handler runs on the trio loop."""
+    """All handlers, which pyfuse3 calls on the trio loop."""

@@ -1,4 +1,4 @@
-"""Open files and directories: what lives from open to release. Owned by the trio loop."""
+"""Handles of open files and directories, from open to release. Owned by the trio loop."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ class FileHandle:
 
 @dataclass(slots=True, eq=False)
 class DirectoryHandle:
-    """An open directory with the entries it had at open: offsets into them stay true while
-    entries are added and removed."""
+    """An open directory with the entries that a LIST sent at `requested_at` showed.
+
+    Positions in them stay valid while entries are added to the directory and removed from it.
+    """
 
     inode: Inode
     entries: tuple[DirectoryEntry, ...]
@@ -33,7 +35,7 @@ class DirectoryHandle:
 
 
 class HandleTable(Generic[Handle]):
-    """Numbers for handles; numbers are never used twice."""
+    """Open handles by number. Numbers are never used twice."""
 
     def __init__(self) -> None:
         self._handles: dict[int, Handle] = {}
@@ -43,7 +45,7 @@ class HandleTable(Generic[Handle]):
         return len(self._handles)
 
     def add(self, handle: Handle) -> int:
-        """Enter a handle and return its number."""
+        """Add a handle and return its number."""
         number = next(self._numbers)
         self._handles[number] = handle
         return number
@@ -53,5 +55,5 @@ class HandleTable(Generic[Handle]):
         return self._handles[number]
 
     def remove(self, number: int) -> Handle:
-        """Take a handle out and return it."""
+        """Remove a handle and return it."""
         return self._handles.pop(number)

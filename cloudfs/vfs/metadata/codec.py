@@ -1,22 +1,23 @@
-"""Listings and attributes as JSON values, and back. No I/O, no clock.
+"""JSON codec of listings and attributes. No I/O, no clock.
 
-Rows are columns of some thousand entries each, which pack better and are decoded in short pieces.
-What does not look as expected is None: the catalog is a file that anything may have written to.
+Entries are encoded as columns of some thousand rows each, which pack better and are decoded in
+short pieces. What does not look as expected decodes to None: the catalog is a file that any process
+may have written to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from cloudfs.vfs.metadata import names
 from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
 from cloudfs_backends.api import ObjectInfo
 
-_ROWS = 2000
-_HAS_METADATA = 1
-_METADATA_MTIME = 2
+_ROWS: Final = 2000
+_HAS_METADATA: Final = 1
+_METADATA_MTIME: Final = 2
 
 
 def from_entries(requested_at_s: float, entries: Iterable[DirectoryEntry]) -> Iterator[Any]:
@@ -28,7 +29,7 @@ def from_entries(requested_at_s: float, entries: Iterable[DirectoryEntry]) -> It
 
 
 def requested_at(parts: list[Any]) -> float | None:
-    """When the listing or the attributes were asked for, in seconds since the epoch."""
+    """Return when the listing or the attributes were requested, in seconds since the epoch."""
     match parts:
         case [[float() | int() as moment, *_], *_]:
             return float(moment)

@@ -1,4 +1,4 @@
-"""The entries of one directory, made from the pages of a LIST. No I/O.
+"""Directory listings, made from the pages of a LIST. No I/O.
 
 Where a key is both a file (`a`) and a directory (`a/b`), the directory wins: everything below it
 stays reachable, and the file of the same name is hidden, counted and logged once.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from cloudfs.vfs.metadata import names
 from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
@@ -16,7 +17,7 @@ from cloudfs_backends.api import ListPage, ObjectInfo
 
 log = logging.getLogger(__name__)
 
-_REMEMBERED_MAX = 10_000
+_COUNTED_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class HiddenNames:
 
     def note(self, key: str, reason: str) -> None:
         """Count a hidden key; the same key is counted and logged once."""
-        if key in self._seen or len(self._seen) >= _REMEMBERED_MAX:
+        if key in self._seen or len(self._seen) >= _COUNTED_MAX:
             return
         self.count += 1
         self._seen.add(key)

@@ -1,4 +1,4 @@
-"""Shares of the read-ahead budget: equal for those who read, and nobody else's."""
+"""Shares of the read-ahead budget: equal among active readers."""
 
 from __future__ import annotations
 

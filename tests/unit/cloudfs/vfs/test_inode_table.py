@@ -27,7 +27,7 @@ def entry(name: bytes, found: ObjectInfo | None) -> DirectoryEntry:
 
 
 def look_up(table: InodeTable, parent: Inode, name: bytes, found: ObjectInfo | None) -> Inode:
-    """What the tree and the filesystem do for one LOOKUP of the kernel."""
+    """Enter and reference an inode, as for one LOOKUP of the kernel."""
     inode = table.enter(parent, entry(name, found))
     inode.lookups += 1
     return inode

@@ -1,4 +1,4 @@
-"""What the tree asks the store, and how long it believes the answers."""
+"""The directory tree: its requests to the store, and how long the responses are valid."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Clock:
 
 @dataclass
 class Mount:
-    """A tree over a scripted store, and what it told the kernel."""
+    """A tree over a scripted store, and the names that it invalidated in the kernel."""
 
     store: MemoryStore
     tree: Tree
@@ -79,7 +79,7 @@ class Mount:
 
 @dataclass
 class Outcome:
-    """What became of work in the background."""
+    """The result of work in the background."""
 
     value: object = None
     error: Exception | None = None
@@ -623,7 +623,7 @@ async def test_what_the_kernel_forgets_is_dropped() -> None:
 
 
 @in_trio
-async def test_news_leaves_no_inode_that_nobody_holds() -> None:
+async def test_a_change_leaves_no_inode_without_a_reference() -> None:
     """Changes found by a listing or by open enter no inode that the kernel would never forget."""
     async with mounted("listed", "opened") as mount:
         listed, opened = await mount.lookup("listed"), await mount.lookup("opened")
@@ -654,7 +654,7 @@ async def test_an_error_is_never_a_missing_name(
         mount.store.script(operation, Fail(error))
         with pytest.raises(type(error)):
             await mount.lookup(path)
-        # Nothing was learned from it.
+        # Nothing came of it.
         if path == "f":
             assert (await mount.lookup("f")).key == "f"
         else:
@@ -763,7 +763,7 @@ async def test_a_bucket_with_mtimes_asks_for_each_listed_file() -> None:
             await mount.tree.refresh(inode)
             assert mount.tree.has_final_attributes(inode)
             assert not inode.is_stale
-        # A later listing does not lose what the HEADs told.
+        # A later listing does not lose what the HEADs showed.
         mount.clock.now += TTL_S
         await mount.listdir("d")
         assert all(mount.tree.has_final_attributes(inode) for inode in inodes)
@@ -818,7 +818,7 @@ async def test_listings_with_metadata_need_no_head() -> None:
 @pytest.mark.parametrize("error", [AccessDeniedError("403"), UnavailableError("503")], ids=repr)
 @in_trio
 async def test_a_failing_probe_does_not_fail_the_listing(error: StoreError) -> None:
-    """The names are there; that one file may not be looked at is no reason to hide them all."""
+    """The names are there; that one HEAD is refused is no reason to hide them all."""
     store = PlainStore()
     async with mounted("secret", "public", store=store) as mount:
         store.script("head", Fail(error))
@@ -895,7 +895,7 @@ async def test_a_listing_does_not_stretch_the_ttl_of_one_of_its_files() -> None:
 
 @in_trio
 async def test_a_file_newer_than_the_listing_stays_with_a_ttl_of_zero() -> None:
-    """The listing says that it is missing, and is still believed about others."""
+    """The listing shows it as missing, and is still valid for others."""
     async with mounted("d/a", ttl_of=lambda key: 0.0 if key == "d/new" else None) as mount:
         directory = await mount.lookup("d")
         await mount.tree.listing(directory)
@@ -984,7 +984,7 @@ async def test_an_invalidated_tree_is_asked_for_again_and_nothing_beside_it() ->
 
 
 @in_trio
-async def test_the_kernel_is_told_what_it_may_know() -> None:
+async def test_all_names_that_the_kernel_may_have_cached_are_invalidated_there() -> None:
     async with mounted("d/e/f", "g", negative_ttl=math.inf) as mount:
         await mount.lookup("g")
         inode = await mount.lookup("d/e/f")
@@ -1008,7 +1008,7 @@ async def test_the_kernel_is_told_what_it_may_know() -> None:
         mount.tree.dentries.invalidate("new", subtree=True)
         assert mount.invalidated == [(root.ino, b"new")]
         mount.invalidated.clear()
-        # What is above it may be remembered as missing.
+        # What is above it may be in the negative cache.
         mount.tree.dentries.invalidate("unknown/above/below", subtree=True)
         assert mount.invalidated == [(root.ino, b"unknown")]
 

@@ -25,7 +25,7 @@ from tests.unit.cloudfs.vfs.test_tree import NEGATIVE_S, TTL_S, Clock, Mount, Ou
 async def remounted(
     directory: Path, store: MemoryStore, clocks: Clocks, *, ttl_s: float = TTL_S
 ) -> AsyncIterator[Mount]:
-    """A mount that knows what earlier ones wrote, and writes what it learns until its end."""
+    """A mount over the catalog of earlier ones, which it writes to until its end."""
     store.requests.clear()
     async with persistent_metadata(directory, clocks) as persistent, trio.open_nursery() as nursery:
         policy = TtlPolicy(ttl_s, NEGATIVE_S)
@@ -197,7 +197,7 @@ async def test_a_directory_that_vanished_does_not_come_back(tmp_path: Path) -> N
 
 
 @in_trio
-async def test_what_another_mount_learnt_later_is_taken(tmp_path: Path) -> None:
+async def test_what_another_mount_stored_later_is_taken(tmp_path: Path) -> None:
     store, clocks = store_of("d/a"), Clocks()
     async with remounted(tmp_path, store, clocks) as first:
         await find(first)

@@ -103,7 +103,7 @@ def test_more_hidden_keys_than_are_kept_are_not_counted_again_and_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The log may be bounded; what `cloudfs status` shows must stay a number of keys.
-    monkeypatch.setattr(listing, "_REMEMBERED_MAX", 3)
+    monkeypatch.setattr(listing, "_COUNTED_MAX", 3)
     hidden = HiddenNames()
     for _ in range(4):
         for number in range(5):

@@ -1,4 +1,4 @@
-"""What one mount leaves to the next: dated answers, in order, and never a lookup that waits."""
+"""The persistent cache between mounts: dated, in order, and never a lookup that waits."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def test_attributes_outlive_the_mount(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("later_s", "ttl_s", "believed"),
+    ("later_s", "ttl_s", "valid"),
     [
         (0.0, TTL_S, True),
         (TTL_S - 1, TTL_S, True),
@@ -100,7 +100,7 @@ async def test_attributes_outlive_the_mount(tmp_path: Path) -> None:
 )
 @in_trio
 async def test_metadata_is_valid_by_its_age(
-    tmp_path: Path, later_s: float, ttl_s: float, believed: bool
+    tmp_path: Path, later_s: float, ttl_s: float, valid: bool
 ) -> None:
     clocks = Clocks()
     async with persistent_metadata(tmp_path, clocks) as persistent:
@@ -108,13 +108,13 @@ async def test_metadata_is_valid_by_its_age(
         persistent.store_attributes(INFO, clocks.now, math.inf)
     clocks.wall += later_s
     async with persistent_metadata(tmp_path, clocks) as persistent:
-        assert (await persistent.listing("", ttl_s) is not None) is believed
-        assert (await persistent.attributes("d/f", ttl_s) is not None) is believed
+        assert (await persistent.listing("", ttl_s) is not None) is valid
+        assert (await persistent.attributes("d/f", ttl_s) is not None) is valid
 
 
 @in_trio
 async def test_an_answer_is_as_old_as_its_question(tmp_path: Path) -> None:
-    """A listing that took 50 of its 60 seconds is believed for 10 more."""
+    """A listing that took 50 of its 60 seconds is valid for 10 more."""
     clocks = Clocks()
     async with persistent_metadata(tmp_path, clocks) as persistent:
         persistent.store_listing("", listing("", b"a", at=clocks.now - 50), TTL_S)
