@@ -44,6 +44,7 @@ class DentryCache:
         self._persistent = persistent
         self._on_invalidated = on_invalidated
         self._negative = NegativeCache()
+        self._negative_ttl_s = validity.policy.negative_ttl_s
 
     def lookup(self, parent: Inode, name: bytes) -> Inode | None:
         """Return the inode of a name; None when nothing valid is known of it.
@@ -60,8 +61,7 @@ class DentryCache:
         elif listing is not None:
             entry = listing.by_name.get(name)
             if entry is None:
-                ttl_s = self._validity.negative_ttl_s
-                self._negative.add(parent.ino, name, listed_at, ttl_s=ttl_s)
+                self._negative.add(parent.ino, name, listed_at, ttl_s=self._negative_ttl_s)
             elif self._validity.is_entry_valid(entry.key_in(parent.key), listed_at):
                 return self.enter(parent, entry, listed_at)
         if self._is_missing(parent, name):
@@ -78,9 +78,9 @@ class DentryCache:
 
     def entry_valid_s(self, inode: Inode) -> float:
         """Return how much longer an inode's name and size are valid, in seconds."""
-        return (
-            0.0 if inode.is_stale else self._validity.entry_valid_s(inode.key, inode.validated_at)
-        )
+        if inode.is_stale:
+            return 0.0
+        return self._validity.entry_valid_s(inode.key, inode.validated_at)
 
     def enter(self, parent: Inode, entry: DirectoryEntry, requested_at: float) -> Inode:
         """Return the inode of an entry that a request of this moment found.
@@ -124,7 +124,7 @@ class DentryCache:
         child = parent.children.get(name)
         if child is not None and child.validated_at <= requested_at:
             self.mark_changed(child)
-        self._negative.add(parent.ino, name, requested_at, ttl_s=self._validity.negative_ttl_s)
+        self._negative.add(parent.ino, name, requested_at, ttl_s=self._negative_ttl_s)
 
     def mark_changed(self, inode: Inode) -> None:
         """Take it that the inode's object was overwritten or deleted just now."""

@@ -55,6 +55,7 @@ class FileSystem:
         count_local: Callable[[str], Awaitable[tuple[int, int]]],
     ) -> None:
         self.files: HandleTable[FileHandle] = HandleTable()
+        self.negative_ttl_s = tree.policy.negative_ttl_s
         self._store = store
         self._tree = tree
         self._dentries = tree.dentries
@@ -67,11 +68,6 @@ class FileSystem:
         self._directories: HandleTable[DirectoryHandle] = HandleTable()
         # The inode of each `open` that waits for its content, as often as it is being opened.
         self._opening: list[Inode] = []
-
-    @property
-    def negative_ttl_s(self) -> float:
-        """How long the kernel may cache that a name does not exist, in seconds."""
-        return self._tree.negative_ttl_s
 
     def ttl(self, inode: Inode) -> Ttl:
         """Return how long the kernel may cache an inode's name and attributes."""

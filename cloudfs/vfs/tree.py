@@ -51,6 +51,7 @@ class Tree:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.persistent = persistent or PersistentMetadata(None, store.identity)
+        self.policy = policy
         self._validity = MetadataValidity(policy, clock)
         self.dentries = DentryCache(self._validity, self.persistent, on_invalidated)
         self.inodes = self.dentries.inodes
@@ -60,11 +61,6 @@ class Tree:
         self._lookup_flights: SingleFlight[LookupResponse] = SingleFlight(nursery)
         self._list_flights: SingleFlight[DirectoryListing] = SingleFlight(nursery)
         self._load_flights: SingleFlight[None] = SingleFlight(nursery)
-
-    @property
-    def negative_ttl_s(self) -> float:
-        """How long the kernel may cache that a name does not exist, in seconds."""
-        return self._validity.negative_ttl_s
 
     def has_final_attributes(self, inode: Inode) -> bool:
         """Return whether a HEAD would add nothing to an inode's attributes.
@@ -118,7 +114,7 @@ class Tree:
     async def revalidate(self, inode: Inode) -> None:
         """`refresh` a file whose metadata is older than its TTL, or was invalidated."""
         age_s = self._validity.now() - inode.validated_at
-        is_expired = age_s > max(self._validity.ttl_s(inode.key), _REVALIDATE_GRACE_S)
+        is_expired = age_s > max(self.policy.ttl_s(inode.key), _REVALIDATE_GRACE_S)
         if is_expired or self._validity.is_entry_invalidated(inode.key, inode.validated_at):
             await self.refresh(inode)
 
@@ -128,7 +124,7 @@ class Tree:
     async def _load_listing(self, directory: Inode) -> bool:
         """Load a directory's listing from the persistent cache; return False when it was asked
         within the TTL already."""
-        ttl_s = self._validity.ttl_s(directory.key)
+        ttl_s = self.policy.ttl_s(directory.key)
         if ttl_s <= 0 or self._validity.now() - directory.loaded_at < ttl_s:
             return False
 
@@ -144,7 +140,7 @@ class Tree:
     async def _load_attributes(self, inode: Inode) -> bool:
         """Load what a HEAD showed of this version of a file from the persistent cache; return
         whether that was there and is valid."""
-        found = await self.persistent.attributes(inode.key, self._validity.ttl_s(inode.key))
+        found = await self.persistent.attributes(inode.key, self.policy.ttl_s(inode.key))
         if found is None or inode.is_stale or not is_same_version(inode.info, found[0]):
             return False
         if not self._validity.is_entry_valid(inode.key, found[1]):
@@ -168,7 +164,7 @@ class Tree:
             and self._has_metadata_mtimes()
             and self._validity.is_entry_valid(info.key, response.requested_at)
         ):
-            ttl_s = self._validity.ttl_s(info.key)
+            ttl_s = self.policy.ttl_s(info.key)
             self.persistent.store_attributes(info, response.requested_at, ttl_s)
         return response
 
@@ -196,7 +192,7 @@ class Tree:
             found = DirectoryListing((), {}, requested_at)
         self._store_metadata_mtimes()
         if self.dentries.enter_listing(directory, found):
-            ttl_s = self._validity.ttl_s(directory.key)
+            ttl_s = self.policy.ttl_s(directory.key)
             self.persistent.store_listing(directory.key, found, ttl_s)
         return found
 

@@ -20,17 +20,8 @@ class MetadataValidity:
 
     def __init__(self, policy: TtlPolicy, clock: Callable[[], float]) -> None:
         self.now = clock
+        self.policy = policy
         self.invalidations = Invalidations()
-        self._policy = policy
-
-    @property
-    def negative_ttl_s(self) -> float:
-        """How long a missing name is cached, in seconds."""
-        return self._policy.negative_ttl_s
-
-    def ttl_s(self, key: str) -> float:
-        """Return the TTL of the entry or of the listing of a key, in seconds."""
-        return self._policy.ttl_s(key)
 
     def is_entry_invalidated(self, key: str, requested_at: float) -> bool:
         """Return whether an entry was invalidated after it was requested."""
@@ -39,14 +30,14 @@ class MetadataValidity:
     def is_entry_valid(self, key: str, requested_at: float) -> bool:
         """Return whether an entry is within its TTL and was not invalidated."""
         age_s = self.now() - requested_at
-        return age_s < self.ttl_s(key) and not self.is_entry_invalidated(key, requested_at)
+        return age_s < self.policy.ttl_s(key) and not self.is_entry_invalidated(key, requested_at)
 
     def entry_valid_s(self, key: str, requested_at: float) -> float:
         """Return how much longer an entry is valid, in seconds."""
         if self.is_entry_invalidated(key, requested_at):
             return 0.0
         age_s = max(0.0, self.now() - requested_at)
-        return max(0.0, self.ttl_s(key) - age_s)
+        return max(0.0, self.policy.ttl_s(key) - age_s)
 
     def is_listing_invalidated(self, directory: str, requested_at: float) -> bool:
         """Return whether a listing was invalidated after it was requested."""
@@ -54,5 +45,5 @@ class MetadataValidity:
 
     def is_listing_valid(self, directory: str, requested_at: float) -> bool:
         """Return whether a listing is within its TTL and was not invalidated."""
-        expired = self.now() - requested_at >= self.ttl_s(directory)
+        expired = self.now() - requested_at >= self.policy.ttl_s(directory)
         return not (expired or self.is_listing_invalidated(directory, requested_at))
