@@ -21,6 +21,11 @@ ChunkSink: TypeAlias = Callable[[Buffer], None]
 """Takes the next bytes of a range, in order, from a worker thread."""
 
 
+def key_bytes(key: str) -> bytes:
+    """Return a key, or what is made of keys, as bytes: UTF-8, other bytes as they are (PEP 383)."""
+    return key.encode("utf-8", "surrogateescape")
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectVersion:
     """Content identity: the same value always means the same bytes.
@@ -36,8 +41,7 @@ class ObjectVersion:
     def digest(self) -> str:
         """32 hex digits that name this version on disk."""
         text = "\0".join((self.store_id, self.key, self.etag, str(self.size)))
-        data = text.encode("utf-8", "surrogateescape")
-        return hashlib.blake2b(data, digest_size=16).hexdigest()
+        return hashlib.blake2b(key_bytes(text), digest_size=16).hexdigest()
 
     @property
     def block_count(self) -> int:

@@ -18,7 +18,7 @@ from cloudfs.config.settings import MountSettings
 from cloudfs.config.types import CacheDirectory
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import defaults
-from cloudfs.vfs.metadata.persistent import Remembered
+from cloudfs.vfs.metadata.persistent import PersistentMetadata
 from cloudfs_backends import api as backends
 from cloudfs_backends import errors as store_errors
 from cloudfs_backends.registry import open_store as open_backend
@@ -116,14 +116,14 @@ def cache_directories(settings: MountSettings) -> Sequence[CacheDirectory]:
     return settings.cache_dirs or (CacheDirectory(defaults.cache_directory()),)
 
 
-def open_catalog(settings: MountSettings, disk: Tier | None, identity: str) -> Remembered:
-    """What earlier mounts learnt about names, kept in the first cache directory in use."""
+def open_catalog(settings: MountSettings, disk: Tier | None, identity: str) -> PersistentMetadata:
+    """Return the metadata that mounts of the node share, in the first cache directory in use."""
     if disk is None:
-        return Remembered(None, identity)
+        return PersistentMetadata(None, identity)
     directory = disk.statistics()[0].directory
     limits = derive_limits(directory, 0, settings.min_free_space, 0)
     opened = partial(Catalog, directory, min_free_bytes=limits.min_free_bytes)
-    return Remembered(opened, identity)
+    return PersistentMetadata(opened, identity)
 
 
 async def _open_disk(settings: MountSettings, directory: CacheDirectory, identity: str) -> Tier:

@@ -31,16 +31,17 @@ from cloudfs.control import server
 from cloudfs.daemon import assembly
 from cloudfs.errors import UserError
 from cloudfs.fuse import session, tuning
+from cloudfs.fuse.attributes import Ownership
 from cloudfs.fuse.deadlines import RequestWatch
 from cloudfs.fuse.invalidation import EntryInvalidator
-from cloudfs.fuse.operations import Operations, Ownership
+from cloudfs.fuse.operations import Operations
 from cloudfs.status import prometheus
 from cloudfs.status.document import MountState
 from cloudfs.system.malloc import keep_freed_memory
 from cloudfs.system.systemd import ServiceManager, status_line
 from cloudfs.telemetry.counters import RequestMetrics
 from cloudfs.vfs.filesystem import FileSystem
-from cloudfs.vfs.metadata.freshness import FreshnessPolicy
+from cloudfs.vfs.metadata.ttl import TtlPolicy
 from cloudfs.vfs.tree import Tree
 from cloudfs_backends import api as backends
 from cloudfs_cache.api import ChunkSink, KeyRange, ObjectVersion
@@ -120,16 +121,15 @@ async def _serve(
     metrics = RequestMetrics()
     watch = RequestWatch(settings.retry_budget + _DEADLINE_MARGIN_S)
     invalidator = EntryInvalidator()
-    remembered = assembly.open_catalog(settings, disk, store.identity)
+    persistent = assembly.open_catalog(settings, disk, store.identity)
     async with trio.open_nursery() as services:
-        freshness = FreshnessPolicy(settings.metadata_ttl, settings.negative_ttl, policies.ttl)
+        ttls = TtlPolicy(settings.metadata_ttl, settings.negative_ttl, policies.ttl)
         tree = Tree(
             store,
-            freshness,
+            ttls,
             services,
-            on_superseded=invalidator.superseded,
-            on_doubted=invalidator.doubted,
-            remembered=remembered,
+            on_invalidated=invalidator.invalidate,
+            persistent=persistent,
         )
         filesystem = FileSystem(
             store,
@@ -158,7 +158,7 @@ async def _serve(
         await services.start(cache.serve)
         services.start_soon(watch.watch_forever)
         services.start_soon(invalidator.send_forever)
-        services.start_soon(remembered.serve)
+        services.start_soon(persistent.serve)
         commands = admin_handlers(store, cache.admin, policies, filesystem, jobs)
         await services.start(_serve_control, mount, commands)
         state.metrics_address = await services.start(
@@ -172,7 +172,7 @@ async def _serve(
         log.info("unmounted %s", settings.mountpoint)
         manager.stopping(_STOP_S_MAX, f"unmounted {settings.mountpoint}, ending")
         await mount.drain()
-        await remembered.aclose()
+        await persistent.aclose()
         services.cancel_scope.cancel()
     await cache.aclose()
     await store.aclose()

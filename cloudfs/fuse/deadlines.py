@@ -1,7 +1,7 @@
-"""Bounds the time of requests that wait: by a deadline, and by the life of the caller.
+"""Deadlines of waiting requests, and the end of those whose caller is being killed.
 
-One task looks at all waiting requests once a second. A request that answers at once costs two
-dictionary operations here, and none when it never waits.
+One task checks all waiting requests once a second. A request that waits costs two operations on a
+set here, and one that is answered at once costs none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from heapq import nsmallest
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import pyfuse3
 import trio
@@ -21,15 +21,15 @@ from cloudfs_cache.api import WaitsFor
 
 log = logging.getLogger(__name__)
 
-_INTERVAL_S = 1.0
+_INTERVAL_S: Final = 1.0
 
 About: TypeAlias = Callable[[], tuple[str, WaitsFor]]
-"""Tells the path that a request is about, and what it waits for now. Called on the loop."""
+"""Returns the path that a request is about, and what it waits for now. Called on the loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A request that waits now, for `waited_s` seconds; `name` is the path in the mount."""
+    """A request that has waited for `waited_s` seconds; `name` is the path in the mount."""
 
     operation: str
     name: str
@@ -48,7 +48,7 @@ class _Waiting:
 
 
 class RequestWatch:
-    """The requests that wait now. `deadline_s` bounds each of them."""
+    """The requests that wait now, each for at most `deadline_s`."""
 
     def __init__(self, deadline_s: float) -> None:
         self._deadline_s = deadline_s
@@ -63,7 +63,7 @@ class RequestWatch:
             await self._idle.wait()
 
     def __len__(self) -> int:
-        """How many requests wait."""
+        """Return how many requests wait."""
         return len(self._waiting)
 
     def longest(self, most: int) -> list[Wait]:

@@ -1,14 +1,15 @@
-"""The only place where an exception becomes an errno."""
+"""Errnos of exceptions: the one table of them."""
 
 from __future__ import annotations
 
 import errno
+from typing import Final
 
 from cloudfs.vfs import errors as vfs
 from cloudfs_backends import errors as store
 from cloudfs_cache.api import CacheClosedError
 
-_ERRNOS: tuple[tuple[type[Exception], int], ...] = (
+_ERRNOS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (vfs.NoSuchEntryError, errno.ENOENT),
     (vfs.NotADirectoryEntryError, errno.ENOTDIR),
     (vfs.IsADirectoryEntryError, errno.EISDIR),
@@ -27,7 +28,7 @@ _ERRNOS: tuple[tuple[type[Exception], int], ...] = (
 
 
 def errno_of(error: Exception) -> int | None:
-    """The errno of an expected error; None for anything else, which is a bug."""
+    """Return the errno of an expected error; None for anything else, which is a bug."""
     for kind, number in _ERRNOS:
         if isinstance(error, kind):
             return number

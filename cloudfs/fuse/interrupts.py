@@ -1,8 +1,8 @@
-"""Finds out that a process waiting in a FUSE request is being killed.
+"""Interrupts of FUSE requests: detection of callers that are being killed.
 
-The kernel tells the daemon with FUSE_INTERRUPT, which pyfuse3 does not pass on, and a request that
-was already handed over is waited for without regard to signals. So while a request waits, the
-caller's pending signals are looked at in /proc now and then, and a request whose caller has SIGKILL
+The kernel sends the daemon FUSE_INTERRUPT, which pyfuse3 does not pass on, and a process waits for
+a request that the daemon has read without regard to signals. So while a request waits, the pending
+signals of its caller are read from /proc now and then, and a request whose caller has SIGKILL
 pending is answered EINTR. (A fatal SIGTERM or SIGINT shows as SIGKILL there too.) Buffered reads
 do not need this: the kernel lets a killed process leave a wait for the page cache.
 """
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Final
 
-_KILL_BIT = 1 << (signal.SIGKILL - 1)
+_KILL_BIT: Final = 1 << (signal.SIGKILL - 1)
 
 
 def is_dying(thread_id: int) -> bool:
-    """The thread has SIGKILL pending or is gone. False when /proc does not tell."""
+    """Return whether a thread has SIGKILL pending or is gone; False when /proc does not show it."""
     try:
         with open(f"/proc/{thread_id}/status", encoding="ascii", errors="replace") as status:
             for line in status:
@@ -30,10 +31,10 @@ def is_dying(thread_id: int) -> bool:
 
 
 def dying_reader_of(ino: int, mount_device: tuple[int, int]) -> bool:
-    """Some dying process is blocked in a system call on a descriptor of this inode.
+    """Return whether a dying process is blocked in a system call on a descriptor of this inode.
 
-    A READ does not say who asked, and a descriptor may be shared by several processes, so all
-    threads are looked at. Expensive (a walk over /proc): only for requests that wait long.
+    A READ does not carry its caller, and several processes may share a descriptor, so all threads
+    are checked. Expensive (a walk over /proc): only for requests that wait long.
     """
     device = os.makedev(*mount_device)
     return any(
@@ -53,7 +54,8 @@ def _blocked_threads() -> list[int]:
 
 
 def _blocked_on(thread_id: int, ino: int, device: int) -> bool:
-    """The first argument of the thread's current system call is a descriptor of the inode."""
+    """Return whether a thread's current system call has a descriptor of the inode as its first
+    argument."""
     try:
         with open(f"/proc/{thread_id}/syscall", encoding="ascii") as file:
             fields = file.read().split()
@@ -64,7 +66,7 @@ def _blocked_on(thread_id: int, ino: int, device: int) -> bool:
 
 
 def _inode_of_descriptor(thread_id: int, fd: int) -> tuple[int, int] | None:
-    """(device, inode) of an open descriptor, without asking the mount itself."""
+    """Return (device, inode) of an open descriptor without a request to the mount itself."""
     with open(f"/proc/{thread_id}/fdinfo/{fd}", encoding="ascii") as file:
         info = dict(line.split(":", 1) for line in file if ":" in line)
     with open(f"/proc/{thread_id}/mountinfo", encoding="utf-8", errors="replace") as file:

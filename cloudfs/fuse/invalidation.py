@@ -1,22 +1,21 @@
-"""Tells the kernel that a name no longer stands for what it remembers.
+"""Invalidation of names in the kernel's dentry cache.
 
 The notification can block on a request for the same directory, so it never runs on the loop. The
-queue is bounded: a notification that does not fit is dropped, and the kernel finds out when its
-own timeout ends.
+queue is bounded: a notification that does not fit is dropped, and the kernel's own timeout ends the
+life of what it would have invalidated.
 """
 
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 import pyfuse3
 import trio
 
-from cloudfs.vfs.inodes import Inode
-
 log = logging.getLogger(__name__)
 
-_QUEUE_MAX = 4096
+_QUEUE_MAX: Final = 4096
 
 
 class EntryInvalidator:
@@ -25,13 +24,8 @@ class EntryInvalidator:
     def __init__(self) -> None:
         self._send, self._receive = trio.open_memory_channel[tuple[int, bytes]](_QUEUE_MAX)
 
-    def superseded(self, inode: Inode) -> None:
-        """Queue the name of an inode that the kernel may remember. Loop only."""
-        if inode.lookups > 0 and inode.parent is not None:
-            self.doubted(inode.parent.ino, inode.name)
-
-    def doubted(self, parent_ino: int, name: bytes) -> None:
-        """Queue a name that the kernel may remember, as it was or as missing. Loop only."""
+    def invalidate(self, parent_ino: int, name: bytes) -> None:
+        """Queue a name that the kernel may have cached, as it was or as missing. Loop only."""
         try:
             self._send.send_nowait((parent_ino, name))
         except trio.WouldBlock:
@@ -50,5 +44,5 @@ class EntryInvalidator:
                     abandon_on_cancel=True,
                 )
             except OSError:
-                # ENOENT: the kernel did not remember it. Others: its timeout will end.
+                # ENOENT: the kernel had not cached it. Others: its timeout will end.
                 log.debug("the kernel did not take the notification for %r", name)

@@ -1,1 +1,1 @@
-"""Which bytes a reader will want next: pure policy, no I/O."""
+"""Prefetch policies: the bytes that readers will want next. Pure, no I/O."""

@@ -1,8 +1,8 @@
-"""Read-ahead of one open file: sees every read, returns the blocks worth fetching ahead.
+"""Read-ahead window of one open file: from its reads, the bytes worth fetching ahead.
 
 Pure and synchronous. A handle may be read by several streams at once (threads on one descriptor,
 a header and a body, the kernel's own read-ahead arriving out of order), so the window keeps the
-last few stream positions and asks which of them a read continues. A stream that goes on doubles its
+last few stream positions and finds the one that a read continues. A stream that goes on doubles its
 window; a read that continues none starts a new stream with no window at all, so random access
 fetches nothing ahead. Jumping back does not forget a stream: npz and .pt files are opened by
 reading head, tail and then everything in between.
@@ -11,22 +11,23 @@ reading head, tail and then everything in between.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-SMALL_FILE_BYTES = 4 << 20
+from cloudfs_cache.api import NO_BYTES
+
+SMALL_FILE_BYTES: Final = 4 << 20
 """Files up to this size are fetched whole at the first read: at 30 ms to the first byte and 90 MB/s
 per connection that is about twice the time of a single byte, and saves a second request."""
 
-_INITIAL_BYTES = 2 << 20
-_SLACK_BYTES = 4 << 20
-_STREAMS_MAX = 8
-_PARALLEL = 4
+_INITIAL_BYTES: Final = 2 << 20
+_SLACK_BYTES: Final = 4 << 20
+_STREAMS_MAX: Final = 8
+_PARALLEL: Final = 4
 # A window doubles when a quarter of it was read: the first megabytes of a large file are then
 # fetched by enough connections to fill the link within a few round trips.
-_GROW_AFTER = 4
-_RUN_BYTES_MIN = 1 << 20
-_RUN_BYTES_MAX = 8 << 20
-
-NOTHING = range(0)
+_GROW_AFTER: Final = 4
+_RUN_BYTES_MIN: Final = 1 << 20
+_RUN_BYTES_MAX: Final = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class Advice:
 
 @dataclass(slots=True)
 class _Stream:
-    """`position` is the highest end read so far, `issued` the end of what was asked ahead,
-    `window` the bytes wanted ahead, `grown_at` the position of the last doubling."""
+    """`position` is the highest end read so far, `issued` the end of what was issued ahead,
+    `window` the bytes to have ahead, `grown_at` the position of the last doubling."""
 
     position: int
     issued: int
@@ -49,7 +50,7 @@ class _Stream:
 
 
 class ReadAheadWindow:
-    """The streams of one open file of `size` bytes; no stream wants more than `limit` ahead."""
+    """The streams of one open file of `size` bytes; none fetches more than `limit` bytes ahead."""
 
     def __init__(self, size: int, limit: int) -> None:
         self._size = size
@@ -63,7 +64,7 @@ class ReadAheadWindow:
         return max((stream.window for stream in self._streams), default=0)
 
     def on_read(self, offset: int, length: int, limit: int | None = None) -> Advice:
-        """Note a read of [offset, offset + length) and say what to fetch ahead of it.
+        """Note a read of [offset, offset + length) and return what to fetch ahead of it.
 
         `limit` lowers the window for this call, in bytes: the caller's share of the memory budget.
         """
@@ -83,12 +84,12 @@ class ReadAheadWindow:
         return self._issue(stream)
 
     def _continued(self, offset: int, end: int) -> _Stream | None:
-        """The stream this read goes on with, moved to the end of the list (most recent)."""
+        """Return the stream that a read continues, moved to the end of the list (most recent)."""
         for i in range(len(self._streams) - 1, -1, -1):
             stream = self._streams[i]
             ahead_by = offset - stream.position
-            # Late pieces of the kernel's read-ahead lie a little behind; an application that skips
-            # lies a little ahead. Beyond what was issued a skip is a new place to read.
+            # Late requests of the kernel's read-ahead lie a little behind; an application that
+            # skips reads a little ahead. Beyond what was issued a skip starts a new stream.
             reach = max(_SLACK_BYTES, stream.issued - stream.position)
             if -_SLACK_BYTES <= ahead_by <= reach and end > stream.position - _SLACK_BYTES:
                 self._streams.append(self._streams.pop(i))
@@ -114,11 +115,11 @@ class ReadAheadWindow:
         stream.issued = max(stream.issued, end)
 
     def _issue(self, stream: _Stream) -> Advice:
-        """Ask for more once half of the window is used up, so requests stay large."""
+        """Issue more only when a whole request's worth is missing, so that requests stay large."""
         run = min(_RUN_BYTES_MAX, max(_RUN_BYTES_MIN, stream.window // _PARALLEL))
         target = min(self._size, stream.position + stream.window)
         step = min(run, self._size - stream.issued)
         if target - stream.issued < step or step <= 0:
-            return Advice(NOTHING, run)
+            return Advice(NO_BYTES, run)
         start, stream.issued = stream.issued, target
         return Advice(range(start, target), run)

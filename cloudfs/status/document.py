@@ -103,7 +103,7 @@ class MountState:
             "memory": asdict(cache.memory),
             "disks": {disk.directory: asdict(disk) for disk in cache.disks} | self._left_out(),
             "populate": asdict(cache.populate),
-            "catalog": asdict(self.tree.remembered.statistics()),
+            "catalog": asdict(self.tree.persistent.statistics()),
             "store": self._store(),
             "cost": self._cost(),
             "prefetch": asdict(cache.prefetch),

@@ -1,4 +1,4 @@
-"""What can go wrong between a path and its bytes, beside the store's own errors."""
+"""Errors of names and open files, beside the store's own."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ class IsADirectoryEntryError(Exception):
 
 
 class StaleObjectError(Exception):
-    """The inode's object was overwritten or deleted: its bytes cannot be had any more."""
+    """The inode's object was overwritten or deleted: its bytes can no longer be read."""

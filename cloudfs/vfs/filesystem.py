@@ -1,7 +1,7 @@
-"""The filesystem that FUSE shows: inodes, handles and bytes, without a word of FUSE.
+"""The filesystem of one mount: inodes, handles and bytes, as the FUSE layer asks for them.
 
-Owned by the trio loop. Everything a kernel request can ask for is one method here; the FUSE layer
-decodes, calls and encodes. Raises the errors of vfs.errors and of the store.
+Owned by the trio loop. The FUSE layer decodes, calls and encodes; it takes inodes for values, and
+references are counted here. Raises the errors of vfs.errors and of the store.
 """
 
 from __future__ import annotations
@@ -9,34 +9,41 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple
 
-from cloudfs.prefetch.readahead import ReadAheadWindow
+from cloudfs.vfs.content import ObjectContents
 from cloudfs.vfs.errors import (
     IsADirectoryEntryError,
     NotADirectoryEntryError,
     StaleObjectError,
 )
 from cloudfs.vfs.handles import DirectoryHandle, FileHandle, HandleTable
-from cloudfs.vfs.inodes import Inode
-from cloudfs.vfs.metadata.listing import Entry
-from cloudfs.vfs.reader import Reader
+from cloudfs.vfs.inode import Inode
 from cloudfs.vfs.tree import Tree
 from cloudfs_backends.api import ObjectStore
 from cloudfs_backends.errors import ObjectChangedError, ObjectNotFoundError
 from cloudfs_cache.api import Buffer, KeyRange, ObjectVersion, Placement, WaitsFor
 from cloudfs_cache.cache import TieredCache
-from cloudfs_cache.memory.block import CachedObject
 
 log = logging.getLogger(__name__)
 
-ETAG_XATTR = b"user.cloudfs.etag"
-CACHED_XATTR = b"user.cloudfs.cached"
+ETAG_XATTR: Final = b"user.cloudfs.etag"
+CACHED_XATTR: Final = b"user.cloudfs.cached"
+
+_DOTS: Final = 2
+
+
+class Ttl(NamedTuple):
+    """How long the kernel may cache the name and the attributes of an inode, in seconds."""
+
+    entry_s: float
+    attributes_s: float
 
 
 class FileSystem:
-    """One mounted store. `read_ahead_bytes` bounds the window of one stream; `placement_of` says
-    how the object of a key is to be cached; `count_local` finds the local bytes and all bytes below
-    a directory, given its key without the slash."""
+    """One mounted store. `read_ahead_bytes` bounds the window of one stream; `placement_of` gives
+    how the object of a key is to be cached; `count_local` returns the cached bytes and all bytes
+    below a directory, given its key without the slash."""
 
     def __init__(
         self,
@@ -48,35 +55,47 @@ class FileSystem:
         placement_of: Callable[[str], Placement],
         count_local: Callable[[str], Awaitable[tuple[int, int]]],
     ) -> None:
-        self.tree = tree
+        self.files: HandleTable[FileHandle] = HandleTable()
+        self.negative_ttl_s = tree.policy.negative_ttl_s
         self._store = store
+        self._tree = tree
+        self._dentries = tree.dentries
+        self._inodes = tree.inodes
         self._cache = cache
-        self._reader = Reader(cache)
-        self._read_ahead_bytes = read_ahead_bytes
-        self._placement_of = placement_of
+        self._contents = ObjectContents(
+            cache, read_ahead_bytes=read_ahead_bytes, placement_of=placement_of
+        )
         self._count_local = count_local
-        self._files: HandleTable[FileHandle] = HandleTable()
         self._directories: HandleTable[DirectoryHandle] = HandleTable()
-        # Of each that waits for the index of a disk: the inode, as often as it is being opened.
-        self._asking_disks: list[Inode] = []
+        # The inode of each `open` that waits for its content, as often as it is being opened.
+        self._opening: list[Inode] = []
+
+    def ttl(self, inode: Inode) -> Ttl:
+        """Return how long the kernel may cache an inode's name and attributes."""
+        entry_s = self._dentries.entry_valid_s(inode)
+        return Ttl(entry_s, entry_s if self._tree.has_final_attributes(inode) else 0.0)
 
     async def lookup(self, parent_ino: int, name: bytes) -> Inode:
         """Return the inode of a name and count a reference of the kernel to it."""
-        parent = self.tree.inodes.get(parent_ino)
+        parent = self._inodes.get(parent_ino)
         if name == b".":
             inode = parent
         elif name == b"..":
             inode = parent.parent or parent
         else:
-            inode = await self.tree.lookup(parent, name)
+            inode = await self._tree.lookup(parent, name)
         inode.lookups += 1
         return inode
 
+    def forget(self, ino: int, lookups: int) -> None:
+        """Give references of the kernel back; what nothing references is dropped."""
+        self._inodes.forget(ino, lookups)
+
     async def attributes(self, ino: int) -> Inode:
         """Return the inode with attributes as exact as this bucket allows."""
-        inode = self.tree.inodes.get(ino)
-        if not self.tree.attributes_final(inode) and not inode.superseded:
-            await self.tree.refresh(inode)
+        inode = self._inodes.get(ino)
+        if not self._tree.has_final_attributes(inode) and not inode.is_stale:
+            await self._tree.refresh(inode)
         return inode
 
     async def open(self, ino: int, flags: int) -> int:
@@ -85,96 +104,87 @@ class FileSystem:
         Raises StaleObjectError when the inode's object was overwritten: the kernel then looks the
         name up again and opens the new version.
         """
-        inode = self.tree.inodes.get(ino)
-        if inode.info is None:
+        inode = self._inodes.get(ino)
+        if inode.is_directory:
             raise IsADirectoryEntryError(inode.key)
-        await self.tree.revalidate(inode)
-        if inode.superseded:
+        await self._tree.revalidate(inode)
+        if inode.is_stale:
             raise StaleObjectError(inode.key)
         inode.opens += 1
+        self._opening.append(inode)
         try:
             version = self._version(inode)
-            cached = None
-            if version.size:
-                cached = await self._open_cached(inode, version)
+            content = await self._contents.open(version)
         except BaseException:
-            self.tree.inodes.closed(inode)
+            self._inodes.close(inode)
             raise
+        finally:
+            self._opening.remove(inode)
         log.debug("open %r, etag %s, %d bytes", inode.key, version.etag, version.size)
-        window = ReadAheadWindow(version.size, self._read_ahead_bytes)
-        return self._files.add(FileHandle(inode, cached, window, bool(flags & os.O_DIRECT)))
-
-    def path_of(self, ino: int) -> str:
-        """The path of an inode in the mount, "." for the root, for people; "" when it is gone."""
-        if ino not in self.tree.inodes:
-            return ""
-        return self.tree.inodes.get(ino).key.rstrip("/") or "."
+        return self.files.add(FileHandle(inode, content, bool(flags & os.O_DIRECT)))
 
     def open_waits_for(self, ino: int) -> WaitsFor:
-        """Tell what an `open` of an inode, which has not returned, waits for."""
-        is_asking = any(inode.ino == ino for inode in self._asking_disks)
-        return WaitsFor.DISK if is_asking else WaitsFor.STORE
-
-    def read_waits_for(self, handle: FileHandle, offset: int, size: int) -> WaitsFor:
-        """Tell what a `read`, which has not returned, waits for."""
-        size = min(size, handle.inode_size - offset)
-        if handle.cached is None or size <= 0:
-            return WaitsFor.OTHER
-        return self._cache.waits_for(handle.cached, offset, size)
-
-    def file(self, handle: int) -> FileHandle:
-        """The open file of a handle number."""
-        return self._files.get(handle)
-
-    def read_nowait(self, handle: FileHandle, offset: int, size: int) -> Buffer | None:
-        """The bytes if memory has them, else None and they are on their way. See `Reader`."""
-        return self._reader.read_nowait(handle, offset, size)
+        """Return what an `open` of an inode, which has not returned, waits for."""
+        is_opening = any(inode.ino == ino for inode in self._opening)
+        return WaitsFor.DISK if is_opening else WaitsFor.STORE
 
     async def read(self, handle: FileHandle, offset: int, size: int) -> Buffer:
-        """Wait for bytes that `read_nowait` did not have."""
+        """Wait for bytes that `read_nowait` of the content did not have."""
         try:
-            return await self._reader.read(handle, offset, size)
+            return await handle.content.read(offset, size)
         except (ObjectChangedError, ObjectNotFoundError):
-            self.tree.mark_changed(handle.inode)
+            self._dentries.mark_changed(handle.inode)
             raise
 
-    def release(self, handle: int) -> None:
+    def release(self, fh: int) -> None:
         """Close a file handle."""
-        file = self._files.remove(handle)
-        self._reader.closed(file)
-        if file.cached is not None:
-            self._cache.release(file.cached)
-        self.tree.inodes.closed(file.inode)
+        handle = self.files.remove(fh)
+        handle.content.close()
+        self._inodes.close(handle.inode)
 
     async def open_directory(self, ino: int) -> int:
-        """Open a directory: its entries are those of this moment (or of a fresh listing)."""
-        inode = self.tree.inodes.get(ino)
+        """Open a directory and return its handle, which keeps the entries of this moment."""
+        inode = self._inodes.get(ino)
         if not inode.is_directory:
             raise NotADirectoryEntryError(inode.key)
-        listing = await self.tree.listing(inode)
+        listing = await self._tree.listing(inode)
         inode.opens += 1
-        return self._directories.add(DirectoryHandle(inode, listing.entries, listing.listed_at))
+        return self._directories.add(DirectoryHandle(inode, listing.entries, listing.requested_at))
 
-    def directory(self, handle: int) -> DirectoryHandle:
-        """The open directory of a handle number."""
-        return self._directories.get(handle)
+    def read_directory(
+        self, fh: int, start: int, emit: Callable[[bytes, Inode, int], bool]
+    ) -> None:
+        """Emit the entries of an open directory from position `start` on, `.` and `..` first.
 
-    def enter(self, directory: DirectoryHandle, entry: Entry) -> Inode:
-        """The inode of an entry of an open directory. The caller counts the reference."""
-        return self.tree.enter(directory.inode, entry, directory.listed_at)
+        `emit(name, inode, next_position)` returns False when the entry did not fit and was not
+        sent. Each other one is a reference of the kernel, except those of `.` and `..`.
+        """
+        handle = self._directories.get(fh)
+        inode = handle.inode
+        dots = ((b".", inode), (b"..", inode.parent or inode))
+        for position, (name, dot) in enumerate(dots[start:], start):
+            if not emit(name, dot, position + 1):
+                return
+        entries = handle.entries
+        for index in range(max(0, start - _DOTS), len(entries)):
+            entry = entries[index]
+            child = self._dentries.enter(inode, entry, handle.requested_at)
+            if not emit(entry.name, child, index + _DOTS + 1):
+                self._inodes.collect(child)
+                return
+            child.lookups += 1
 
-    def release_directory(self, handle: int) -> None:
+    def release_directory(self, fh: int) -> None:
         """Close a directory handle."""
-        directory = self._directories.remove(handle)
-        self.tree.inodes.closed(directory.inode)
+        self._inodes.close(self._directories.remove(fh).inode)
 
     async def invalidate(self, ranges: Sequence[KeyRange]) -> int:
-        """Believe nothing that is known of these names; returns how many the kernel remembered."""
-        return sum(self.tree.invalidate(keys.key, subtree=keys.subtree) for keys in ranges)
+        """Invalidate all metadata of these names; return how many the kernel may have cached."""
+        return sum(self._dentries.invalidate(keys.key, subtree=keys.subtree) for keys in ranges)
 
     async def xattr(self, ino: int, name: bytes) -> bytes | None:
-        """The value of an extended attribute, or None when the inode has no such."""
-        inode = self.tree.inodes.get(ino)
+        """Return the value of an extended attribute, or None when the inode has none such."""
+        inode = self._inodes.get(ino)
         if name == CACHED_XATTR:
             return await self._cached_xattr(inode)
         if name == ETAG_XATTR and inode.info is not None:
@@ -182,20 +192,19 @@ class FileSystem:
         return None
 
     def xattr_names(self, ino: int) -> tuple[bytes, ...]:
-        """The extended attributes to show of an inode.
+        """Return the extended attributes to show of an inode.
 
-        That of a directory is answered and not shown: it lists everything below, which a program
-        that copies all attributes should not cause.
+        A directory's are answered and not shown: CACHED_XATTR lists everything below it, which a
+        program that copies all attributes should not cause.
         """
-        is_file = self.tree.inodes.get(ino).info is not None
-        return (ETAG_XATTR, CACHED_XATTR) if is_file else ()
+        is_directory = self._inodes.get(ino).is_directory
+        return () if is_directory else (ETAG_XATTR, CACHED_XATTR)
 
-    async def _open_cached(self, inode: Inode, version: ObjectVersion) -> CachedObject:
-        self._asking_disks.append(inode)
-        try:
-            return await self._cache.open(version, self._placement_of(version.key))
-        finally:
-            self._asking_disks.remove(inode)
+    def path_of(self, ino: int) -> str:
+        """Return the path of an inode in the mount, "." for the root, "" when it is gone."""
+        if ino not in self._inodes:
+            return ""
+        return self._inodes.get(ino).key.rstrip("/") or "."
 
     async def _cached_xattr(self, inode: Inode) -> bytes:
         if inode.is_directory:
@@ -205,6 +214,6 @@ class FileSystem:
         return b"%d/%d" % (local, version.size)
 
     def _version(self, inode: Inode) -> ObjectVersion:
-        assert inode.info is not None
         info = inode.info
+        assert info is not None
         return ObjectVersion(self._store.identity, info.key, info.etag, info.size)

@@ -1,4 +1,4 @@
-"""Open files and directories: what lives from open to release. Owned by the trio loop."""
+"""Handles of open files and directories, from open to release. Owned by the trio loop."""
 
 from __future__ import annotations
 
@@ -6,42 +6,36 @@ import itertools
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from cloudfs.prefetch.readahead import ReadAheadWindow
-from cloudfs.vfs.inodes import Inode
-from cloudfs.vfs.metadata.listing import Entry
-from cloudfs_cache.memory.block import CachedObject
+from cloudfs.vfs.content import Content
+from cloudfs.vfs.inode import Inode
+from cloudfs.vfs.metadata.entries import DirectoryEntry
 
 Handle = TypeVar("Handle")
 
 
 @dataclass(slots=True, eq=False)
 class FileHandle:
-    """An open file: always one version of one object. `cached` is None for an empty object."""
+    """An open file. `direct`: it was opened with O_DIRECT."""
 
     inode: Inode
-    cached: CachedObject | None
-    window: ReadAheadWindow
+    content: Content
     direct: bool
-
-    @property
-    def inode_size(self) -> int:
-        """Size in bytes of the version this handle reads."""
-        assert self.inode.info is not None
-        return self.inode.info.size
 
 
 @dataclass(slots=True, eq=False)
 class DirectoryHandle:
-    """An open directory with the entries it had at open: offsets into them stay true while
-    entries are added and removed."""
+    """An open directory with the entries that a LIST sent at `requested_at` showed.
+
+    Positions in them stay valid while entries are added to the directory and removed from it.
+    """
 
     inode: Inode
-    entries: tuple[Entry, ...]
-    listed_at: float
+    entries: tuple[DirectoryEntry, ...]
+    requested_at: float
 
 
 class HandleTable(Generic[Handle]):
-    """Numbers for handles; numbers are never used twice."""
+    """Open handles by number. Numbers are never used twice."""
 
     def __init__(self) -> None:
         self._handles: dict[int, Handle] = {}
@@ -51,7 +45,7 @@ class HandleTable(Generic[Handle]):
         return len(self._handles)
 
     def add(self, handle: Handle) -> int:
-        """Enter a handle and return its number."""
+        """Add a handle and return its number."""
         number = next(self._numbers)
         self._handles[number] = handle
         return number
@@ -61,5 +55,5 @@ class HandleTable(Generic[Handle]):
         return self._handles[number]
 
     def remove(self, number: int) -> Handle:
-        """Take a handle out and return it."""
+        """Remove a handle and return it."""
         return self._handles.pop(number)

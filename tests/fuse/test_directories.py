@@ -303,7 +303,7 @@ def test_a_path_of_fifty_levels(bucket: Bucket, mount: MountFunction) -> None:
         os.close(descriptor)
 
 
-# --- what is remembered
+# --- forgotten and missing names
 
 
 @needs_root
@@ -352,7 +352,7 @@ def test_storms_of_missing_names_ask_the_store_once_each(
 
 
 @needs_root
-def test_the_mount_itself_remembers_missing_names(bucket: Bucket, mount: MountFunction) -> None:
+def test_the_mount_itself_caches_missing_names(bucket: Bucket, mount: MountFunction) -> None:
     bucket.put("d/f", b"1")
     mounted = bucket.mount(mount, "--negative-ttl", "1h", "--metadata-ttl", "1h")
     missing = [mounted.path / "d" / f"missing_{number}" for number in range(40)]
@@ -362,7 +362,7 @@ def test_the_mount_itself_remembers_missing_names(bucket: Bucket, mount: MountFu
         asked, lookups = store_requests(mounted), _lookups(mounted)
         assert not any(map(os.path.exists, missing))
         assert store_requests(mounted) == asked
-        assert _lookups(mounted) - lookups >= len(missing), "the kernel had forgotten"
+        assert _lookups(mounted) - lookups >= len(missing), "the kernel had dropped its names"
 
 
 def test_a_listed_directory_answers_for_missing_names(bucket: Bucket, mount: MountFunction) -> None:

@@ -1,5 +1,5 @@
-"""What the emulator of Google Cloud Storage cannot show, with what answers as Google does: bytes of
-the generation that was asked for, through obstore."""
+"""Reads of one generation through obstore, over a server that answers as Google does where the
+emulator of Google Cloud Storage does not."""
 
 from __future__ import annotations
 

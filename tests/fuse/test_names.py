@@ -1,4 +1,4 @@
-"""How keys become paths: directories, markers, conflicts, odd and impossible names."""
+"""Paths of keys: directories, markers, conflicts, odd and impossible names."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def _imports(module: str) -> set[str]:
 
 
 def _package(module: str) -> str:
-    """`cloudfs` for `cloudfs.vfs.reader`."""
+    """`cloudfs` for `cloudfs.vfs.tree`."""
     return module.split(".", maxsplit=1)[0]
 
 
@@ -167,6 +167,19 @@ def test_there_are_no_import_cycles() -> None:
 
 def test_the_training_script_imports_nothing_of_cloudfs() -> None:
     assert not _imports("cloudfs_benchmarks.training.train")
+
+
+def test_the_fuse_layer_reaches_inodes_through_the_filesystem_alone() -> None:
+    private = {"cloudfs.vfs.tree", "cloudfs.vfs.inode_table"}
+    owned = {"inodes", "lookups", "opens", "children"}
+    for module in (name for name in MODULES if name.startswith("cloudfs.fuse")):
+        assert not _imports(module) & private, module
+        for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute):
+                is_own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+                is_own = is_own or node.attr.startswith("__")
+                reaches = node.attr in owned or (node.attr.startswith("_") and not is_own)
+                assert not reaches, f"{module}: line {node.lineno} reaches for {node.attr}"
 
 
 _BENCH = "cloudfs_benchmarks.bench"

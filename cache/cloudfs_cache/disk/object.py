@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 
-from cloudfs_cache.api import ObjectVersion, Placement
+from cloudfs_cache.api import ObjectVersion, Placement, key_bytes
 from cloudfs_cache.disk.format.records import EXTENT_BLOCKS, BlockRecord
 from cloudfs_cache.eviction.policy import AccessRecord
 
@@ -48,4 +48,4 @@ def _group_of(version: ObjectVersion) -> int:
     """0 to 255, the same for objects that are probably of one dataset: same store, same first
     directory. (Two levels would make a group of each case of a dataset.)"""
     name = f"{version.store_id}/{version.key.partition('/')[0]}"
-    return zlib.crc32(name.encode("utf-8", "surrogateescape")) & 0xFF
+    return zlib.crc32(key_bytes(name)) & 0xFF

@@ -5,9 +5,9 @@
     DIR/catalog/damaged     written by the mount that finds the database corrupt
 
 Keys and values are bytes inside the database; nothing is pickled, unpickled or put into files of
-its own. A value is sealed JSON (see `seal`): whatever does not unseal is a miss. A damaged database
-is replaced by the next mount that has it for itself, and nothing is lost with it but requests. This
-module does not know what the values mean, nor how long they are valid.
+its own. A value is packed JSON: whatever does not unpack is a miss. A damaged database is replaced
+by the next mount that has it for itself, and nothing is lost with it but requests. This module does
+not know what the values mean.
 
 All functions block. A `Catalog` belongs to the thread that made it.
 """
@@ -22,6 +22,7 @@ import os
 import sqlite3
 import struct
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import diskcache
@@ -60,31 +61,38 @@ class CatalogError(Exception):
     """The catalog cannot be opened, read or written now. Nothing is lost but requests."""
 
 
-def seal(key: bytes, parts: Iterable[object]) -> bytes:
-    """Return JSON values as bytes that `unseal` takes back under the same key.
+@dataclass(frozen=True, slots=True)
+class CatalogRecord:
+    """JSON values under a key, packed and with a checksum. Any thread may pack and unpack."""
 
-    Each part is compressed for itself: parts of some thousand rows keep the interpreter free for
-    others in between. Strings may hold surrogate escapes.
-    """
-    body = bytearray()
-    for part in parts:
-        text = json.dumps(part, separators=(",", ":")).encode("ascii")
-        packed = lz4.block.compress(text, store_size=True)
-        body += _LENGTH.pack(len(packed))
-        body += packed
-    return _HEADER.pack(_MAGIC, _checksum(key, body)) + body
+    key: bytes
+    packed: bytes
 
+    @classmethod
+    def pack(cls, key: bytes, parts: Iterable[object]) -> CatalogRecord:
+        """Return the record of some JSON values. Strings may hold surrogate escapes.
 
-def unseal(key: bytes, sealed: bytes) -> list[Any] | None:
-    """Return the parts, or None when the bytes are damaged, of another key or another format."""
-    try:
-        magic, checksum = _HEADER.unpack_from(sealed)
-        body = memoryview(sealed)[_HEADER.size :]
-        if magic != _MAGIC or checksum != _checksum(key, body):
+        Each part is compressed for itself: parts of some thousand rows keep the interpreter free
+        for others in between.
+        """
+        body = bytearray()
+        for part in parts:
+            text = json.dumps(part, separators=(",", ":")).encode("ascii")
+            compressed = lz4.block.compress(text, store_size=True)
+            body += _LENGTH.pack(len(compressed))
+            body += compressed
+        return cls(key, _HEADER.pack(_MAGIC, _checksum(key, body)) + body)
+
+    def unpack(self) -> list[Any] | None:
+        """Return the parts, or None when they are damaged, of another key or another format."""
+        try:
+            magic, checksum = _HEADER.unpack_from(self.packed)
+            body = memoryview(self.packed)[_HEADER.size :]
+            if magic != _MAGIC or checksum != _checksum(self.key, body):
+                return None
+            return list(_parts(body))
+        except (ValueError, struct.error, lz4.block.LZ4BlockError, RecursionError, MemoryError):
             return None
-        return list(_parts(body))
-    except (ValueError, struct.error, lz4.block.LZ4BlockError, RecursionError, MemoryError):
-        return None
 
 
 def _parts(body: memoryview) -> Iterator[Any]:
@@ -136,7 +144,7 @@ class _PlainDisk(diskcache.Disk):  # type: ignore[misc]
         return 0, _RAW_MODE, None, memoryview(value)
 
     def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> bytes:
-        """The value of a row; of a row that is not ours, bytes that do not unseal."""
+        """The value of a row; of a row that is not ours, bytes that do not unpack."""
         ours = mode == _RAW_MODE and filename is None
         return value if ours and isinstance(value, bytes) else b""
 
@@ -177,24 +185,24 @@ class Catalog:
             os.close(self._lock_fd)
             raise
 
-    def get(self, key: bytes) -> bytes | None:
-        """Return the sealed value of a key, or None."""
+    def get(self, key: bytes) -> CatalogRecord | None:
+        """Return the record of a key, or None."""
         with self._errors():
             value = self._cache.get(key)
-            return value if isinstance(value, bytes) else None
+            return CatalogRecord(key, value) if isinstance(value, bytes) else None
 
-    def put(self, key: bytes, sealed: bytes, *, believed_s: float | None) -> None:
-        """Store a sealed value, for `believed_s` seconds (None: until it has to make room).
+    def put(self, record: CatalogRecord, *, ttl_s: float | None) -> None:
+        """Store a record, for `ttl_s` seconds (None: until it has to make room).
 
-        A value that is a large part of the catalog, or has no room on the disk, is not stored.
+        A record that is a large part of the catalog, or has no room on the disk, is not stored.
         """
         with self._errors():
-            disk = os.statvfs(self._directory)
-            too_large = len(sealed) > self._size_limit // 4
-            if too_large or disk.f_bavail * disk.f_frsize - len(sealed) < self._min_free:
-                self._cache.delete(key)
+            disk, size = os.statvfs(self._directory), len(record.packed)
+            too_large = size > self._size_limit // 4
+            if too_large or disk.f_bavail * disk.f_frsize - size < self._min_free:
+                self._cache.delete(record.key)
             else:
-                self._cache.set(key, sealed, expire=believed_s)
+                self._cache.set(record.key, record.packed, expire=ttl_s)
 
     def remove_below(self, prefix: bytes, *, limit: int) -> int:
         """Remove up to `limit` keys that begin with `prefix`; return how many those were."""

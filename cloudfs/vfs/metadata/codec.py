@@ -1,66 +1,61 @@
-"""Listings and attributes as JSON values, and back. No I/O, no clock.
+"""JSON codec of listings and attributes. No I/O, no clock.
 
-Rows are columns of some thousand entries each, which pack better and are decoded in short pieces.
-What does not look as expected is None: the catalog is a file that anything may have written to.
+Entries are encoded as columns of some thousand rows each, which pack better and are decoded in
+short pieces. What does not look as expected decodes to None: the catalog is a file that any process
+may have written to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from cloudfs.vfs.metadata import names
-from cloudfs.vfs.metadata.listing import Entry
+from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
 from cloudfs_backends.api import ObjectInfo
 
-_ROWS = 2000
-_HAS_METADATA = 1
-_METADATA_MTIME = 2
+_ROWS: Final = 2000
+_HAS_METADATA: Final = 1
+_METADATA_MTIME: Final = 2
 
 
-def from_entries(asked_at_s: float, entries: Iterable[Entry]) -> Iterator[Any]:
-    """Yield the parts of a listing that was asked for at `asked_at_s` (seconds since the epoch)."""
-    yield [asked_at_s]
+def from_entries(requested_at_s: float, entries: Iterable[DirectoryEntry]) -> Iterator[Any]:
+    """Yield the parts of a listing that was requested then, in seconds since the epoch."""
+    yield [requested_at_s]
     rest = iter(entries)
-    while rows := tuple(islice(rest, _ROWS)):
-        infos = [entry.info for entry in rows]
-        yield [
-            [names.to_part(entry.name) for entry in rows],
-            [None if info is None else info.size for info in infos],
-            [None if info is None else info.etag for info in infos],
-            [None if info is None else info.mtime_ns for info in infos],
-            [None if info is None else _flags(info) for info in infos],
-        ]
+    while rows := [_row(entry) for entry in islice(rest, _ROWS)]:
+        yield list(zip(*rows, strict=True))
 
 
-def asked_at(parts: list[Any]) -> float | None:
-    """When the listing or the attributes were asked for, in seconds since the epoch."""
+def requested_at(parts: list[Any]) -> float | None:
+    """Return when the listing or the attributes were requested, in seconds since the epoch."""
     match parts:
         case [[float() | int() as moment, *_], *_]:
             return float(moment)
     return None
 
 
-def to_entries(directory: str, parts: list[Any]) -> dict[bytes, Entry] | None:
+def to_entries(directory: str, parts: list[Any]) -> dict[bytes, DirectoryEntry] | None:
     """Return the entries of a directory by name, in their order."""
-    found: dict[bytes, Entry] = {}
+    found: dict[bytes, DirectoryEntry] = {}
     try:
         (_,), *pages = parts
         for columns in pages:
             for part, *known in zip(*columns, strict=True):
                 if names.hidden_reason(part) is not None or "/" in part:
                     return None
-                name = names.to_name(part)
-                found[name] = Entry(name, _info(directory + part, known))
+                name, info = names.to_name(part), _info(directory + part, known)
+                kind = InodeKind.DIRECTORY if info is None else InodeKind.FILE
+                found[name] = DirectoryEntry(name, kind, info)
     except (TypeError, ValueError):
         return None
     return found
 
 
-def from_info(asked_at_s: float, info: ObjectInfo) -> list[Any]:
+def from_info(requested_at_s: float, info: ObjectInfo) -> list[Any]:
     """Return the parts of one object's attributes."""
-    return [[asked_at_s, info.size, info.etag, info.mtime_ns, _flags(info)]]
+    return [[requested_at_s, info.size, info.etag, info.mtime_ns, _flags(info)]]
 
 
 def to_info(key: str, parts: list[Any]) -> ObjectInfo | None:
@@ -70,6 +65,15 @@ def to_info(key: str, parts: list[Any]) -> ObjectInfo | None:
         return _info(key, known)
     except (TypeError, ValueError):
         return None
+
+
+def _row(entry: DirectoryEntry) -> tuple[str, int | None, str | None, int | None, int | None]:
+    """Return the columns of an entry; those of a directory are None but for its name."""
+    part = names.to_part(entry.name)
+    if entry.kind is InodeKind.DIRECTORY:
+        return part, None, None, None, None
+    assert entry.info is not None, "a listing of the store shows a file by its object"
+    return part, entry.info.size, entry.info.etag, entry.info.mtime_ns, _flags(entry.info)
 
 
 def _info(key: str, known: list[Any]) -> ObjectInfo | None:

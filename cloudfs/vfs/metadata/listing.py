@@ -1,4 +1,4 @@
-"""The entries of one directory, made from the pages of a LIST. No I/O.
+"""Directory listings, made from the pages of a LIST. No I/O.
 
 Where a key is both a file (`a`) and a directory (`a/b`), the directory wins: everything below it
 stays reachable, and the file of the same name is hidden, counted and logged once.
@@ -9,30 +9,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from cloudfs.vfs.metadata import names
+from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
 from cloudfs_backends.api import ListPage, ObjectInfo
 
 log = logging.getLogger(__name__)
 
-_REMEMBERED_MAX = 10_000
+_COUNTED_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A name in a directory: a file when `info` is set, else a directory."""
+class DirectoryListing:
+    """All entries of a directory as a LIST sent at `requested_at` showed them, in key order."""
 
-    name: bytes
-    info: ObjectInfo | None
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """All entries of a directory at one moment, in the store's key order."""
-
-    entries: tuple[Entry, ...]
-    by_name: dict[bytes, Entry]
-    listed_at: float
+    entries: tuple[DirectoryEntry, ...]
+    by_name: dict[bytes, DirectoryEntry]
+    requested_at: float
 
 
 class HiddenNames:
@@ -44,16 +38,18 @@ class HiddenNames:
 
     def note(self, key: str, reason: str) -> None:
         """Count a hidden key; the same key is counted and logged once."""
-        if key in self._seen or len(self._seen) >= _REMEMBERED_MAX:
+        if key in self._seen or len(self._seen) >= _COUNTED_MAX:
             return
         self.count += 1
         self._seen.add(key)
         log.warning("key %r is hidden: a path cannot name it (%s)", key, reason)
 
 
-def build(prefix: str, pages: Iterable[ListPage], hidden: HiddenNames, now: float) -> Listing:
+def build(
+    prefix: str, pages: Iterable[ListPage], hidden: HiddenNames, requested_at: float
+) -> DirectoryListing:
     """Make the listing of the directory `prefix` ("" or ending with "/") out of its pages."""
-    by_name: dict[bytes, Entry] = {}
+    by_name: dict[bytes, DirectoryEntry] = {}
     for page in pages:
         for common in page.prefixes:
             _add(by_name, common[len(prefix) : -1], None, common, hidden)
@@ -65,22 +61,25 @@ def build(prefix: str, pages: Iterable[ListPage], hidden: HiddenNames, now: floa
                 _add(by_name, part[:-1], None, info.key, hidden)
             else:
                 _add(by_name, part, info, info.key, hidden)
-    return Listing(tuple(by_name.values()), by_name, now)
+    return DirectoryListing(tuple(by_name.values()), by_name, requested_at)
 
 
 def _add(
-    by_name: dict[bytes, Entry], part: str, info: ObjectInfo | None, key: str, hidden: HiddenNames
+    by_name: dict[bytes, DirectoryEntry],
+    part: str,
+    info: ObjectInfo | None,
+    key: str,
+    hidden: HiddenNames,
 ) -> None:
+    """Add a file, or without `info` a directory, unless a path cannot name it."""
     reason = names.hidden_reason(part)
     if reason is not None:
         hidden.note(key, reason)
         return
-    name = names.to_name(part)
-    known = by_name.get(name)
-    if known is not None and known.info is None:
-        if info is not None:
-            hidden.note(key, "a directory has the same name")
-        return
-    if known is not None and info is None and known.info is not None:
-        hidden.note(known.info.key, "a directory has the same name")
-    by_name[name] = Entry(name, info)
+    kind = InodeKind.DIRECTORY if info is None else InodeKind.FILE
+    entry = DirectoryEntry(names.to_name(part), kind, info)
+    known = by_name.get(entry.name)
+    if known is not None and known.kind is not kind:
+        hidden.note(key if known.info is None else known.info.key, "a directory has the same name")
+    if known is None or known.kind is not InodeKind.DIRECTORY:
+        by_name[entry.name] = entry

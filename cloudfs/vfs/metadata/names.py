@@ -1,4 +1,4 @@
-"""How keys become names and names become keys: one table of rules, no state.
+"""File names and key parts: one table of rules, no state.
 
 A key is split at "/". A part that POSIX cannot hold as a file name is hidden, and with it
 everything below it: the empty part (`a//b`, a leading or doubled slash), `.` and `..`, a part with
@@ -8,12 +8,13 @@ a NUL, and a part of more than 255 bytes. Bytes that are not UTF-8 survive (PEP 
 from __future__ import annotations
 
 import os
+from typing import Final
 
-NAME_BYTES_MAX = 255
+NAME_BYTES_MAX: Final = 255
 
 
 def hidden_reason(part: str) -> str | None:
-    """Why a key part cannot be a file name, or None when it can."""
+    """Return why a key part cannot be a file name, or None when it can."""
     if part == "":
         return "an empty part (`//`)"
     if part in {".", ".."}:
@@ -26,10 +27,10 @@ def hidden_reason(part: str) -> str | None:
 
 
 def to_name(part: str) -> bytes:
-    """The file name of a key part that is not hidden."""
+    """Return the file name of a key part that is not hidden."""
     return os.fsencode(part)
 
 
 def to_part(name: bytes) -> str:
-    """The key part of a file name."""
+    """Return the key part of a file name."""
     return os.fsdecode(name)

@@ -1,6 +1,6 @@
-"""What the store is asked about names, and how the answers are read. Believes nothing.
+"""Uncached metadata requests: lookup (HEAD and LIST) and directory listing.
 
-Owned by the trio loop. Raises the store's errors; a name that is not there is an answer.
+Owned by the trio loop. Raises the store's errors; a name that is missing is no error.
 """
 
 from __future__ import annotations
@@ -9,51 +9,52 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import trio
 
 from cloudfs.vfs.metadata import listing as listings
-from cloudfs.vfs.metadata.listing import Entry, HiddenNames, Listing
+from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
+from cloudfs.vfs.metadata.listing import DirectoryListing, HiddenNames
 from cloudfs_backends.api import ListPage, ObjectInfo, ObjectStore
 from cloudfs_backends.errors import ObjectNotFoundError, StoreError
 
 log = logging.getLogger(__name__)
 
-_METADATA_PROBES = 8
+_METADATA_PROBES: Final = 8
 
 First = TypeVar("First")
 Second = TypeVar("Second")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a name stood for when the store was asked at `asked_at`; None: nothing."""
+class LookupResponse:
+    """The entry that a lookup sent at `requested_at` found; None: the name is missing."""
 
-    entry: Entry | None
-    asked_at: float
-
-
-class TooLargeError(Exception):
-    """A directory has more pages than are worth listing before anybody asks for it."""
+    entry: DirectoryEntry | None
+    requested_at: float
 
 
-class Questions:
-    """Asks one store. `metadata_mtimes` says that objects were seen whose mtime is in metadata
-    that a listing does not show; `hidden` counts the keys that no path can name."""
+class TooManyPagesError(Exception):
+    """A directory is too large to list it before it is opened."""
 
-    def __init__(self, store: ObjectStore, clock: Callable[[], float]) -> None:
-        self.hidden = HiddenNames()
-        self.metadata_in_list = store.capabilities.metadata_in_list
+
+class MetadataRequests:
+    """Requests to one store. `metadata_mtimes` becomes true with the first object whose mtime is in
+    user metadata that a listing does not show; `hidden` counts the keys that no path can name."""
+
+    def __init__(self, store: ObjectStore, clock: Callable[[], float], hidden: HiddenNames) -> None:
         self.metadata_mtimes = False
         self._store = store
         self._clock = clock
-        self._probes_left = 0 if self.metadata_in_list else _METADATA_PROBES
+        self._hidden = hidden
+        self._metadata_in_list = store.capabilities.metadata_in_list
+        self._probes_left = 0 if self._metadata_in_list else _METADATA_PROBES
 
-    async def entry(self, key: str, name: bytes) -> Answer:
-        """Ask for the object and for anything below it at once; a directory wins."""
-        asked_at = self._clock()
-        log.debug("asking for %r", key)
+    async def lookup(self, key: str, name: bytes) -> LookupResponse:
+        """Request the object and anything below it at once; a directory wins."""
+        requested_at = self._clock()
+        log.debug("looking up %r", key)
         info, page = await _both(
             lambda: self._head(key),
             lambda: self._store.list_page(key + "/", limit=1),
@@ -63,30 +64,31 @@ class Questions:
         if page.objects or page.prefixes:
             # A refused HEAD does not matter here: an identity may list what it cannot read.
             if isinstance(info, ObjectInfo):
-                self.hidden.note(key, "a directory has the same name")
-            return Answer(Entry(name, None), asked_at)
+                self._hidden.note(key, "a directory has the same name")
+            return LookupResponse(DirectoryEntry(name, InodeKind.DIRECTORY), requested_at)
         if isinstance(info, Exception):
             raise info
-        return Answer(None if info is None else Entry(name, info), asked_at)
+        entry = None if info is None else DirectoryEntry(name, InodeKind.FILE, info)
+        return LookupResponse(entry, requested_at)
 
-    async def listing(self, directory: str, pages_max: float = math.inf) -> Listing | None:
+    async def listing(self, directory: str, pages_max: float = math.inf) -> DirectoryListing | None:
         """List a directory; None when there is nothing, not even a marker.
 
-        Raises TooLargeError when it has more than `pages_max` pages.
+        Raises TooManyPagesError when it has more than `pages_max` pages.
         """
-        asked_at = self._clock()
+        requested_at = self._clock()
         log.debug("listing %r", directory)
         pages: list[ListPage] = []
         token: str | None = None
         while not pages or token is not None:
             if len(pages) >= pages_max:
-                raise TooLargeError(directory)
+                raise TooManyPagesError(directory)
             page = await self._store.list_page(directory, delimiter="/", token=token)
             pages.append(page)
             token = page.next_token
         if not any(page.objects or page.prefixes for page in pages):
             return None
-        found = listings.build(directory, pages, self.hidden, asked_at)
+        found = listings.build(directory, pages, self._hidden, requested_at)
         await self._probe_metadata(found)
         return found
 
@@ -95,21 +97,21 @@ class Questions:
             info = await self._store.head(key)
         except ObjectNotFoundError:
             return None
-        unlisted = info.metadata_mtime and not self.metadata_in_list
+        unlisted = info.metadata_mtime and not self._metadata_in_list
         self.metadata_mtimes = self.metadata_mtimes or unlisted
         return info
 
-    async def _probe_metadata(self, found: Listing) -> None:
-        """Find out, on the first few listings, whether this bucket's mtimes are in metadata."""
+    async def _probe_metadata(self, found: DirectoryListing) -> None:
+        """Find out, on the first few listings, whether this bucket has mtimes in metadata."""
         if self.metadata_mtimes or self._probes_left == 0:
             return
-        sample = next((entry for entry in found.entries if entry.info is not None), None)
-        if sample is not None and sample.info is not None:
+        sample = next((entry.info for entry in found.entries if entry.info is not None), None)
+        if sample is not None:
             self._probes_left -= 1
             try:
-                await self._head(sample.info.key)
+                await self._head(sample.key)
             except StoreError as error:
-                log.debug("cannot look for an mtime: %s", error.describe())
+                log.debug("cannot probe for mtimes in metadata: %s", error.describe())
 
 
 async def _both(
@@ -123,8 +125,8 @@ async def _both(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run_second)
-        answer = await _settled(first)
-    return answer, seconds[0]
+        result = await _settled(first)
+    return result, seconds[0]
 
 
 async def _settled(work: Callable[[], Awaitable[First]]) -> First | Exception:

@@ -1,7 +1,7 @@
-"""One request for many askers: callers with the same key share one running piece of work.
+"""Single flight: callers with the same key share one running request.
 
-The work belongs to a nursery and not to the caller that came first, so a caller that is cancelled
-takes nothing from the others.
+The request belongs to a nursery and not to the caller that came first: it goes on for the others
+when that caller is cancelled.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True, eq=False)
 class _Flight(Generic[Result]):
-    landed: trio.Event = field(default_factory=trio.Event)
+    done: trio.Event = field(default_factory=trio.Event)
     results: list[Result] = field(default_factory=list)
     failure: Exception | None = None
 
@@ -37,13 +37,13 @@ class SingleFlight(Generic[Result]):
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight()
-            self._nursery.start_soon(self._fly, key, flight, work)
-        await flight.landed.wait()
+            self._nursery.start_soon(self._run, key, flight, work)
+        await flight.done.wait()
         if flight.failure is not None:
             raise flight.failure
         return flight.results[0]
 
-    async def _fly(
+    async def _run(
         self, key: Hashable, flight: _Flight[Result], work: Callable[[], Awaitable[Result]]
     ) -> None:
         try:
@@ -52,4 +52,4 @@ class SingleFlight(Generic[Result]):
             flight.failure = error
         finally:
             del self._flights[key]
-            flight.landed.set()
+            flight.done.set()

@@ -8,9 +8,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from cloudfs_cache.api import KeyRange
+from cloudfs_cache.api import KeyRange, key_bytes
 from cloudfs_cache.disk.index.database import IndexDatabase
-from cloudfs_cache.disk.index.rows import key_bytes, pins_of, range_condition, store_id_of
+from cloudfs_cache.disk.index.rows import pins_of, range_condition, store_id_of
 
 
 class Pins:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from cloudfs_cache.api import KeyRange, ObjectVersion
+from cloudfs_cache.api import KeyRange, ObjectVersion, key_bytes
 from cloudfs_cache.eviction.policy import AccessRecord
 
 ALIGN_BYTES: Final = 4096
@@ -69,11 +69,6 @@ class IndexTotals:
     residents: int
     clock: int
     policy: str
-
-
-def key_bytes(key: str) -> bytes:
-    """A key as the index holds it."""
-    return key.encode("utf-8", "surrogateescape")
 
 
 def object_id_of(

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudfs_cache.metadata.database import Catalog, CatalogError, seal, unseal
+from cloudfs_cache.metadata.database import Catalog, CatalogError, CatalogRecord
 
 MIB = 1 << 20
 KEY = b"a key \xff\x00"
@@ -38,16 +38,16 @@ def database(directory: Path) -> Path:
     return directory / "catalog" / "cache.db"
 
 
-def put(catalog: Catalog, key: bytes, *parts: object, believed_s: float | None = None) -> None:
-    catalog.put(key, seal(key, parts), believed_s=believed_s)
+def put(catalog: Catalog, key: bytes, *parts: object, ttl_s: float | None = None) -> None:
+    catalog.put(CatalogRecord.pack(key, parts), ttl_s=ttl_s)
 
 
 def get(catalog: Catalog, key: bytes) -> list[Any] | None:
-    sealed = catalog.get(key)
-    return None if sealed is None else unseal(key, sealed)
+    record = catalog.get(key)
+    return None if record is None else record.unpack()
 
 
-# --- sealed values
+# --- records
 
 
 @given(
@@ -59,31 +59,32 @@ def get(catalog: Catalog, key: bytes) -> list[Any] | None:
     ),
     st.binary(),
 )
-def test_what_was_sealed_comes_back(parts: list[object], key: bytes) -> None:
-    assert unseal(key, seal(key, parts)) == parts
+def test_what_was_packed_comes_back(parts: list[object], key: bytes) -> None:
+    assert CatalogRecord.pack(key, parts).unpack() == parts
 
 
 def test_names_that_are_not_utf8_survive() -> None:
     names = ["caf\udce9", "\udcff\udc80", "plain", "é", "\U0001f600"]
-    assert unseal(KEY, seal(KEY, [names])) == [names]
+    assert CatalogRecord.pack(KEY, [names]).unpack() == [names]
 
 
 def test_a_value_of_another_key_is_nothing() -> None:
-    assert unseal(b"other", seal(KEY, [1, 2])) is None
+    record = CatalogRecord.pack(KEY, [1, 2])
+    assert CatalogRecord(b"other", record.packed).unpack() is None
 
 
 @given(st.binary(max_size=200))
 def test_any_other_bytes_are_nothing(data: bytes) -> None:
-    assert unseal(KEY, data) is None
+    assert CatalogRecord(KEY, data).unpack() is None
 
 
 def test_every_single_wrong_byte_is_noticed() -> None:
-    sealed = seal(KEY, [["x" * 50, 1], ["y", 2]])
-    for position in range(len(sealed)):
-        wrong = bytearray(sealed)
+    packed = CatalogRecord.pack(KEY, [["x" * 50, 1], ["y", 2]]).packed
+    for position in range(len(packed)):
+        wrong = bytearray(packed)
         wrong[position] ^= 0x40
-        assert unseal(KEY, bytes(wrong)) is None
-        assert unseal(KEY, sealed[:position]) is None
+        assert CatalogRecord(KEY, bytes(wrong)).unpack() is None
+        assert CatalogRecord(KEY, packed[:position]).unpack() is None
 
 
 # --- the database
@@ -103,8 +104,8 @@ def test_values_outlive_the_mount(tmp_path: Path) -> None:
 
 def test_a_value_ends_with_its_time(tmp_path: Path) -> None:
     with opened(tmp_path) as catalog:
-        put(catalog, b"old", 1, believed_s=-1.0)
-        put(catalog, b"young", 2, believed_s=3600.0)
+        put(catalog, b"old", 1, ttl_s=-1.0)
+        put(catalog, b"young", 2, ttl_s=3600.0)
         assert (get(catalog, b"old"), get(catalog, b"young")) == (None, [2])
 
 
@@ -140,7 +141,7 @@ def test_the_size_is_bounded(tmp_path: Path) -> None:
     rng = random.Random(1)
     with opened(tmp_path, size_limit_bytes=2 * MIB) as catalog:
         for number in range(300):
-            catalog.put(b"%d" % number, rng.randbytes(40_000), believed_s=None)
+            catalog.put(CatalogRecord(b"%d" % number, rng.randbytes(40_000)), ttl_s=None)
         assert catalog.get(b"299") is not None
         assert catalog.get(b"0") is None
     assert database(tmp_path).stat().st_size < 3 * MIB
@@ -148,14 +149,14 @@ def test_the_size_is_bounded(tmp_path: Path) -> None:
 
 def test_what_is_too_large_is_not_stored_and_leaves_nothing_older(tmp_path: Path) -> None:
     with opened(tmp_path, size_limit_bytes=2 * MIB) as catalog:
-        catalog.put(KEY, b"small", believed_s=None)
-        catalog.put(KEY, bytes(MIB), believed_s=None)
+        catalog.put(CatalogRecord(KEY, b"small"), ttl_s=None)
+        catalog.put(CatalogRecord(KEY, bytes(MIB)), ttl_s=None)
         assert catalog.get(KEY) is None
 
 
 def test_the_disk_is_never_filled(tmp_path: Path) -> None:
     with opened(tmp_path, min_free_bytes=1 << 60) as catalog:
-        catalog.put(KEY, b"value", believed_s=None)
+        catalog.put(CatalogRecord(KEY, b"value"), ttl_s=None)
         assert catalog.get(KEY) is None
 
 
@@ -177,12 +178,12 @@ def test_a_writer_elsewhere_holds_up_writes_only_and_not_for_long(tmp_path: Path
 
 _WRITER = """
 import sys
-from cloudfs_cache.metadata.database import Catalog, seal
+from cloudfs_cache.metadata.database import Catalog, CatalogRecord
 directory, name = sys.argv[1:]
 catalog = Catalog(directory)
 for number in range(100):
     key = f"{name}-{number}".encode()
-    catalog.put(key, seal(key, [number]), believed_s=None)
+    catalog.put(CatalogRecord.pack(key, [number]), ttl_s=None)
 catalog.close()
 """
 
@@ -289,7 +290,8 @@ def test_damage_that_shows_late_is_mended_by_the_next_mount(
     keys = [b"%d" % number for number in range(200)]
     with opened(tmp_path) as catalog:
         for key in keys:
-            catalog.put(key, seal(key, [random.Random(key).randbytes(2000).hex()]), believed_s=None)
+            value = random.Random(key).randbytes(2000).hex()
+            catalog.put(CatalogRecord.pack(key, [value]), ttl_s=None)
     size = database(tmp_path).stat().st_size
     with database(tmp_path).open("r+b") as file:
         file.seek(size // 4)

@@ -1,4 +1,4 @@
-"""What the tree asks the store, and how long it believes the answers."""
+"""The directory tree: its requests to the store, and how long the responses are valid."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import trio
 
 from cloudfs.vfs import tree as tree_module
 from cloudfs.vfs.errors import NoSuchEntryError, NotADirectoryEntryError
-from cloudfs.vfs.inodes import Inode
-from cloudfs.vfs.metadata import freshness
-from cloudfs.vfs.metadata.freshness import FreshnessPolicy
-from cloudfs.vfs.metadata.listing import Entry
+from cloudfs.vfs.inode import Inode
+from cloudfs.vfs.metadata import negative
+from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
+from cloudfs.vfs.metadata.ttl import TtlPolicy
 from cloudfs.vfs.tree import Tree
 from cloudfs_backends.api import ListPage, ObjectInfo
 from cloudfs_backends.errors import (
@@ -45,14 +45,13 @@ class Clock:
 
 @dataclass
 class Mount:
-    """A tree over a scripted store, and what it told the kernel."""
+    """A tree over a scripted store, and the names that it invalidated in the kernel."""
 
     store: MemoryStore
     tree: Tree
     clock: Clock
     nursery: trio.Nursery
-    superseded: list[Inode] = field(default_factory=list)
-    doubted: list[tuple[int, bytes]] = field(default_factory=list)
+    invalidated: list[tuple[int, bytes]] = field(default_factory=list)
 
     async def lookup(self, path: str) -> Inode:
         """Walk down as the kernel does, counting its references."""
@@ -79,7 +78,7 @@ class Mount:
 
 @dataclass
 class Outcome:
-    """What became of work in the background."""
+    """The result of work in the background."""
 
     value: object = None
     error: Exception | None = None
@@ -111,21 +110,25 @@ async def mounted(
     store = store or MemoryStore()
     for key in keys:
         store.put(key, b"data of " + os.fsencode(key))
-    superseded: list[Inode] = []
     clock = Clock()
     async with trio.open_nursery() as nursery:
-        policy = FreshnessPolicy(metadata_ttl, negative_ttl, ttl_of)
-        doubted: list[tuple[int, bytes]] = []
+        policy = TtlPolicy(metadata_ttl, negative_ttl, ttl_of)
+        invalidated: list[tuple[int, bytes]] = []
         tree = Tree(
             store,
             policy,
             nursery,
-            on_superseded=superseded.append,
-            on_doubted=lambda parent_ino, name: doubted.append((parent_ino, name)),
+            on_invalidated=lambda parent_ino, name: invalidated.append((parent_ino, name)),
             clock=clock,
         )
-        yield Mount(store, tree, clock, nursery, superseded, doubted)
+        yield Mount(store, tree, clock, nursery, invalidated)
         nursery.cancel_scope.cancel()
+
+
+def kernel_name(inode: Inode) -> tuple[int, bytes]:
+    """The name of an inode as the kernel's cache has it: the directory's number, and the name."""
+    assert inode.parent is not None
+    return inode.parent.ino, inode.name
 
 
 class PlainStore(MemoryStore):
@@ -298,7 +301,7 @@ async def test_a_caller_that_gives_up_takes_nothing_from_the_others() -> None:
 
 
 @in_trio
-async def test_an_error_goes_to_every_caller_and_is_not_remembered() -> None:
+async def test_an_error_goes_to_every_caller_and_is_not_cached() -> None:
     async with mounted("f") as mount:
         first_stall = Stall()
         mount.store.script("head", first_stall)
@@ -318,19 +321,19 @@ async def test_an_error_goes_to_every_caller_and_is_not_remembered() -> None:
 
 
 @in_trio
-async def test_an_answer_is_believed_for_its_ttl_and_no_longer() -> None:
+async def test_an_entry_is_valid_for_its_ttl_and_no_longer() -> None:
     async with mounted("f") as mount:
         inode = await mount.lookup("f")
         asked = mount.requests()
         mount.clock.now += TTL_S - 1
         assert await mount.lookup("f") is inode
         assert mount.requests() == asked
-        assert mount.tree.entry_ttl_s(inode) == 1.0
+        assert mount.tree.dentries.entry_valid_s(inode) == 1.0
         mount.clock.now += 1
-        assert mount.tree.entry_ttl_s(inode) == 0.0
+        assert mount.tree.dentries.entry_valid_s(inode) == 0.0
         assert await mount.lookup("f") is inode
         assert mount.store.count("head") == 2
-        assert mount.tree.entry_ttl_s(inode) == TTL_S
+        assert mount.tree.dentries.entry_valid_s(inode) == TTL_S
 
 
 @in_trio
@@ -362,7 +365,7 @@ async def test_an_indefinite_ttl_never_asks_again() -> None:
 
 
 @in_trio
-async def test_a_negative_answer_is_believed_for_the_negative_ttl() -> None:
+async def test_a_negative_entry_is_valid_for_the_negative_ttl() -> None:
     async with mounted() as mount:
         for _ in range(100):
             with pytest.raises(NoSuchEntryError):
@@ -378,7 +381,7 @@ async def test_a_negative_answer_is_believed_for_the_negative_ttl() -> None:
 
 @in_trio
 async def test_negative_answers_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(freshness, "_ABSENCES_MAX", 8)
+    monkeypatch.setattr(negative, "_ENTRIES_MAX", 8)
     monkeypatch.setattr(tree_module, "_LOOKUPS_BEFORE_LISTING", 1000)
     async with mounted() as mount:
         for number in range(20):
@@ -403,8 +406,8 @@ async def test_open_asks_again_only_after_the_ttl() -> None:
         mount.store.put("f", b"new")
         mount.clock.now += TTL_S + 1
         await mount.tree.revalidate(inode)
-        assert inode.superseded
-        assert mount.superseded == [inode]
+        assert inode.is_stale
+        assert mount.invalidated == [kernel_name(inode)]
         assert (await mount.lookup("f")).ino != inode.ino
 
 
@@ -445,8 +448,8 @@ async def test_a_listing_shows_what_changed_and_what_is_gone() -> None:
         mount.store.delete("d/deleted")
         mount.clock.now += TTL_S
         assert await mount.listdir("d") == [b"changed", b"same"]
-        assert (changed.superseded, deleted.superseded, same.superseded) == (True, True, False)
-        assert set(mount.superseded) == {changed, deleted}
+        assert (changed.is_stale, deleted.is_stale, same.is_stale) == (True, True, False)
+        assert set(mount.invalidated) == {kernel_name(changed), kernel_name(deleted)}
         assert await mount.lookup("d/same") is same
         assert (await mount.lookup("d/changed")).info == await mount.store.head("d/changed")
 
@@ -456,7 +459,7 @@ async def test_a_later_lookup_beats_an_earlier_listing() -> None:
     async with mounted("f") as mount:
         await mount.listdir()
         old = (await mount.tree.listing(mount.tree.inodes.root)).by_name[b"f"]
-        listed_at = mount.clock.now
+        requested_at = mount.clock.now
         mount.clock.now += 10
         mount.store.put("f", b"new")
         inode = await mount.lookup("f")
@@ -464,7 +467,7 @@ async def test_a_later_lookup_beats_an_earlier_listing() -> None:
         fresh = await mount.lookup("f")
         assert fresh is not inode
         # An open directory goes on showing the entry that it had.
-        assert mount.tree.enter(mount.tree.inodes.root, old, listed_at) is fresh
+        assert mount.tree.dentries.enter(mount.tree.inodes.root, old, requested_at) is fresh
         assert await mount.lookup("f") is fresh
 
 
@@ -479,7 +482,7 @@ async def test_an_open_directory_does_not_bring_back_what_is_known_to_be_gone() 
         await mount.tree.refresh(inode)
         with pytest.raises(NoSuchEntryError):
             await mount.lookup("f")
-        mount.tree.enter(root, listing.by_name[b"f"], listing.listed_at)
+        mount.tree.dentries.enter(root, listing.by_name[b"f"], listing.requested_at)
         with pytest.raises(NoSuchEntryError):
             await mount.lookup("f")
 
@@ -499,7 +502,7 @@ async def test_a_lookup_during_a_listing_is_not_undone_by_it() -> None:
         mount.clock.now += 1
         stall.released.set()
         await listing.result()
-        assert not inode.superseded
+        assert not inode.is_stale
         assert await mount.lookup("f0000-new") is inode
 
 
@@ -515,12 +518,12 @@ async def test_an_answer_that_was_long_under_way_does_not_undo_a_later_one() -> 
         mount.clock.now += 1
         root = mount.tree.inodes.root
         listing = await mount.tree.listing(root)
-        seen = mount.tree.enter(root, listing.by_name[b"f"], listing.listed_at)
+        seen = mount.tree.dentries.enter(root, listing.by_name[b"f"], listing.requested_at)
         assert seen.info == now
         mount.clock.now += 1
         store.released.set()
         await late.result()
-        assert not seen.superseded
+        assert not seen.is_stale
         assert (await mount.lookup("f")).info == now
 
 
@@ -533,7 +536,7 @@ async def test_a_directory_that_vanished() -> None:
         mount.clock.now += TTL_S
         with pytest.raises(NoSuchEntryError):
             await mount.tree.listing(directory)
-        assert directory.superseded
+        assert directory.is_stale
         with pytest.raises(NoSuchEntryError):
             await mount.lookup("d")
 
@@ -573,7 +576,7 @@ async def test_a_file_becomes_a_directory_and_back() -> None:
         mount.store.delete("x")
         directory = await mount.lookup("x")
         assert directory.is_directory
-        assert file.superseded
+        assert file.is_stale
         inside = await mount.lookup("x/inside")
         mount.store.delete("x/inside")
         mount.store.put("x", b"again")
@@ -588,11 +591,19 @@ async def test_a_store_that_says_changed_makes_the_next_lookup_ask() -> None:
         await mount.listdir("d")
         inode = await mount.lookup("d/f")
         now = mount.store.put("d/f", b"new")
-        mount.tree.mark_changed(inode)
-        mount.tree.mark_changed(inode)
-        assert mount.superseded == [inode]
-        assert mount.tree.entry_ttl_s(inode) == 0.0
+        mount.tree.dentries.mark_changed(inode)
+        mount.tree.dentries.mark_changed(inode)
+        assert mount.invalidated == [kernel_name(inode)]
+        assert mount.tree.dentries.entry_valid_s(inode) == 0.0
         assert (await mount.lookup("d/f")).info == now
+
+
+@in_trio
+async def test_a_name_that_the_kernel_does_not_reference_is_not_invalidated_there() -> None:
+    async with mounted("f") as mount:
+        inode = await mount.tree.lookup(mount.tree.inodes.root, b"f")
+        mount.tree.dentries.mark_changed(inode)
+        assert (inode.is_stale, mount.invalidated) == (True, [])
 
 
 @in_trio
@@ -600,18 +611,18 @@ async def test_what_the_kernel_forgets_is_dropped() -> None:
     async with mounted(*(f"d/e/{number}" for number in range(50))) as mount:
         held = [await mount.lookup(f"d/e/{number}") for number in range(50)]
         for inode in held:
-            mount.tree.forget(inode.ino, inode.lookups)
+            mount.tree.inodes.forget(inode.ino, inode.lookups)
         for path in ("d/e", "d"):
             directory = await mount.lookup(path)
-            mount.tree.forget(directory.ino, directory.lookups)
+            mount.tree.inodes.forget(directory.ino, directory.lookups)
         outer = await mount.lookup("d")
-        mount.tree.forget(outer.ino, outer.lookups)
+        mount.tree.inodes.forget(outer.ino, outer.lookups)
         assert list(mount.tree.inodes) == [mount.tree.inodes.root]
         assert (await mount.lookup("d/e/7")).key == "d/e/7"
 
 
 @in_trio
-async def test_news_leaves_no_inode_that_nobody_holds() -> None:
+async def test_a_change_leaves_no_inode_without_a_reference() -> None:
     """Changes found by a listing or by open enter no inode that the kernel would never forget."""
     async with mounted("listed", "opened") as mount:
         listed, opened = await mount.lookup("listed"), await mount.lookup("opened")
@@ -620,9 +631,9 @@ async def test_news_leaves_no_inode_that_nobody_holds() -> None:
         mount.clock.now += TTL_S + 1
         await mount.tree.revalidate(opened)
         await mount.listdir()
-        assert (listed.superseded, opened.superseded) == (True, True)
+        assert (listed.is_stale, opened.is_stale) == (True, True)
         for inode in (listed, opened):
-            mount.tree.forget(inode.ino, inode.lookups)
+            mount.tree.inodes.forget(inode.ino, inode.lookups)
         assert list(mount.tree.inodes) == [mount.tree.inodes.root]
 
 
@@ -642,7 +653,7 @@ async def test_an_error_is_never_a_missing_name(
         mount.store.script(operation, Fail(error))
         with pytest.raises(type(error)):
             await mount.lookup(path)
-        # Nothing was learned from it.
+        # Nothing came of it.
         if path == "f":
             assert (await mount.lookup("f")).key == "f"
         else:
@@ -672,7 +683,7 @@ async def test_an_error_does_not_supersede_what_is_known() -> None:
         mount.store.script("list", Fail(UnavailableError("503")))
         with pytest.raises(UnavailableError):
             await mount.listdir()
-        assert not inode.superseded
+        assert not inode.is_stale
         assert await mount.lookup("f") is inode
 
 
@@ -683,7 +694,7 @@ async def test_a_deleted_file_is_gone_at_the_next_question() -> None:
         mount.store.delete("f")
         mount.clock.now += TTL_S + 1
         await mount.tree.revalidate(inode)
-        assert inode.superseded
+        assert inode.is_stale
         with pytest.raises(NoSuchEntryError):
             await mount.lookup("f")
 
@@ -735,7 +746,7 @@ async def test_a_bucket_without_mtimes_costs_a_few_heads_in_all(
         looked_up = 20
         assert store.count("head") - looked_up == 8
         inode = await mount.lookup("d3/1")
-        assert mount.tree.attributes_final(inode)
+        assert mount.tree.has_final_attributes(inode)
 
 
 @in_trio
@@ -746,15 +757,15 @@ async def test_a_bucket_with_mtimes_asks_for_each_listed_file() -> None:
         heads = store.count("head")
         inodes = [await mount.lookup(f"d/{number}") for number in range(3)]
         assert store.count("head") == heads
-        assert [mount.tree.attributes_final(inode) for inode in inodes] == [False] * 3
+        assert [mount.tree.has_final_attributes(inode) for inode in inodes] == [False] * 3
         for inode in inodes:
             await mount.tree.refresh(inode)
-            assert mount.tree.attributes_final(inode)
-            assert not inode.superseded
-        # A later listing does not lose what the HEADs told.
+            assert mount.tree.has_final_attributes(inode)
+            assert not inode.is_stale
+        # A later listing does not lose what the HEADs showed.
         mount.clock.now += TTL_S
         await mount.listdir("d")
-        assert all(mount.tree.attributes_final(inode) for inode in inodes)
+        assert all(mount.tree.has_final_attributes(inode) for inode in inodes)
 
 
 @in_trio
@@ -775,7 +786,7 @@ async def test_metadata_that_arrives_after_a_later_listing_is_not_lost() -> None
         mount.clock.now += 1
         root = mount.tree.inodes.root
         listing = await mount.tree.listing(root)
-        listed = mount.tree.enter(root, listing.by_name[b"f"], listing.listed_at)
+        listed = mount.tree.dentries.enter(root, listing.by_name[b"f"], listing.requested_at)
         listed.lookups += 1
         assert listed.info is not None
         assert not listed.info.has_metadata
@@ -790,10 +801,10 @@ async def test_a_looked_up_file_tells_of_mtimes_too() -> None:
     async with mounted("d/a", "d/with", store=store) as mount:
         await mount.listdir("d")
         listed = await mount.lookup("d/a")
-        assert mount.tree.attributes_final(listed)
+        assert mount.tree.has_final_attributes(listed)
         mount.clock.now += TTL_S
         await mount.lookup("d/with")
-        assert not mount.tree.attributes_final(listed)
+        assert not mount.tree.has_final_attributes(listed)
 
 
 @in_trio
@@ -806,7 +817,7 @@ async def test_listings_with_metadata_need_no_head() -> None:
 @pytest.mark.parametrize("error", [AccessDeniedError("403"), UnavailableError("503")], ids=repr)
 @in_trio
 async def test_a_failing_probe_does_not_fail_the_listing(error: StoreError) -> None:
-    """The names are there; that one file may not be looked at is no reason to hide them all."""
+    """The names are there; that one HEAD is refused is no reason to hide them all."""
     store = PlainStore()
     async with mounted("secret", "public", store=store) as mount:
         store.script("head", Fail(error))
@@ -851,7 +862,7 @@ async def test_a_path_without_ttl_is_asked_for_each_time() -> None:
         for _ in range(3):
             inode = await mount.lookup("now/f")
             await mount.lookup("later/f")
-            assert mount.tree.entry_ttl_s(inode) == 0.0
+            assert mount.tree.dentries.entry_valid_s(inode) == 0.0
         asked = [request.key for request in mount.store.requests if request.operation == "head"]
         assert [asked.count(key) for key in ("now/f", "later/f")] == [3, 1]
         now, later = await mount.lookup("now"), await mount.lookup("later")
@@ -883,14 +894,15 @@ async def test_a_listing_does_not_stretch_the_ttl_of_one_of_its_files() -> None:
 
 @in_trio
 async def test_a_file_newer_than_the_listing_stays_with_a_ttl_of_zero() -> None:
-    """The listing says that it is missing, and is still believed about others."""
+    """The listing shows it as missing, and is still valid for others."""
     async with mounted("d/a", ttl_of=lambda key: 0.0 if key == "d/new" else None) as mount:
         directory = await mount.lookup("d")
         await mount.tree.listing(directory)
         mount.clock.now += 1
         mount.store.put("d/new", b"1")
         info = await mount.store.head("d/new")
-        mount.tree.enter(directory, Entry(b"new", info), mount.clock.now).lookups += 1
+        entry = DirectoryEntry(b"new", InodeKind.FILE, info)
+        mount.tree.dentries.enter(directory, entry, mount.clock.now).lookups += 1
         mount.clock.now += 1
         assert (await mount.lookup("d/new")).key == "d/new"
 
@@ -902,10 +914,10 @@ async def test_open_asks_again_after_the_paths_own_ttl() -> None:
         mount.store.put("f", b"new")
         mount.clock.now += 9
         await mount.tree.revalidate(inode)
-        assert not inode.superseded
+        assert not inode.is_stale
         mount.clock.now += 2
         await mount.tree.revalidate(inode)
-        assert inode.superseded
+        assert inode.is_stale
 
 
 # --- invalidation
@@ -917,16 +929,18 @@ async def test_an_invalidated_file_is_asked_for_and_keeps_its_inode() -> None:
         await mount.listdir("d")
         same, other = await mount.lookup("d/f"), await mount.lookup("d/g")
         mount.clock.now += 1
-        mount.tree.invalidate("d/f", subtree=False)
-        assert (mount.tree.entry_ttl_s(same), mount.tree.entry_ttl_s(other)) == (0.0, math.inf)
+        mount.tree.dentries.invalidate("d/f", subtree=False)
+        assert (
+            mount.tree.dentries.entry_valid_s(same),
+            mount.tree.dentries.entry_valid_s(other),
+        ) == (0.0, math.inf)
         before = mount.requests()
         assert await mount.lookup("d/f") is same
         assert mount.requests() == before + 2
         assert await mount.lookup("d/f") is same
         assert await mount.lookup("d/g") is other
         assert mount.requests() == before + 2
-        assert mount.superseded == []
-        assert (same.parent.ino if same.parent else 0, b"f") in mount.doubted
+        assert mount.invalidated == [kernel_name(same)]
 
 
 @in_trio
@@ -936,9 +950,9 @@ async def test_an_invalidated_file_that_changed_is_seen() -> None:
         inode = await mount.lookup("d/f")
         now = mount.store.put("d/f", b"new")
         mount.clock.now += 1
-        mount.tree.invalidate("d/f", subtree=False)
+        mount.tree.dentries.invalidate("d/f", subtree=False)
         await mount.tree.revalidate(inode)
-        assert inode.superseded
+        assert inode.is_stale
         assert (await mount.lookup("d/f")).info == now
         assert await mount.listdir("d") == [b"f"]
 
@@ -954,7 +968,7 @@ async def test_an_invalidated_tree_is_asked_for_again_and_nothing_beside_it() ->
             with pytest.raises(NoSuchEntryError):
                 await mount.lookup(path)
         mount.clock.now += 1
-        mount.tree.invalidate("d", subtree=True)
+        mount.tree.dentries.invalidate("d", subtree=True)
         for path in ("d/new", "d/e/new", "dd/new"):
             mount.store.put(path, b"1")
         mount.store.requests.clear()
@@ -969,7 +983,7 @@ async def test_an_invalidated_tree_is_asked_for_again_and_nothing_beside_it() ->
 
 
 @in_trio
-async def test_the_kernel_is_told_what_it_may_know() -> None:
+async def test_all_names_that_the_kernel_may_have_cached_are_invalidated_there() -> None:
     async with mounted("d/e/f", "g", negative_ttl=math.inf) as mount:
         await mount.lookup("g")
         inode = await mount.lookup("d/e/f")
@@ -979,23 +993,23 @@ async def test_the_kernel_is_told_what_it_may_know() -> None:
         with pytest.raises(NoSuchEntryError):
             await mount.lookup("unlisted")
         inode.opens += 1
-        mount.tree.invalidate("", subtree=True)
+        mount.tree.dentries.invalidate("", subtree=True)
         root, parent = mount.tree.inodes.root, inode.parent
         assert parent is not None
         assert parent.parent is not None
         # What is in use comes first: it does not go when its directory does.
-        assert mount.doubted[0] == (parent.ino, b"f")
-        assert set(mount.doubted[1:3]) == {(root.ino, b"missing"), (root.ino, b"unlisted")}
-        assert set(mount.doubted[3:]) == {
+        assert mount.invalidated[0] == (parent.ino, b"f")
+        assert set(mount.invalidated[1:3]) == {(root.ino, b"missing"), (root.ino, b"unlisted")}
+        assert set(mount.invalidated[3:]) == {
             (root.ino, b"d"), (root.ino, b"g"), (parent.parent.ino, b"e"),
         }  # fmt: skip
-        mount.doubted.clear()
-        mount.tree.invalidate("new", subtree=True)
-        assert mount.doubted == [(root.ino, b"new")]
-        mount.doubted.clear()
-        # What is above it may be remembered as missing.
-        mount.tree.invalidate("unknown/above/below", subtree=True)
-        assert mount.doubted == [(root.ino, b"unknown")]
+        mount.invalidated.clear()
+        mount.tree.dentries.invalidate("new", subtree=True)
+        assert mount.invalidated == [(root.ino, b"new")]
+        mount.invalidated.clear()
+        # What is above it may be in the negative cache.
+        mount.tree.dentries.invalidate("unknown/above/below", subtree=True)
+        assert mount.invalidated == [(root.ino, b"unknown")]
 
 
 @in_trio
@@ -1005,19 +1019,19 @@ async def test_an_invalidated_file_in_a_directory_that_was_missing() -> None:
             await mount.lookup("d")
         mount.store.put("d/e/f", b"1")
         mount.clock.now += 1
-        mount.tree.invalidate("d/e/f", subtree=False)
+        mount.tree.dentries.invalidate("d/e/f", subtree=False)
         assert (await mount.lookup("d/e/f")).key == "d/e/f"
 
 
 @in_trio
-async def test_an_answer_under_way_is_not_believed_after_an_invalidation() -> None:
+async def test_a_response_to_an_earlier_request_is_not_valid_after_an_invalidation() -> None:
     store = SlowAnswers()
     async with mounted("f", store=store, metadata_ttl=math.inf) as mount:
         early = Outcome()
         mount.nursery.start_soon(early.of, lambda: mount.lookup("f"))
         await store.looked.wait()
         mount.clock.now += 1
-        mount.tree.invalidate("f", subtree=False)
+        mount.tree.dentries.invalidate("f", subtree=False)
         now = store.put("f", b"new")
         late = Outcome()
         mount.nursery.start_soon(late.of, lambda: mount.lookup("f"))
@@ -1038,7 +1052,7 @@ async def test_a_listing_under_way_is_not_kept_after_an_invalidation() -> None:
         mount.store.script("list", stall)
         early = await mount.start(lambda: mount.tree.listing(directory), stall)
         mount.clock.now += 1
-        mount.tree.invalidate("d", subtree=True)
+        mount.tree.dentries.invalidate("d", subtree=True)
         stall.released.set()
         await early.result()
         before = mount.store.count("list")
@@ -1055,5 +1069,5 @@ async def test_a_version_found_by_a_question_is_not_undone_by_the_listing() -> N
         mount.clock.now += 10
         now = mount.store.put("d/f", b"new")
         await mount.tree.refresh(inode)
-        assert inode.superseded
+        assert inode.is_stale
         assert (await mount.lookup("d/f")).info == now

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudfs.vfs.metadata import listing, names
-from cloudfs.vfs.metadata.listing import HiddenNames, Listing
+from cloudfs.vfs.metadata.listing import DirectoryListing, HiddenNames
 from cloudfs_backends.api import ListPage, ObjectInfo
 
 
@@ -24,22 +24,24 @@ def page(*keys: str) -> ListPage:
     return ListPage(objects, prefixes, None)
 
 
-def kinds(found: Listing) -> dict[bytes, str]:
-    return {entry.name: "dir" if entry.info is None else "file" for entry in found.entries}
+def kinds(found: DirectoryListing) -> dict[bytes, str]:
+    return {entry.name: entry.kind.value for entry in found.entries}
 
 
-def build(*pages: ListPage, prefix: str = "", hidden: HiddenNames | None = None) -> Listing:
+def build(
+    *pages: ListPage, prefix: str = "", hidden: HiddenNames | None = None
+) -> DirectoryListing:
     return listing.build(prefix, pages, hidden or HiddenNames(), 12.5)
 
 
 def test_files_and_directories_of_several_pages() -> None:
     found = build(page("d/a", "d/b/"), page("d/c"), prefix="d/")
-    assert kinds(found) == {b"a": "file", b"b": "dir", b"c": "file"}
+    assert kinds(found) == {b"a": "file", b"b": "directory", b"c": "file"}
     assert {name: entry.name for name, entry in found.by_name.items()} == {
         name: name for name in (b"a", b"b", b"c")
     }
     assert found.by_name[b"c"].info == ObjectInfo("d/c", 1, '"d/c"', 0)
-    assert found.listed_at == 12.5
+    assert found.requested_at == 12.5
 
 
 def test_an_empty_listing_has_no_entries() -> None:
@@ -55,7 +57,7 @@ def test_the_own_marker_is_no_entry() -> None:
 def test_a_marker_below_is_a_directory() -> None:
     # With a delimiter a store shows it as a prefix; one without support shows the object.
     hidden = HiddenNames()
-    assert kinds(build(page("d/e//"), prefix="d/", hidden=hidden)) == {b"e": "dir"}
+    assert kinds(build(page("d/e//"), prefix="d/", hidden=hidden)) == {b"e": "directory"}
     assert hidden.count == 0
 
 
@@ -72,7 +74,7 @@ def test_a_marker_below_is_a_directory() -> None:
 def test_the_directory_wins(pages: list[ListPage], caplog: pytest.LogCaptureFixture) -> None:
     hidden = HiddenNames()
     found = build(*pages, hidden=hidden)
-    assert kinds(found)[b"both"] == "dir"
+    assert kinds(found)[b"both"] == "directory"
     assert [entry.name for entry in found.entries].count(b"both") == 1
     assert hidden.count == 1
     assert len(caplog.records) == 1
@@ -85,7 +87,7 @@ def test_the_directory_wins(pages: list[ListPage], caplog: pytest.LogCaptureFixt
 def test_impossible_names_are_hidden(part: str, caplog: pytest.LogCaptureFixture) -> None:
     hidden = HiddenNames()
     pages = ListPage((), (f"d/{part}/", "d/fine/"), None)
-    assert kinds(build(pages, prefix="d/", hidden=hidden)) == {b"fine": "dir"}
+    assert kinds(build(pages, prefix="d/", hidden=hidden)) == {b"fine": "directory"}
     assert hidden.count == len(caplog.records) == 1
 
 
@@ -97,11 +99,11 @@ def test_the_same_hidden_key_is_counted_once(caplog: pytest.LogCaptureFixture) -
     assert hidden.count == len(caplog.records) == 3
 
 
-def test_more_hidden_keys_than_are_remembered_are_not_counted_again_and_again(
+def test_more_hidden_keys_than_are_kept_are_not_counted_again_and_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The log may be bounded; what `cloudfs status` shows must stay a number of keys.
-    monkeypatch.setattr(listing, "_REMEMBERED_MAX", 3)
+    monkeypatch.setattr(listing, "_COUNTED_MAX", 3)
     hidden = HiddenNames()
     for _ in range(4):
         for number in range(5):

@@ -1,4 +1,4 @@
-"""What one mount leaves to the next: dated answers, in order, and never a lookup that waits."""
+"""The persistent cache between mounts: dated, in order, and never a lookup that waits."""
 
 from __future__ import annotations
 
@@ -11,48 +11,50 @@ import pytest
 import trio
 
 from cloudfs.vfs.metadata import persistent as module
-from cloudfs.vfs.metadata.listing import Entry, Listing
-from cloudfs.vfs.metadata.persistent import Remembered
+from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
+from cloudfs.vfs.metadata.listing import DirectoryListing
+from cloudfs.vfs.metadata.persistent import PersistentMetadata
 from cloudfs_backends.api import ObjectInfo
-from cloudfs_cache.metadata.database import Catalog
+from cloudfs_cache.metadata.database import Catalog, CatalogRecord
 from tests.contract.in_trio import in_trio
-from tests.unit.cloudfs.vfs.memory import Clocks, Gate, remembering
+from tests.unit.cloudfs.vfs.catalogs import Clocks, Gate, persistent_metadata
 
 TTL_S = 60.0
 INFO = ObjectInfo("d/f", 7, '"etag"', 1_600_000_000_123_456_789, True, True)
 
 
-def listing(directory: str, *names: bytes, at: float) -> Listing:
+def listing(directory: str, *names: bytes, at: float) -> DirectoryListing:
     """A directory of files, with one directory at the end."""
     infos = {
         name: ObjectInfo(directory + name.decode("utf-8", "surrogateescape"), n, f"e{n}", n * 10**9)
         for n, name in enumerate(names)
     }
-    entries = (*(Entry(name, info) for name, info in infos.items()), Entry(b"sub", None))
-    return Listing(entries, {entry.name: entry for entry in entries}, at)
+    files = [DirectoryEntry(name, InodeKind.FILE, info) for name, info in infos.items()]
+    entries = (*files, DirectoryEntry(b"sub", InodeKind.DIRECTORY))
+    return DirectoryListing(entries, {entry.name: entry for entry in entries}, at)
 
 
-async def settled(remembered: Remembered) -> None:
+async def settled(persistent: PersistentMetadata) -> None:
     """Wait until everything noted is written."""
-    await remembered._written.wait()
+    await persistent._written.wait()
 
 
 @in_trio
 async def test_a_listing_outlives_the_mount(tmp_path: Path) -> None:
     clocks = Clocks()
     noted = listing("d/", b"a", b"caf\xe9", "dö".encode(), at=clocks.now)
-    async with remembering(tmp_path, clocks) as remembered:
-        remembered.note_listing("d/", noted, TTL_S)
+    async with persistent_metadata(tmp_path, clocks) as persistent:
+        persistent.store_listing("d/", noted, TTL_S)
     clocks.pass_s(10)
     clocks.now = 5.0  # another boot
-    async with remembering(tmp_path, clocks) as remembered:
-        found = await remembered.listing("d/", TTL_S)
+    async with persistent_metadata(tmp_path, clocks) as persistent:
+        found = await persistent.listing("d/", TTL_S)
         assert found is not None
         assert (found.entries, found.by_name) == (noted.entries, noted.by_name)
-        assert found.listed_at == pytest.approx(5.0 - 10, abs=1e-3)
-        assert await remembered.listing("", TTL_S) is None
-        assert await remembered.listing("d/sub/", TTL_S) is None
-        statistics = remembered.statistics()
+        assert found.requested_at == pytest.approx(5.0 - 10, abs=1e-3)
+        assert await persistent.listing("", TTL_S) is None
+        assert await persistent.listing("d/sub/", TTL_S) is None
+        statistics = persistent.statistics()
         assert (statistics.state, statistics.hits, statistics.misses) == ("ok", 1, 2)
 
 
@@ -60,10 +62,10 @@ async def test_a_listing_outlives_the_mount(tmp_path: Path) -> None:
 async def test_a_large_listing_comes_back_whole(tmp_path: Path) -> None:
     clocks = Clocks()
     noted = listing("", *(b"name-%05d" % number for number in range(9_000)), at=clocks.now)
-    async with remembering(tmp_path, clocks) as remembered:
-        remembered.note_listing("", noted, TTL_S)
-    async with remembering(tmp_path, clocks) as remembered:
-        found = await remembered.listing("", TTL_S)
+    async with persistent_metadata(tmp_path, clocks) as persistent:
+        persistent.store_listing("", noted, TTL_S)
+    async with persistent_metadata(tmp_path, clocks) as persistent:
+        found = await persistent.listing("", TTL_S)
         assert found is not None
         assert found.entries == noted.entries
 
@@ -71,20 +73,20 @@ async def test_a_large_listing_comes_back_whole(tmp_path: Path) -> None:
 @in_trio
 async def test_attributes_outlive_the_mount(tmp_path: Path) -> None:
     clocks = Clocks()
-    async with remembering(tmp_path, clocks) as remembered:
-        assert not remembered.metadata_mtimes
-        remembered.note_attributes(INFO, clocks.now - 3, TTL_S)
-        remembered.note_metadata_mtimes()
-    async with remembering(tmp_path, clocks) as remembered:
-        found = await remembered.attributes("d/f", TTL_S)
+    async with persistent_metadata(tmp_path, clocks) as persistent:
+        assert not persistent.metadata_mtimes
+        persistent.store_attributes(INFO, clocks.now - 3, TTL_S)
+        persistent.store_metadata_mtimes()
+    async with persistent_metadata(tmp_path, clocks) as persistent:
+        found = await persistent.attributes("d/f", TTL_S)
         assert found is not None
         assert found == (INFO, pytest.approx(clocks.now - 3, abs=1e-3))
-        assert remembered.metadata_mtimes
-        assert await remembered.attributes("d/g", TTL_S) is None
+        assert persistent.metadata_mtimes
+        assert await persistent.attributes("d/g", TTL_S) is None
 
 
 @pytest.mark.parametrize(
-    ("later_s", "ttl_s", "believed"),
+    ("later_s", "ttl_s", "valid"),
     [
         (0.0, TTL_S, True),
         (TTL_S - 1, TTL_S, True),
@@ -97,60 +99,60 @@ async def test_attributes_outlive_the_mount(tmp_path: Path) -> None:
     ],
 )
 @in_trio
-async def test_an_answer_is_believed_by_its_age(
-    tmp_path: Path, later_s: float, ttl_s: float, believed: bool
+async def test_metadata_is_valid_by_its_age(
+    tmp_path: Path, later_s: float, ttl_s: float, valid: bool
 ) -> None:
     clocks = Clocks()
-    async with remembering(tmp_path, clocks) as remembered:
-        remembered.note_listing("", listing("", b"a", at=clocks.now), math.inf)
-        remembered.note_attributes(INFO, clocks.now, math.inf)
+    async with persistent_metadata(tmp_path, clocks) as persistent:
+        persistent.store_listing("", listing("", b"a", at=clocks.now), math.inf)
+        persistent.store_attributes(INFO, clocks.now, math.inf)
     clocks.wall += later_s
-    async with remembering(tmp_path, clocks) as remembered:
-        assert (await remembered.listing("", ttl_s) is not None) is believed
-        assert (await remembered.attributes("d/f", ttl_s) is not None) is believed
+    async with persistent_metadata(tmp_path, clocks) as persistent:
+        assert (await persistent.listing("", ttl_s) is not None) is valid
+        assert (await persistent.attributes("d/f", ttl_s) is not None) is valid
 
 
 @in_trio
 async def test_an_answer_is_as_old_as_its_question(tmp_path: Path) -> None:
-    """A listing that took 50 of its 60 seconds is believed for 10 more."""
+    """A listing that took 50 of its 60 seconds is valid for 10 more."""
     clocks = Clocks()
-    async with remembering(tmp_path, clocks) as remembered:
-        remembered.note_listing("", listing("", b"a", at=clocks.now - 50), TTL_S)
+    async with persistent_metadata(tmp_path, clocks) as persistent:
+        persistent.store_listing("", listing("", b"a", at=clocks.now - 50), TTL_S)
     clocks.pass_s(9)
-    async with remembering(tmp_path, clocks) as remembered:
-        assert await remembered.listing("", TTL_S) is not None
+    async with persistent_metadata(tmp_path, clocks) as persistent:
+        assert await persistent.listing("", TTL_S) is not None
         clocks.pass_s(2)
-        assert await remembered.listing("", TTL_S) is None
+        assert await persistent.listing("", TTL_S) is None
 
 
 @in_trio
 async def test_stores_do_not_see_each_other(tmp_path: Path) -> None:
     clocks = Clocks()
-    async with remembering(tmp_path, clocks, identity="s3://b\nhttp://one") as remembered:
-        remembered.note_listing("", listing("", b"a", at=clocks.now), TTL_S)
-        remembered.note_metadata_mtimes()
-    async with remembering(tmp_path, clocks, identity="s3://b\nhttp://two") as remembered:
-        assert await remembered.listing("", TTL_S) is None
-        assert not remembered.metadata_mtimes
-        remembered.forget_below("")
-    async with remembering(tmp_path, clocks, identity="s3://b\nhttp://one") as remembered:
-        assert await remembered.listing("", TTL_S) is not None
+    async with persistent_metadata(tmp_path, clocks, identity="s3://b\nhttp://one") as persistent:
+        persistent.store_listing("", listing("", b"a", at=clocks.now), TTL_S)
+        persistent.store_metadata_mtimes()
+    async with persistent_metadata(tmp_path, clocks, identity="s3://b\nhttp://two") as persistent:
+        assert await persistent.listing("", TTL_S) is None
+        assert not persistent.metadata_mtimes
+        persistent.remove_subtree("")
+    async with persistent_metadata(tmp_path, clocks, identity="s3://b\nhttp://one") as persistent:
+        assert await persistent.listing("", TTL_S) is not None
 
 
 @in_trio
-async def test_what_is_forgotten_stays_forgotten(tmp_path: Path) -> None:
+async def test_what_is_removed_stays_removed(tmp_path: Path) -> None:
     clocks = Clocks()
-    async with remembering(tmp_path, clocks) as remembered:
+    async with persistent_metadata(tmp_path, clocks) as persistent:
         for directory in ("", "d/", "d/e/", "dd/"):
-            remembered.note_listing(directory, listing(directory, b"a", at=clocks.now), TTL_S)
-        remembered.note_attributes(INFO, clocks.now, TTL_S)
-        remembered.forget_below("d/")
-        remembered.forget_listing("")
-        remembered.note_listing("d/e/", listing("d/e/", b"new", at=clocks.now), TTL_S)
-    async with remembering(tmp_path, clocks) as remembered:
-        there = [await remembered.listing(d, TTL_S) is not None for d in ("", "d/", "d/e/", "dd/")]
+            persistent.store_listing(directory, listing(directory, b"a", at=clocks.now), TTL_S)
+        persistent.store_attributes(INFO, clocks.now, TTL_S)
+        persistent.remove_subtree("d/")
+        persistent.remove_listing("")
+        persistent.store_listing("d/e/", listing("d/e/", b"new", at=clocks.now), TTL_S)
+    async with persistent_metadata(tmp_path, clocks) as persistent:
+        there = [await persistent.listing(d, TTL_S) is not None for d in ("", "d/", "d/e/", "dd/")]
         assert there == [False, False, True, True]
-        assert await remembered.attributes("d/f", TTL_S) is None
+        assert await persistent.attributes("d/f", TTL_S) is None
 
 
 @in_trio
@@ -159,22 +161,22 @@ async def test_too_much_to_write_is_dropped_but_no_removal_is(
 ) -> None:
     monkeypatch.setattr(module, "_PENDING_MAX", 4)
     clocks = Clocks()
-    async with remembering(tmp_path, clocks) as remembered:
+    async with persistent_metadata(tmp_path, clocks) as persistent:
         for name in ("a/", "b/", "c/"):
-            remembered.note_listing(name, listing(name, b"f", at=clocks.now), TTL_S)
-        await settled(remembered)
+            persistent.store_listing(name, listing(name, b"f", at=clocks.now), TTL_S)
+        await settled(persistent)
         # Without a checkpoint in between nothing is written.
         for number in range(6):
             directory = f"n{number}/"
-            remembered.note_listing(directory, listing(directory, b"f", at=clocks.now), TTL_S)
-        assert remembered.statistics().dropped == 2
+            persistent.store_listing(directory, listing(directory, b"f", at=clocks.now), TTL_S)
+        assert persistent.statistics().dropped == 2
         for number in range(20):
-            remembered.forget_listing(f"m{number}/")
-        await settled(remembered)
+            persistent.remove_listing(f"m{number}/")
+        await settled(persistent)
         # More removals than are kept: everything goes.
-        assert await remembered.listing("a/", TTL_S) is None
-        assert await remembered.listing("n0/", TTL_S) is None
-        assert remembered.statistics().dropped == 6
+        assert await persistent.listing("a/", TTL_S) is None
+        assert await persistent.listing("n0/", TTL_S) is None
+        assert persistent.statistics().dropped == 6
 
 
 # --- a catalog that is slow, broken or absent
@@ -185,33 +187,33 @@ async def test_a_stalled_disk_holds_up_one_lookup_for_the_limit_and_no_other(
     tmp_path: Path,
 ) -> None:
     clocks = Clocks()
-    async with remembering(tmp_path, clocks) as remembered:
-        remembered.note_listing("", listing("", b"a", at=clocks.now), TTL_S)
+    async with persistent_metadata(tmp_path, clocks) as persistent:
+        persistent.store_listing("", listing("", b"a", at=clocks.now), TTL_S)
     gate = Gate(tmp_path)
-    async with remembering(gate, clocks, limit_s=0.1) as remembered:
-        assert await remembered.listing("", TTL_S) is None
-        assert remembered.statistics().state == "late"
+    async with persistent_metadata(gate, clocks, limit_s=0.1) as persistent:
+        assert await persistent.listing("", TTL_S) is None
+        assert persistent.statistics().state == "late"
         assert gate.entered.is_set()
         with trio.fail_after(5):
             for _ in range(1000):
-                assert await remembered.listing("", TTL_S) is None
-        assert remembered.statistics().errors == 1
-        remembered.forget_listing("")
+                assert await persistent.listing("", TTL_S) is None
+        assert persistent.statistics().errors == 1
+        persistent.remove_listing("")
         gate.open.set()
         # The removal was noted while nothing could be written: it is not lost.
-        await settled(remembered)
-        assert remembered.statistics().state == "ok"
-    async with remembering(tmp_path, clocks) as remembered:
-        assert await remembered.listing("", TTL_S) is None
+        await settled(persistent)
+        assert persistent.statistics().state == "ok"
+    async with persistent_metadata(tmp_path, clocks) as persistent:
+        assert await persistent.listing("", TTL_S) is None
 
 
 @in_trio
 async def test_a_mount_ends_while_the_disk_is_stalled(tmp_path: Path) -> None:
     gate = Gate(tmp_path)
     with trio.fail_after(20):
-        async with remembering(gate, Clocks(), limit_s=0.05) as remembered:
-            assert await remembered.listing("", TTL_S) is None
-            remembered.forget_listing("")
+        async with persistent_metadata(gate, Clocks(), limit_s=0.05) as persistent:
+            assert await persistent.listing("", TTL_S) is None
+            persistent.remove_listing("")
     gate.open.set()
 
 
@@ -221,14 +223,14 @@ def test_a_catalog_that_cannot_be_opened(tmp_path: Path, caplog: pytest.LogCaptu
     @in_trio
     async def look() -> None:
         clocks = Clocks()
-        async with remembering(tmp_path, clocks) as remembered:
+        async with persistent_metadata(tmp_path, clocks) as persistent:
             async with trio.open_nursery() as nursery:
                 for _ in range(10):
-                    nursery.start_soon(remembered.listing, "", TTL_S)
-            remembered.note_listing("", listing("", b"a", at=clocks.now), TTL_S)
-            remembered.forget_below("")
-            assert await remembered.listing("", TTL_S) is None
-            assert remembered.statistics().state == "off"
+                    nursery.start_soon(persistent.listing, "", TTL_S)
+            persistent.store_listing("", listing("", b"a", at=clocks.now), TTL_S)
+            persistent.remove_subtree("")
+            assert await persistent.listing("", TTL_S) is None
+            assert persistent.statistics().state == "off"
 
     look()
     (record,) = caplog.records
@@ -242,34 +244,34 @@ def test_a_catalog_that_fails_is_left_alone_for_a_while(
     @in_trio
     async def look() -> None:
         clocks = Clocks()
-        async with remembering(tmp_path, clocks) as remembered:
-            remembered.note_listing("", listing("", b"a", at=clocks.now), TTL_S)
-            await settled(remembered)
+        async with persistent_metadata(tmp_path, clocks) as persistent:
+            persistent.store_listing("", listing("", b"a", at=clocks.now), TTL_S)
+            await settled(persistent)
             with closing(sqlite3.connect(tmp_path / "catalog" / "cache.db")) as other:
                 other.execute("ALTER TABLE Cache RENAME TO Gone")
                 for _ in range(10):
-                    assert await remembered.listing("", TTL_S) is None
-                statistics = remembered.statistics()
+                    assert await persistent.listing("", TTL_S) is None
+                statistics = persistent.statistics()
                 assert (statistics.state, statistics.errors) == ("failing", 3)
                 other.execute("ALTER TABLE Gone RENAME TO Cache")
             clocks.pass_s(31)
-            assert await remembered.listing("", TTL_S) is not None
-            assert remembered.statistics().state == "ok"
+            assert await persistent.listing("", TTL_S) is not None
+            assert persistent.statistics().state == "ok"
 
     look()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 @in_trio
-async def test_without_a_catalog_nothing_is_remembered() -> None:
+async def test_without_a_catalog_nothing_is_kept() -> None:
     clocks = Clocks()
-    async with remembering(None, clocks) as remembered:
-        remembered.note_listing("", listing("", b"a", at=clocks.now), TTL_S)
-        remembered.note_attributes(INFO, clocks.now, TTL_S)
-        remembered.forget_below("")
-        assert await remembered.listing("", TTL_S) is None
-        assert await remembered.attributes("d/f", TTL_S) is None
-        assert remembered.statistics().state == "off"
+    async with persistent_metadata(None, clocks) as persistent:
+        persistent.store_listing("", listing("", b"a", at=clocks.now), TTL_S)
+        persistent.store_attributes(INFO, clocks.now, TTL_S)
+        persistent.remove_subtree("")
+        assert await persistent.listing("", TTL_S) is None
+        assert await persistent.attributes("d/f", TTL_S) is None
+        assert persistent.statistics().state == "off"
 
 
 @pytest.mark.parametrize(
@@ -295,13 +297,13 @@ async def test_without_a_catalog_nothing_is_remembered() -> None:
 @in_trio
 async def test_values_of_another_shape_are_misses(tmp_path: Path, parts: list[object]) -> None:
     clocks = Clocks()
-    async with remembering(tmp_path, clocks) as remembered:
-        keys = remembered._key(b"L", "d/"), remembered._key(b"A", "d/f")
+    async with persistent_metadata(tmp_path, clocks) as persistent:
+        keys = persistent._key(b"L", "d/"), persistent._key(b"A", "d/f")
     catalog = Catalog(str(tmp_path))
     for key in keys:
-        catalog.put(key, module.seal(key, parts), believed_s=None)
+        catalog.put(CatalogRecord.pack(key, parts), ttl_s=None)
     catalog.close()
-    async with remembering(tmp_path, clocks) as remembered:
-        assert await remembered.listing("d/", math.inf) is None
-        assert await remembered.attributes("d/f", math.inf) is None
-        assert remembered.statistics().errors == 0
+    async with persistent_metadata(tmp_path, clocks) as persistent:
+        assert await persistent.listing("d/", math.inf) is None
+        assert await persistent.attributes("d/f", math.inf) is None
+        assert persistent.statistics().errors == 0

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import trio
 
-from cloudfs.vfs.metadata.persistent import Remembered
-from cloudfs_cache.metadata.database import Catalog
+from cloudfs.vfs.metadata.persistent import PersistentMetadata
+from cloudfs_cache.metadata.database import Catalog, CatalogRecord
 
 STORE = "memory://bucket"
 
@@ -51,20 +51,20 @@ class _GatedCatalog(Catalog):
         super().__init__(directory)
         self._gate = gate
 
-    def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> CatalogRecord | None:
         self._gate.entered.set()
         assert self._gate.open.wait(60)
         return super().get(key)
 
 
 @asynccontextmanager
-async def remembering(
+async def persistent_metadata(
     open_catalog: Path | Callable[[], Catalog] | None,
     clocks: Clocks,
     *,
     identity: str = STORE,
     limit_s: float = 30.0,
-) -> AsyncIterator[Remembered]:
+) -> AsyncIterator[PersistentMetadata]:
     """The memory of one mount; everything noted is written at the end."""
     if isinstance(open_catalog, Path):
         directory = str(open_catalog)
@@ -73,13 +73,13 @@ async def remembering(
             return Catalog(directory)
 
     async with trio.open_nursery() as nursery:
-        remembered = Remembered(
+        persistent = PersistentMetadata(
             open_catalog, identity, clock=clocks.monotonic, wall_clock=clocks.time, limit_s=limit_s
         )
-        nursery.start_soon(remembered.serve)
+        nursery.start_soon(persistent.serve)
         try:
-            yield remembered
+            yield persistent
         finally:
             with trio.CancelScope(shield=True):
-                await remembered.aclose()
+                await persistent.aclose()
             nursery.cancel_scope.cancel()

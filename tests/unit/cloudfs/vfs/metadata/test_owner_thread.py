@@ -7,7 +7,7 @@ import threading
 import pytest
 import trio
 
-from cloudfs.vfs.metadata.thread import LateError, OwnerThread
+from cloudfs.vfs.metadata.owner_thread import LateError, OwnerThread
 from tests.contract.in_trio import in_trio
 
 
@@ -68,7 +68,7 @@ async def test_what_cannot_be_made_is_tried_again_by_the_next() -> None:
 
 
 @in_trio
-async def test_while_it_is_late_nobody_waits() -> None:
+async def test_while_it_is_late_no_caller_waits() -> None:
     gate, owned = threading.Event(), Owned()
     owner = OwnerThread("owner", lambda: owned, limit_s=0.05)
     with pytest.raises(LateError):

@@ -7,7 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cloudfs.vfs.inodes import ROOT_INO, Inode, InodeTable
+from cloudfs.vfs.inode import Inode
+from cloudfs.vfs.inode_table import ROOT_INO, InodeTable
+from cloudfs.vfs.metadata.entries import DirectoryEntry, InodeKind
 from cloudfs_backends.api import ObjectInfo
 
 NAMES = (b"a", b"b", b"c")
@@ -19,10 +21,14 @@ def info(
     return ObjectInfo(key, 10, f'"{version}"', mtime_ns, has_metadata, has_metadata)
 
 
+def entry(name: bytes, found: ObjectInfo | None) -> DirectoryEntry:
+    """A file when there is an object of the name, else a directory."""
+    return DirectoryEntry(name, InodeKind.FILE if found else InodeKind.DIRECTORY, found)
+
+
 def look_up(table: InodeTable, parent: Inode, name: bytes, found: ObjectInfo | None) -> Inode:
-    """What the tree and the filesystem do for one LOOKUP of the kernel."""
-    slash = "/" if found is None else ""
-    inode = table.enter(parent, name, parent.key + name.decode() + slash, found)
+    """Enter and reference an inode, as for one LOOKUP of the kernel."""
+    inode = table.enter(parent, entry(name, found))
     inode.lookups += 1
     return inode
 
@@ -45,7 +51,7 @@ def test_a_changed_name_gets_another_inode(changed: ObjectInfo | None) -> None:
     old = look_up(table, table.root, b"f", info("f"))
     new = look_up(table, table.root, b"f", changed)
     assert new.ino != old.ino
-    assert (old.superseded, new.superseded) == (True, False)
+    assert (old.is_stale, new.is_stale) == (True, False)
     assert table.root.children == {b"f": new}
     # The old one is still the kernel's until it says so.
     assert table.get(old.ino) is old
@@ -62,6 +68,18 @@ def test_a_directory_that_became_a_file_keeps_what_is_below_reachable() -> None:
     table.forget(inside.ino, 1)
     table.forget(file.ino, 1)
     assert list(table) == [table.root]
+
+
+def test_a_file_without_an_object_is_no_directory() -> None:
+    table = InodeTable()
+    created = table.enter(table.root, DirectoryEntry(b"f", InodeKind.FILE))
+    created.lookups += 1
+    assert (created.is_directory, created.key) == (False, "f")
+    assert table.enter(table.root, DirectoryEntry(b"f", InodeKind.FILE)) is created
+    directory = look_up(table, table.root, b"f", None)
+    assert (directory.is_directory, directory.key) == (True, "f/")
+    assert (created.is_stale, directory.is_stale) == (True, False)
+    assert table.enter(table.root, entry(b"f", info("f"))) is not directory
 
 
 def test_numbers_are_never_used_twice() -> None:
@@ -89,7 +107,7 @@ def test_an_open_file_outlives_its_references() -> None:
     inode.opens += 1
     table.forget(inode.ino, 1)
     assert table.get(inode.ino) is inode
-    table.closed(inode)
+    table.close(inode)
     assert list(table) == [table.root]
 
 
@@ -110,8 +128,8 @@ def test_the_root_is_never_dropped() -> None:
     table = InodeTable()
     table.forget(ROOT_INO, 1_000_000)
     table.root.opens += 1
-    table.closed(table.root)
-    table.drop_unreferenced(table.root)
+    table.close(table.root)
+    table.collect(table.root)
     assert table.get(ROOT_INO) is table.root
 
 
@@ -125,7 +143,7 @@ def test_an_entry_that_was_not_handed_out_is_dropped() -> None:
     table = InodeTable()
     known = look_up(table, table.root, b"known", info("known"))
     for name in (b"fresh", b"known"):
-        table.drop_unreferenced(table.enter(table.root, name, name.decode(), info(name.decode())))
+        table.collect(table.enter(table.root, entry(name, info(name.decode()))))
     assert set(table) == {table.root, known}
 
 
@@ -154,7 +172,7 @@ class Kernel(RuleBasedStateMachine):
     def read_an_entry_that_does_not_fit_the_reply(self, data: st.DataObject, name: bytes) -> None:
         parent = data.draw(st.sampled_from(self.directories()))
         key = parent.key + name.decode()
-        self.table.drop_unreferenced(self.table.enter(parent, name, key, info(key, self.version)))
+        self.table.collect(self.table.enter(parent, entry(name, info(key, self.version))))
 
     @precondition(lambda self: self.lookups)
     @rule(data=st.data())
@@ -180,12 +198,12 @@ class Kernel(RuleBasedStateMachine):
         self.opens[inode] -= 1
         if not self.opens[inode]:
             del self.opens[inode]
-        self.table.closed(inode)
+        self.table.close(inode)
 
     @precondition(lambda self: self.lookups)
     @rule(data=st.data())
-    def hear_that_a_name_changed(self, data: st.DataObject) -> None:
-        self.table.supersede(data.draw(st.sampled_from(list(self.lookups))))
+    def see_a_name_change(self, data: st.DataObject) -> None:
+        self.table.mark_stale(data.draw(st.sampled_from(list(self.lookups))))
 
     @invariant()
     def nothing_is_lost_and_nothing_leaks(self) -> None:
@@ -202,14 +220,14 @@ class Kernel(RuleBasedStateMachine):
             if inode is not self.table.root:
                 assert inode.lookups == self.lookups.get(inode, 0)
                 assert inode.opens == self.opens.get(inode, 0)
-            assert all(not child.superseded for child in inode.children.values())
+            assert all(not child.is_stale for child in inode.children.values())
 
     def teardown(self) -> None:
         for inode, count in self.lookups.items():
             self.table.forget(inode.ino, count)
         for inode, count in self.opens.items():
             for _ in range(count):
-                self.table.closed(inode)
+                self.table.close(inode)
         assert list(self.table) == [self.table.root]
         assert self.table.root.children == {}
 
@@ -225,7 +243,7 @@ def _lineage(inode: Inode) -> list[Inode]:
 def _named_lineage(inode: Inode) -> list[Inode]:
     """The inode and the directories that must live for it: a superseded one is on its own."""
     found = [inode]
-    while found[-1].parent is not None and not found[-1].superseded:
+    while found[-1].parent is not None and not found[-1].is_stale:
         found.append(found[-1].parent)
     return found
 

@@ -1,7 +1,7 @@
-"""One thread that owns something blocking, for callers on the trio loop who do not wait for ever.
+"""Owner thread of a blocking resource, for callers on the trio loop that wait within a limit.
 
-What is owned is made, used and closed in that thread alone, one piece of work after the other. It
-is a daemon thread: work that never ends holds up neither the loop nor the end of the process.
+The resource is made, used and closed in that thread alone, one piece of work after the other. It is
+a daemon thread: work that never ends holds up neither the loop nor the end of the process.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import trio
 
 
 class Closable(Protocol):
-    """What a thread can own."""
+    """A resource that a thread can own."""
 
     def close(self) -> None:
-        """Called in the thread, once, after the last piece of work."""
+        """Release the resource. Called in the thread, once, after the last piece of work."""
 
 
 Owned = TypeVar("Owned", bound=Closable)
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 
 class LateError(Exception):
-    """The thread has not answered in time, and has not since."""
+    """The thread did not finish a piece of work in time, and has not since."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +40,7 @@ class _Job:
 
 
 class OwnerThread(Generic[Owned]):
-    """Runs work on what `make` returns, which is called before the first piece. Loop only.
+    """Runs work on the resource that `make` returns, called before the first piece. Loop only.
 
     When `make` raises, that piece of work raises its error, and the next one calls it again.
     """
@@ -56,7 +56,7 @@ class OwnerThread(Generic[Owned]):
 
     @property
     def late(self) -> bool:
-        """The thread is with a piece of work that nobody waits for any more."""
+        """Whether the thread is busy with work whose caller has given up."""
         return self._late > 0
 
     async def run(self, work: Callable[[Owned], Result]) -> Result:
@@ -87,7 +87,7 @@ class OwnerThread(Generic[Owned]):
         return result
 
     async def aclose(self) -> None:
-        """Close what is owned, after the work that was handed in; wait for it within the limit."""
+        """Close the resource after the work that was handed in; wait for it within the limit."""
         self._closed = True
         if self._thread is None:
             return

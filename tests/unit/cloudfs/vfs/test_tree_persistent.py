@@ -11,14 +11,13 @@ import trio
 
 from cloudfs.vfs import tree as tree_module
 from cloudfs.vfs.errors import NoSuchEntryError
-from cloudfs.vfs.inodes import Inode
-from cloudfs.vfs.metadata.freshness import FreshnessPolicy
-from cloudfs.vfs.metadata.persistent import Remembered
+from cloudfs.vfs.metadata.persistent import PersistentMetadata
+from cloudfs.vfs.metadata.ttl import TtlPolicy
 from cloudfs.vfs.tree import Tree
 from cloudfs_cache.metadata.database import Catalog
 from tests.contract.in_trio import in_trio
 from tests.support.memory_store import MemoryStore, Stall
-from tests.unit.cloudfs.vfs.memory import STORE, Clocks, remembering
+from tests.unit.cloudfs.vfs.catalogs import STORE, Clocks, persistent_metadata
 from tests.unit.cloudfs.vfs.test_tree import NEGATIVE_S, TTL_S, Clock, Mount, Outcome, PlainStore
 
 
@@ -26,21 +25,20 @@ from tests.unit.cloudfs.vfs.test_tree import NEGATIVE_S, TTL_S, Clock, Mount, Ou
 async def remounted(
     directory: Path, store: MemoryStore, clocks: Clocks, *, ttl_s: float = TTL_S
 ) -> AsyncIterator[Mount]:
-    """A mount that knows what earlier ones wrote, and writes what it learns until its end."""
+    """A mount over the catalog of earlier ones, which it writes to until its end."""
     store.requests.clear()
-    superseded: list[Inode] = []
-    async with remembering(directory, clocks) as remembered, trio.open_nursery() as nursery:
-        policy = FreshnessPolicy(ttl_s, NEGATIVE_S)
+    async with persistent_metadata(directory, clocks) as persistent, trio.open_nursery() as nursery:
+        policy = TtlPolicy(ttl_s, NEGATIVE_S)
         tree = Tree(
             store,
             policy,
             nursery,
-            on_superseded=superseded.append,
-            remembered=remembered,
+            on_invalidated=lambda _parent_ino, _name: None,
+            persistent=persistent,
             clock=clocks.monotonic,
         )
         try:
-            yield Mount(store, tree, Clock(), nursery, superseded)
+            yield Mount(store, tree, Clock(), nursery)
         finally:
             nursery.cancel_scope.cancel()
 
@@ -59,9 +57,9 @@ async def find(mount: Mount) -> list[str]:
         directory = waiting.pop()
         listing = await mount.tree.listing(directory)
         for entry in listing.entries:
-            inode = mount.tree.enter(directory, entry, listing.listed_at)
+            inode = mount.tree.dentries.enter(directory, entry, listing.requested_at)
             inode.lookups += 1
-            if not mount.tree.attributes_final(inode):
+            if not mount.tree.has_final_attributes(inode):
                 await mount.tree.refresh(inode)
                 inode = await mount.tree.lookup(directory, entry.name)
             found.append(inode.key)
@@ -82,7 +80,7 @@ async def test_a_remount_within_the_ttl_asks_the_store_nothing(tmp_path: Path) -
         assert await find(mount) == first
         inode = await mount.lookup("d/e/c")
         assert inode.info == await MemoryStore.head(store, "d/e/c")
-        assert mount.tree.entry_ttl_s(inode) == pytest.approx(1.0, abs=1e-3)
+        assert mount.tree.dentries.entry_valid_s(inode) == pytest.approx(1.0, abs=1e-3)
         # The one HEAD is the test's own.
         assert mount.requests() == 1
 
@@ -111,17 +109,17 @@ async def test_lookups_are_answered_by_the_parents_listing_asked_for_once(tmp_pa
             for name in names:
                 nursery.start_soon(mount.lookup, name)
         assert mount.requests() == 0
-        assert mount.tree.remembered.statistics().hits == 2
+        assert mount.tree.persistent.statistics().hits == 2
         # A directory that the catalog does not have is asked for once, whatever is looked up.
         for name in ("other/x", "other/x", "other/y", "other/z"):
             outcome = Outcome()
             await outcome.of(lambda name=name: mount.lookup(name))
-        assert mount.tree.remembered.statistics().misses == 1
+        assert mount.tree.persistent.statistics().misses == 1
         assert mount.requests() == 2 * 3
 
 
 @in_trio
-async def test_a_missing_name_is_believed_for_the_negative_ttl_only(tmp_path: Path) -> None:
+async def test_a_negative_entry_is_valid_for_the_negative_ttl_only(tmp_path: Path) -> None:
     store, clocks = store_of("d/a"), Clocks()
     async with remounted(tmp_path, store, clocks) as mount:
         await find(mount)
@@ -143,7 +141,7 @@ async def test_a_changed_object_does_not_come_back(tmp_path: Path) -> None:
         inode = await mount.lookup("d/a")
         now = store.put("d/a", b"changed")
         clocks.pass_s(1)
-        mount.tree.mark_changed(inode)
+        mount.tree.dentries.mark_changed(inode)
     async with remounted(tmp_path, store, clocks) as mount:
         assert (await mount.lookup("d/a")).info == now
         assert (mount.store.count("head"), mount.store.count("list")) == (1, 1)
@@ -158,9 +156,9 @@ async def test_a_changed_object_does_not_come_back_in_the_same_mount(tmp_path: P
         inode = await mount.lookup("d/a")
         now = store.put("d/a", b"changed")
         clocks.pass_s(1)
-        mount.tree.mark_changed(inode)
+        mount.tree.dentries.mark_changed(inode)
         for held in (inode, mount.tree.inodes.get(inode.parent.ino if inode.parent else 0)):
-            mount.tree.forget(held.ino, held.lookups)
+            mount.tree.inodes.forget(held.ino, held.lookups)
         assert len(mount.tree.inodes) == 1
         assert (await mount.lookup("d/a")).info == now
 
@@ -176,7 +174,7 @@ async def test_a_listing_that_was_under_way_before_a_change_is_not_stored(tmp_pa
         listing = await mount.start(mount.listdir, stall)
         clocks.pass_s(1)
         now = store.put("f0000", b"changed")
-        mount.tree.mark_changed(inode)
+        mount.tree.dentries.mark_changed(inode)
         stall.released.set()
         await listing.result()
         assert mount.tree.inodes.root.listing is None
@@ -199,7 +197,7 @@ async def test_a_directory_that_vanished_does_not_come_back(tmp_path: Path) -> N
 
 
 @in_trio
-async def test_what_another_mount_learnt_later_is_taken(tmp_path: Path) -> None:
+async def test_what_another_mount_stored_later_is_taken(tmp_path: Path) -> None:
     store, clocks = store_of("d/a"), Clocks()
     async with remounted(tmp_path, store, clocks) as first:
         await find(first)
@@ -223,7 +221,7 @@ async def test_a_listing_does_not_undo_what_a_question_saw_later(tmp_path: Path)
         inode = await mount.lookup("a")
         assert inode.info != now
         await mount.tree.refresh(inode)
-        assert inode.superseded
+        assert inode.is_stale
         assert (await mount.lookup("a")).info == now
     async with remounted(tmp_path, store, clocks) as mount:
         assert (await mount.lookup("a")).info == now
@@ -267,8 +265,8 @@ async def test_metadata_of_an_older_version_is_not_shown(tmp_path: Path) -> None
     clocks.pass_s(1)
     store.put("d/a", b"newer")
     async with remounted(tmp_path, store, clocks) as mount:
-        mount.tree.invalidate("d", subtree=False)
-        mount.tree.invalidate("", subtree=False)
+        mount.tree.dentries.invalidate("d", subtree=False)
+        mount.tree.dentries.invalidate("", subtree=False)
         # The listing is new; the attributes are still in the catalog.
         await mount.listdir("d")
         inode = await mount.lookup("d/a")
@@ -288,35 +286,35 @@ async def test_what_was_invalidated_is_asked_for_after_a_remount_too(tmp_path: P
     async with remounted(tmp_path, store, clocks) as mount:
         await find(mount)
         clocks.pass_s(1)
-        mount.tree.invalidate("d", subtree=True)
+        mount.tree.dentries.invalidate("d", subtree=True)
     async with remounted(tmp_path, store, clocks) as mount:
         await find(mount)
         assert sorted(r.key for r in store.requests) == ["", "d/", "d/e/"]
 
 
 @in_trio
-async def test_an_invalidated_catalog_is_not_believed_before_it_is_written(tmp_path: Path) -> None:
+async def test_an_invalidated_catalog_is_not_used_before_that_is_written(tmp_path: Path) -> None:
     store, clocks = store_of("d/a"), Clocks()
     async with remounted(tmp_path, store, clocks) as mount:
         await find(mount)
     now = store.put("d/a", b"changed")
     clocks.pass_s(1)
-    async with remembering(tmp_path, clocks) as remembered, trio.open_nursery() as nursery:
+    async with persistent_metadata(tmp_path, clocks) as persistent, trio.open_nursery() as nursery:
         # Nothing writes for this one: what it forgets stays in the catalog.
-        mute = Remembered(
+        mute = PersistentMetadata(
             lambda: Catalog(str(tmp_path)), STORE, clock=clocks.monotonic, wall_clock=clocks.time
         )
-        policy = FreshnessPolicy(TTL_S, NEGATIVE_S)
+        policy = TtlPolicy(TTL_S, NEGATIVE_S)
         tree = Tree(
             store,
             policy,
             nursery,
-            on_superseded=lambda _: None,
-            remembered=mute,
+            on_invalidated=lambda _parent_ino, _name: None,
+            persistent=mute,
             clock=clocks.monotonic,
         )
-        tree.invalidate("", subtree=True)
-        assert await remembered.listing("d/", TTL_S) is not None
+        tree.dentries.invalidate("", subtree=True)
+        assert await persistent.listing("d/", TTL_S) is not None
         directory = await tree.lookup(tree.inodes.root, b"d")
         assert (await tree.lookup(directory, b"a")).info == now
-        await mute._thread.aclose()
+        await mute._catalog.aclose()
