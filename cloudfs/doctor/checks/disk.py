@@ -10,7 +10,6 @@ import trio
 
 from cloudfs.config.settings import MountSettings
 from cloudfs.daemon import assembly
-from cloudfs.doctor.checks.cache import is_off
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, ok, skipped, warning
 from cloudfs.doctor.probes import disk_speed, disks
@@ -43,7 +42,7 @@ def _places(settings: MountSettings) -> list[Path]:
     """Return a folder on each disk of the cache."""
     places: dict[int, Path] = {}
     for directory in assembly.cache_directories(settings):
-        if not is_off(settings, directory):
+        if directory.size_bytes != 0:
             place = disks.existing(directory.path)
             places.setdefault(place.stat().st_dev, place)
     return list(places.values())
