@@ -151,7 +151,7 @@ def _options() -> Iterator[str]:
 
 
 def _option(option: Option) -> Iterator[str]:
-    flag = " ".join(dict.fromkeys(part for part in (option.flag, option.kind.metavar) if part))
+    flag = " ".join(dict.fromkeys(part for part in (option.flag, option.type.metavar) if part))
     yield from (".TP", _bold(f"{option.short}, {flag}" if option.short else flag))
     yield _plain(option.help)
     if accepted := option.range_shown():
@@ -162,8 +162,8 @@ def _option(option: Option) -> Iterator[str]:
     facts = [f"TOML key {option.key}", f"variable {option.variable}"]
     if option.name == "config":
         facts.pop(0)
-    if option.extra_word:
-        facts.insert(1, f"also -o {option.extra_word}")
+    if option.alias:
+        facts.insert(1, f"also -o {option.alias}")
     if option.argument:
         facts.append("no -o word")
     if default := option.default_shown():

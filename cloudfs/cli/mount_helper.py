@@ -110,7 +110,7 @@ def _wanted(words: Iterable[str], directory: str, *, sloppy: bool) -> Iterator[s
 def _is_unknown(word: str) -> bool:
     """Whether nobody knows it; what looks like a secret stays, to be refused."""
     key = word.partition("=")[0]
-    known = {option.extra_word for option in options.OPTIONS}
+    known = {option.alias for option in options.OPTIONS}
     return options.find(key) is None and key not in known and not sources.SECRET_WORD.search(key)
 
 

@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from cloudfs.config.settings import MountSettings
-from cloudfs.config.types import CacheDirectory
+from cloudfs.config.types import CacheDirSpec
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import defaults
 from cloudfs.vfs.metadata.persistent import Remembered
@@ -108,9 +108,9 @@ async def open_disks(settings: MountSettings, identity: str) -> Disks:
     return Disks(tiers[0] if len(tiers) == 1 else ShardedTier(tiers), left_out)
 
 
-def cache_directories(settings: MountSettings) -> Sequence[CacheDirectory]:
+def cache_directories(settings: MountSettings) -> Sequence[CacheDirSpec]:
     """Return the directories that were given, or the default one, each with its limit."""
-    given = settings.cache_dirs or (CacheDirectory(defaults.cache_directory()),)
+    given = settings.cache_dirs or (CacheDirSpec(defaults.cache_directory()),)
     return [
         replace(each, size_bytes=settings.max_cache_size) if each.size_bytes is None else each
         for each in given
@@ -127,7 +127,7 @@ def open_catalog(settings: MountSettings, disk: Tier | None, identity: str) -> R
     return Remembered(opened, identity)
 
 
-async def _open_disk(settings: MountSettings, directory: CacheDirectory, identity: str) -> Tier:
+async def _open_disk(settings: MountSettings, directory: CacheDirSpec, identity: str) -> Tier:
     disk_settings = DiskSettings(
         capacity_bytes=directory.size_bytes,
         min_free_bytes=settings.min_free_space,

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from cloudfs.config import files
-from cloudfs.config import types as kinds
+from cloudfs.config import files, types
 from cloudfs.config.option import Option
 from cloudfs.errors import UserError
 from cloudfs.system import mountpoints as table
@@ -25,7 +24,7 @@ VARIABLE: Final = "_CLOUDFS_COMPLETE"
 
 _NAME: Final = "cloudfs"
 _SHELLS: Final = ("bash", "zsh", "fish")
-_TYPES: Final = {kinds.FILE: "file", kinds.CACHE_DIRECTORY: "dir", kinds.MOUNTPOINT: "dir"}
+_PATH_KINDS: Final = {types.FILE: "file", types.CACHE_DIRECTORY: "dir", types.MOUNTPOINT: "dir"}
 
 
 @click.command("completion", short_help="Print what makes a shell complete commands.")
@@ -71,16 +70,16 @@ def paths(
 
 def configurations(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the names of configurations, and let the shell add files where there is none."""
-    names = (path.stem for path in files.found(os.environ))
+    names = (path.stem for path in files.discover(os.environ))
     named = _items(dict.fromkeys(filter(files.is_name, names)), incomplete)
     return [_places("file", incomplete), *named]
 
 
 def values(option: Option, incomplete: str) -> list[CompletionItem]:
     """Return what a value of the table's option may be."""
-    if option.kind in _TYPES:
-        return [_places(_TYPES[option.kind], incomplete)]
-    return _items(option.kind.words, incomplete)
+    if option.type in _PATH_KINDS:
+        return [_places(_PATH_KINDS[option.type], incomplete)]
+    return _items(option.type.choices, incomplete)
 
 
 def _places(kind: str, incomplete: str) -> CompletionItem:

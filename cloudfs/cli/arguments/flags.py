@@ -13,8 +13,7 @@ import click
 
 from cloudfs.cli.arguments import completion
 from cloudfs.cli.errors import say
-from cloudfs.config import options, sources
-from cloudfs.config import types as kinds
+from cloudfs.config import options, sources, types
 from cloudfs.config.option import Heading, Option
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def parameter(option: Option) -> click.Parameter:
     if option.argument:
         return click.Argument(
             [option.name],
-            metavar=f"[{option.kind.metavar}]",
+            metavar=f"[{option.type.metavar}]",
             required=False,
             shell_complete=partial(_complete, option),
         )
@@ -80,7 +79,7 @@ def flag(option: Option) -> GroupedOption:
         heading=option.heading,
         is_flag=option.is_switch,
         multiple=option.repeated,
-        metavar=option.kind.metavar or None,
+        metavar=option.type.metavar or None,
         help=f"{option.help} [default: {default}]" if default else option.help,
         shell_complete=partial(_complete, option),
     )
@@ -89,7 +88,7 @@ def flag(option: Option) -> GroupedOption:
 def _complete(
     option: Option, context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    if option.kind is kinds.CONFIG:
+    if option.type is types.CONFIG:
         return completion.configurations(context, parameter, incomplete)
     return completion.values(option, incomplete)
 

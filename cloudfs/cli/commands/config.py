@@ -17,10 +17,9 @@ import click
 
 from cloudfs.cli.arguments import completion, flags
 from cloudfs.cli.arguments.groups import Commands
-from cloudfs.config import check, options
+from cloudfs.config import check, options, types
 from cloudfs.config import files as config_files
-from cloudfs.config import types as kinds
-from cloudfs.config.check import Checked
+from cloudfs.config.check import FileReport
 from cloudfs.config.option import Option
 from cloudfs.config.path_policy import PolicyTable
 from cloudfs.config.settings import (
@@ -30,7 +29,7 @@ from cloudfs.config.settings import (
     Resolution,
     resolve,
 )
-from cloudfs.config.types import CacheDirectory
+from cloudfs.config.types import CacheDirSpec
 from cloudfs.errors import ExitCode, UserError, printable
 from cloudfs.system import defaults
 
@@ -38,7 +37,7 @@ SCHEMA: Final = 1
 DERIVED_ORIGIN: Final = "derived"
 
 _UNSET: Final = "unset"
-_AS_IT_IS: Final = frozenset({kinds.SWITCH, kinds.COUNT, kinds.PRICE})
+_AS_IT_IS: Final = frozenset({types.SWITCH, types.COUNT, types.PRICE})
 """Kinds whose values JSON has, too; others are written as in the TOML file."""
 _FOUND_OUT_LATER: Final = frozenset(
     {"region", "profile", "azure_account", "max_cache_size", "min_free_space"}
@@ -135,7 +134,7 @@ def _derived(settings: MountSettings) -> dict[str, Any]:
     found: dict[str, Any] = {
         "uid": os.getuid(),
         "gid": os.getgid(),
-        "cache_dir": (CacheDirectory(defaults.cache_directory()),),
+        "cache_dir": (CacheDirSpec(defaults.cache_directory()),),
         "memory_limit": settings.memory_limit,
     }
     if settings.background and settings.mountpoint != NO_MOUNTPOINT:
@@ -145,11 +144,11 @@ def _derived(settings: MountSettings) -> dict[str, Any]:
 
 def _shown(option: Option, value: Any) -> object:
     """Return a value as it would be written in the TOML file."""
-    if value is None or option.kind in _AS_IT_IS:
+    if value is None or option.type in _AS_IT_IS:
         return value
     if isinstance(value, tuple):
-        return [option.kind.show(item) for item in value]
-    return option.kind.show(value)
+        return [option.type.show(item) for item in value]
+    return option.type.show(value)
 
 
 def _text(option: Option, shown: object) -> str:
@@ -157,7 +156,7 @@ def _text(option: Option, shown: object) -> str:
         return option.default_text or _UNSET
     if isinstance(shown, list):
         return ", ".join(shown)
-    return option.kind.show(shown) if isinstance(shown, int | float) else str(shown)
+    return option.type.show(shown) if isinstance(shown, int | float) else str(shown)
 
 
 def _policy_rows(resolution: Resolution) -> Iterator[_Row]:
@@ -189,8 +188,8 @@ def _policy(table: PolicyTable) -> dict[str, object]:
         "match": table.match,
         "cache": table.cache,
         "pin": table.pin,
-        "ttl": None if ttl is None else kinds.DURATION.show(ttl),
-        "block-size": None if block is None else kinds.SIZE.show(block),
+        "ttl": None if ttl is None else types.DURATION.show(ttl),
+        "block-size": None if block is None else types.SIZE.show(block),
     }
     return {key: value for key, value in values.items() if value is not None}
 
@@ -207,11 +206,11 @@ def _check(files: tuple[str, ...]) -> ExitCode:
     no bucket is asked.
     """
     problems: list[str] = []
-    checked: list[Checked] = []
+    checked: list[FileReport] = []
     for path in _files(files, problems):
         checked.append(check.check_file(path))
         problems += checked[-1].problems
-    problems += check.clashes(checked)
+    problems += check.conflicts(checked)
     if not files:
         variables = check.check_variables(os.environ)
         problems += [f"environment: {problem}" for problem in variables]
@@ -226,7 +225,7 @@ def _check(files: tuple[str, ...]) -> ExitCode:
 def _files(given: Sequence[str], problems: list[str]) -> Iterator[Path]:
     """Yield the files that are meant; names that there are not are problems."""
     if not given:
-        yield from config_files.found(os.environ)
+        yield from config_files.discover(os.environ)
     for text in given:
         try:
             is_name = config_files.is_name(text)
@@ -235,7 +234,7 @@ def _files(given: Sequence[str], problems: list[str]) -> Iterator[Path]:
             problems.append(error.message)
 
 
-def _remarks(checked: Sequence[Checked], problems: Sequence[str]) -> Iterator[str]:
+def _remarks(checked: Sequence[FileReport], problems: Sequence[str]) -> Iterator[str]:
     """Yield the warnings, and which files have neither problem nor warning."""
     for item in checked:
         yield from (f"{warning} (warning)" for warning in item.warnings)

@@ -14,7 +14,7 @@ from typing import Final
 import trio
 
 from cloudfs.config.settings import MountSettings
-from cloudfs.config.types import CacheDirectory
+from cloudfs.config.types import CacheDirSpec
 from cloudfs.daemon import assembly
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, failure, ok, warning
@@ -56,7 +56,7 @@ def _examined(settings: MountSettings) -> list[Finding]:
     return findings
 
 
-def _directory(settings: MountSettings, directory: CacheDirectory) -> list[Finding]:
+def _directory(settings: MountSettings, directory: CacheDirSpec) -> list[Finding]:
     path = directory.path
     if directory.size_bytes == 0:
         return [ok(f"{path} is turned off by a size of 0", directory=str(path), capacity_bytes=0)]
@@ -86,7 +86,7 @@ def _unwritable(path: Path, parent: Path) -> tuple[str, str] | None:
 
 def _capacity(
     settings: MountSettings,
-    directory: CacheDirectory,
+    directory: CacheDirSpec,
     inspected: Inspection,
     parent: Path,
     disk: Disk,
