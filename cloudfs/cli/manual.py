@@ -153,7 +153,7 @@ def _options() -> Iterator[str]:
 def _option(option: Option) -> Iterator[str]:
     flag = " ".join(dict.fromkeys(part for part in (option.flag, option.type.metavar) if part))
     yield from (".TP", _bold(f"{option.short}, {flag}" if option.short else flag))
-    yield _plain(option.help)
+    yield _plain(option.description)
     if accepted := option.range_shown():
         yield _plain(f"Accepted: {accepted}.")
     if option.repeated:

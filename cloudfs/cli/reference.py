@@ -57,7 +57,7 @@ def render_markdown() -> str:
 def _markdown_row(option: Option) -> str:
     flag = " ".join(dict.fromkeys(part for part in (option.flag, option.type.metavar) if part))
     flags = f"`{option.short}`, `{flag}`" if option.short else f"`{flag}`"
-    meaning = option.help
+    meaning = option.description
     if accepted := option.range_shown():
         meaning += f" Accepted: {accepted}."
     if option.repeated:

@@ -80,7 +80,7 @@ def flag(option: Option) -> GroupedOption:
         is_flag=option.is_switch,
         multiple=option.repeated,
         metavar=option.type.metavar or None,
-        help=f"{option.help} [default: {default}]" if default else option.help,
+        help=f"{option.description} [default: {default}]" if default else option.description,
         shell_complete=partial(_complete, option),
     )
 

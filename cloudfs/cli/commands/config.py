@@ -115,7 +115,8 @@ def _rows(resolution: Resolution, *, effective: bool) -> Iterator[_Row]:
         elif origin == DEFAULT_ORIGIN and option.name in _FOUND_OUT_LATER:
             origin = DERIVED_ORIGIN
         shown = _shown(option, value)
-        yield _Row(option.key, shown, _text(option, shown), origin)
+        text = _text(option, shown)
+        yield _Row(option.key, shown, f"{text} ({option.note})" if option.note else text, origin)
 
 
 def _value(resolution: Resolution, option: Option) -> Any:

@@ -25,6 +25,7 @@ OPTIONS: Final = (
         "Refuse every change.",
         default=False,
         alias="ro",
+        note="every mount is read-only for now",
     ),
     Option(
         "allow_other",
