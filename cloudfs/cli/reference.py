@@ -1,7 +1,4 @@
-"""docs/options.md, written from the table of options: `python -m cloudfs.cli.reference`.
-
-It does not know the options themselves.
-"""
+"""The generator of docs/options.md, from the option table: `python -m cloudfs.cli.reference`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The table of options as flags of a command: click's options, the grouped help, what was typed.
-
-It does not know which command takes which options.
-"""
+"""The option table as click options: flags, grouped help and the typed values."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ _HELP: Final = "Help"
 
 
 class GroupedOption(click.Option):
-    """An option that the help shows below a heading."""
+    """An option with a heading in the help."""
 
     def __init__(self, names: list[str], *, heading: str, **settings: Any) -> None:
         super().__init__(names, **settings)
@@ -34,7 +31,7 @@ class GroupedCommand(click.Command):
     """A command whose help is grouped by the headings of its options."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one section per heading, then what belongs to none."""
+        """Write one section per heading, then the options without one."""
         sections: dict[str, list[tuple[str, str]]] = {str(heading): [] for heading in Heading}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -49,7 +46,7 @@ class GroupedCommand(click.Command):
 
 
 def parameter(option: Option) -> click.Parameter:
-    """Return the click parameter of a row: an argument that may be left out, or a flag."""
+    """Return the click parameter of a row: an optional argument, or a flag."""
     if option.argument:
         return click.Argument(
             [option.name],
@@ -61,7 +58,7 @@ def parameter(option: Option) -> click.Parameter:
 
 
 def words() -> GroupedOption:
-    """Return `-o`, with which mount(8) and fstab give options."""
+    """Return `-o`, the form of options in mount(8) and fstab."""
     return GroupedOption(
         ["-o", "words"],
         heading=Heading.MOUNT,
@@ -94,7 +91,7 @@ def _complete(
 
 
 def given(context: click.Context) -> dict[str, str | tuple[str, ...]]:
-    """Return what was typed, by option name, as text."""
+    """Return the flags of the command line, by option name, as text."""
     typed = click.core.ParameterSource.COMMANDLINE
     return {
         name: _text(options.BY_NAME[name], value)
@@ -112,7 +109,9 @@ def _text(option: Option, value: Any) -> str | tuple[str, ...]:
 
 
 def warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
-    """Say which `CLOUDFS_*` variables no option has: it may be a misspelt one, or not meant at all,
-    so it is no reason to refuse the command."""
+    """Print a warning for each `CLOUDFS_*` variable that is no option.
+
+    It may be misspelt or not meant for cloudfs, so it is no reason to refuse the command.
+    """
     for name, fix in sources.unknown_variables(environ):
         say(f"unknown variable {name} is ignored: {fix}")

@@ -1,7 +1,6 @@
-"""`cloudfs config`: what a mount would be told, by whom, and what is wrong with it.
+"""`cloudfs config`: show the settings with their origins, and check configuration files.
 
-It does not know how sources are combined nor what is a mistake. Neither the store nor a mountpoint
-is touched.
+Neither the store nor a mountpoint is accessed.
 """
 
 from __future__ import annotations
@@ -37,17 +36,17 @@ SCHEMA: Final = 1
 DERIVED_ORIGIN: Final = "derived"
 
 _UNSET: Final = "unset"
-_AS_IT_IS: Final = frozenset({types.SWITCH, types.COUNT, types.PRICE})
-"""Kinds whose values JSON has, too; others are written as in the TOML file."""
-_FOUND_OUT_LATER: Final = frozenset(
+_JSON_TYPES: Final = frozenset({types.SWITCH, types.COUNT, types.PRICE})
+"""Types whose values are JSON values; others are written as in the TOML file."""
+_RESOLVED_AT_MOUNT: Final = frozenset(
     {"region", "profile", "azure_account", "max_cache_size", "min_free_space"}
 )
-"""Options that the SDK, or the disk, decides on when the mount starts."""
+"""Options whose default depends on the SDK or the disk when the mount starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One option: its value as in the TOML file (None: unset), in words, and its origin."""
+    """One option: its value as in the TOML file (None: unset), its text, and its origin."""
 
     key: str
     value: object
@@ -63,7 +62,7 @@ class _Row:
 )
 @click.pass_context
 def command(context: click.Context) -> None:
-    """Show what a mount would be told and by whom, or check configuration files.
+    """Show the settings of a mount and where they come from, or check configuration files.
 
     docs/configuration.md says how flags, variables and files are combined.
     """
@@ -85,7 +84,7 @@ def _show(
 ) -> None:
     """Show the options that are set, and by which flag, variable or file.
 
-    Takes what 'cloudfs mount' takes, and looks at the same variables and files; URL and MOUNTPOINT
+    Takes the options of 'cloudfs mount' and uses the same variables and files; URL and MOUNTPOINT
     may be missing.
     """
     given = flags.given(context)
@@ -112,7 +111,7 @@ def _rows(resolution: Resolution, *, effective: bool) -> Iterator[_Row]:
         value = _value(resolution, option)
         if origin == DEFAULT_ORIGIN and option.name in derived:
             value, origin = derived[option.name], DERIVED_ORIGIN
-        elif origin == DEFAULT_ORIGIN and option.name in _FOUND_OUT_LATER:
+        elif origin == DEFAULT_ORIGIN and option.name in _RESOLVED_AT_MOUNT:
             origin = DERIVED_ORIGIN
         shown = _shown(option, value)
         text = _text(option, shown)
@@ -120,7 +119,7 @@ def _rows(resolution: Resolution, *, effective: bool) -> Iterator[_Row]:
 
 
 def _value(resolution: Resolution, option: Option) -> Any:
-    """Return what the settings have for an option, None when it is unset."""
+    """Return the value of an option in the settings, None when it is unset."""
     settings = resolution.settings
     if option.name == "config":
         return resolution.config_file
@@ -131,7 +130,7 @@ def _value(resolution: Resolution, option: Option) -> Any:
 
 
 def _derived(settings: MountSettings) -> dict[str, Any]:
-    """Return the values that this machine and this user decide on, where nothing is set."""
+    """Return the defaults that depend on this machine and this user."""
     found: dict[str, Any] = {
         "uid": os.getuid(),
         "gid": os.getgid(),
@@ -145,7 +144,7 @@ def _derived(settings: MountSettings) -> dict[str, Any]:
 
 def _shown(option: Option, value: Any) -> object:
     """Return a value as it would be written in the TOML file."""
-    if value is None or option.type in _AS_IT_IS:
+    if value is None or option.type in _JSON_TYPES:
         return value
     if isinstance(value, tuple):
         return [option.type.show(item) for item in value]
@@ -215,7 +214,7 @@ def _check(files: tuple[str, ...]) -> ExitCode:
     if not files:
         variables = check.check_variables(os.environ)
         problems += [f"environment: {problem}" for problem in variables]
-    for line in [*problems, *_remarks(checked, problems)]:
+    for line in [*problems, *_status_lines(checked, problems)]:
         click.echo(printable(line))
     if not checked and not problems:
         places = " or ".join(map(str, config_files.folders(os.environ)))
@@ -224,7 +223,7 @@ def _check(files: tuple[str, ...]) -> ExitCode:
 
 
 def _files(given: Sequence[str], problems: list[str]) -> Iterator[Path]:
-    """Yield the files that are meant; names that there are not are problems."""
+    """Yield the files of names and paths; an unknown name is a problem."""
     if not given:
         yield from config_files.discover(os.environ)
     for text in given:
@@ -235,8 +234,8 @@ def _files(given: Sequence[str], problems: list[str]) -> Iterator[Path]:
             problems.append(error.message)
 
 
-def _remarks(checked: Sequence[FileReport], problems: Sequence[str]) -> Iterator[str]:
-    """Yield the warnings, and which files have neither problem nor warning."""
+def _status_lines(checked: Sequence[FileReport], problems: Sequence[str]) -> Iterator[str]:
+    """Yield the warnings, and `ok` for each file without problem and warning."""
     for item in checked:
         yield from (f"{warning} (warning)" for warning in item.warnings)
         is_named = any(line.startswith((f"{item.path}:", f"{item.path} ")) for line in problems)

@@ -19,7 +19,7 @@ from cloudfs.daemon import assembly
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, failure, ok, warning
 from cloudfs.doctor.probes import disks
-from cloudfs.doctor.probes.disks import Disk
+from cloudfs.doctor.probes.disks import DiskInfo
 from cloudfs.errors import ExitCode
 from cloudfs.system import mountpoints
 from cloudfs.units import GIB, format_count, format_size
@@ -48,7 +48,7 @@ def _examined(settings: MountSettings) -> list[Finding]:
     devices: dict[int, Path] = {}
     for directory in assembly.cache_directories(settings):
         findings += _directory(settings, directory)
-        parent = disks.existing(directory.path)
+        parent = disks.nearest_existing(directory.path)
         other = devices.setdefault(os.stat(parent).st_dev, directory.path)
         if other != directory.path:
             text = f"{directory.path} is on the same disk as {other}"
@@ -60,7 +60,7 @@ def _directory(settings: MountSettings, directory: CacheDirSpec) -> list[Finding
     path = directory.path
     if directory.size_bytes == 0:
         return [ok(f"{path} is turned off by a size of 0", directory=str(path), capacity_bytes=0)]
-    parent = disks.existing(path)
+    parent = disks.nearest_existing(path)
     if problem := _unwritable(path, parent):
         return [failure(ExitCode.CACHE, *problem, directory=str(path))]
     inspected = inspection.inspect(str(path)) if parent == path else _ABSENT
@@ -68,7 +68,7 @@ def _directory(settings: MountSettings, directory: CacheDirSpec) -> list[Finding
         fix = f"{_OTHER}, or delete it" if inspected.is_cache else _OTHER
         text = f"{path} {inspected.problem}"
         return [failure(ExitCode.CACHE, text, fix, directory=str(path))]
-    disk = disks.disk_of(parent)
+    disk = disks.disk_info(parent)
     found = [_capacity(settings, directory, inspected, parent, disk)]
     found += [warning(*problem, directory=str(path)) for problem in _doubts(path, parent, disk)]
     return found
@@ -89,7 +89,7 @@ def _capacity(
     directory: CacheDirSpec,
     inspected: Inspection,
     parent: Path,
-    disk: Disk,
+    disk: DiskInfo,
 ) -> Finding:
     """Return the finding about the space, with what else is known of the directory."""
     path, asked, used = directory.path, directory.size_bytes, inspected.used_bytes
@@ -130,7 +130,7 @@ def _free_shown(free: int, limits: SpaceLimits) -> str:
     return f"{format_size(free)} are free, {format_size(limits.min_free_bytes)} must stay free"
 
 
-def _doubts(path: Path, parent: Path, disk: Disk) -> Iterator[tuple[str, str]]:
+def _doubts(path: Path, parent: Path, disk: DiskInfo) -> Iterator[tuple[str, str]]:
     """Yield the drawbacks of a directory that can be used, and the fixes."""
     local = "give a directory on a local SSD with --cache-dir"
     if disk.fstype in _IN_MEMORY:
