@@ -1,8 +1,8 @@
-"""What a user did or has wrong, as one line and an exit code.
+"""User errors: one line with the problem and the fix, and an exit code.
 
-Everything that ends a command because of its input or its surroundings is a `UserError`: the
-command line prints its message on stderr and exits with its code. Any other exception is a bug and
-keeps its traceback. This module knows neither click nor FUSE.
+Everything that ends a command because of its input or its environment is a `UserError`: the command
+line prints its message on stderr and exits with its code. Any other exception is a bug and keeps
+its traceback.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ExitCode(enum.IntEnum):
 
 
 class UserError(Exception):
-    """A condition the user can mend: `message` names the thing and the fix, in one line."""
+    """An error that the user can fix: `message` names the thing and the fix, in one line."""
 
     def __init__(self, exit_code: ExitCode, message: str) -> None:
         super().__init__(message)
@@ -40,12 +40,18 @@ class UserError(Exception):
 
 
 def printable(text: str) -> str:
-    """Return `text` on one line and free of control characters.
+    """Return `text` on one line, with runs of blanks collapsed and control characters escaped.
 
-    File names and answers of other processes may hold anything, terminal escapes included.
+    File names and output of other processes may contain anything, terminal escapes included.
     """
-    one_line = " ".join(text.split())
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in one_line)
+    return escaped(" ".join(text.split()))
+
+
+def escaped(text: str) -> str:
+    """Return `text` with characters that are not printable, line breaks included, escaped."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -1,8 +1,7 @@
-"""Serving in a process of its own: the parent waits until the child says ready, or why not.
+"""Daemonization: a child process serves, its parent waits until the mount responds or has failed.
 
-The child is forked before anything that owns threads is imported. It tells its parent one JSON line
-through a pipe: `{}` when the mount answers, else `{"exit_code": int, "message": str}`. This module
-does not know what is served.
+The child is forked before anything that owns threads is imported. It reports to its parent with one
+JSON line through a pipe: `{}` when the mount responds, else `{"exit_code": int, "message": str}`.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ log = logging.getLogger(__name__)
 
 
 def serve(settings: MountSettings, call: Serve, *, start_s: float = START_S) -> None:
-    """Run `call` in the background and return once it said that it is ready.
+    """Run `call` in the background and return once it is ready.
 
     Raises the child's `UserError`, or one that names the log file when the child ends without a
-    word or is not ready `start_s` seconds after what retries may take. No child is left behind
+    report or is not ready within `start_s` seconds and the retry budget. No child is left behind
     after an error.
     """
-    # Opened by the parent too, so that a file that cannot be written is an error before the fork.
+    # The parent opens the log too, so that an unwritable file is an error before the fork.
     logs.setup(settings.log_file, settings.log_format, debug=settings.debug)
     reader, writer = os.pipe()
     sys.stdout.flush()
@@ -46,7 +45,7 @@ def serve(settings: MountSettings, call: Serve, *, start_s: float = START_S) -> 
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        _be_child(settings, call, _Parent(writer))
+        _serve_in_child(settings, call, _Parent(writer))
     os.close(writer)
     previous = signal.signal(signal.SIGTERM, _interrupted)
     try:
@@ -63,7 +62,7 @@ def serve(settings: MountSettings, call: Serve, *, start_s: float = START_S) -> 
 
 
 def _interrupted(_number: int, _frame: object) -> NoReturn:
-    """End like a command that was interrupted: a mount that nobody waits for must not be made."""
+    """End like an interrupted command: without its parent the mount must not be made."""
     raise KeyboardInterrupt
 
 
@@ -80,7 +79,7 @@ def _raise_failure(record: bytes | None, pid: int, log_file: Path | None) -> Non
 
 
 def _received(reader: int, timeout_s: float) -> bytes | None:
-    """Return what the child wrote until it ended its line or the pipe; None when time ran out."""
+    """Return the child's record, truncated if it ended before; None after the timeout."""
     received = b""
     while not received.endswith(b"\n"):
         ready, _, _ = select.select([reader], [], [], timeout_s)
@@ -94,13 +93,13 @@ def _received(reader: int, timeout_s: float) -> bytes | None:
 
 
 def _end_of(pid: int) -> str:
-    """Wait for the child that closed the pipe, and say how it ended."""
+    """Wait for the child that closed the pipe; return how it ended."""
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
 
 
 def _stop(pid: int) -> None:
-    """End the child: first so that it can unmount, then for certain."""
+    """End the child: with SIGTERM, so that it can unmount, then with SIGKILL."""
     process = os.pidfd_open(pid)
     try:
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -113,14 +112,14 @@ def _stop(pid: int) -> None:
 
 
 class _Parent:
-    """The process that waits for the child's one record; `is_waiting` until it has it."""
+    """The pipe to the parent, which waits for one record; `is_waiting` until it is sent."""
 
     def __init__(self, writer: int) -> None:
         self._writer = writer
         self.is_waiting = True
 
-    def tell(self, record: dict[str, object]) -> None:
-        """Send the record and let go of the pipe. Only the first call does anything."""
+    def report(self, record: dict[str, object]) -> None:
+        """Send the record and close the pipe. Later calls have no effect."""
         if not self.is_waiting:
             return
         self.is_waiting = False
@@ -131,41 +130,41 @@ class _Parent:
         os.close(self._writer)
 
 
-def _be_child(settings: MountSettings, call: Serve, parent: _Parent) -> NoReturn:
-    """Serve and end the process. Nothing of the parent's stack may run after the fork."""
+def _serve_in_child(settings: MountSettings, call: Serve, parent: _Parent) -> NoReturn:
+    """Serve and end the process; the parent's stack must not unwind in the child."""
     code = ExitCode.OK
     try:
-        # Ctrl-C reaches the parent, which ends this process in order.
+        # Ctrl-C reaches the parent, which stops this process.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.chdir("/")
-        call(settings, lambda: _tell_ready(settings.log_file, parent))
+        call(settings, lambda: _report_ready(settings.log_file, parent))
     except UserError as error:
         log.error("%s", error.message)  # noqa: TRY400 - what the user did is no traceback
         code = error.exit_code
-        parent.tell({"exit_code": int(code), "message": error.message})
+        parent.report({"exit_code": int(code), "message": error.message})
     except BaseException:
         log.exception("bug in the background process")
         if parent.is_waiting:
             show_traceback()
         code = ExitCode.BUG
-        parent.tell({"exit_code": int(code), "message": REPORT})
+        parent.report({"exit_code": int(code), "message": REPORT})
     finally:
         logging.shutdown()
         sys.stderr.flush()
         os._exit(code)
 
 
-def _tell_ready(log_file: Path | None, parent: _Parent) -> None:
-    """Let go of the terminal, then of the parent, which ends when it reads the record.
+def _report_ready(log_file: Path | None, parent: _Parent) -> None:
+    """Detach from the terminal, then report to the parent, which ends when it reads the record.
 
-    Not before: only systemd's process group may look at an automount point that is being mounted.
+    Not before: only systemd's process group may access an automount point that is being mounted.
     """
     os.setsid()
     sys.stdout.flush()
     sys.stderr.flush()
     _redirect(os.devnull, os.O_RDONLY, [0])
     _redirect(log_file or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT, [1, 2])
-    parent.tell({})
+    parent.report({})
 
 
 def _redirect(path: str | Path, flags: int, targets: list[int]) -> None:

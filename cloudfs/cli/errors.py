@@ -1,7 +1,7 @@
-"""Every way a command can end, as at most one line on stderr and an exit code.
+"""The end of a command: at most one line on stderr, and an exit code.
 
-What the user can mend (`UserError`, click's usage errors) is one line; any other exception is a bug
-and keeps its traceback. This module knows no verb.
+An error that the user can fix (`UserError`, click's usage errors) is one line; any other exception
+is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REPORT: Final = "this is a bug: report the lines above with the output of 'cloud
 
 
 def run(call: Callable[[], object]) -> int:
-    """Run a command and return its exit code, after having said what went wrong.
+    """Run a command, print its error and return its exit code.
 
     `call` returns an exit code, or anything else for success. `SystemExit` passes through.
     """
@@ -50,7 +50,7 @@ def run(call: Callable[[], object]) -> int:
 
 
 def show_traceback() -> None:
-    """Print the traceback of the exception at hand on stderr, without the secrets it may hold."""
+    """Print the traceback of the current exception on stderr, without secrets."""
     from cloudfs.telemetry.redact import Censor  # noqa: PLC0415 - its patterns are for bugs only
 
     click.echo(Censor(os.environ).clean(traceback.format_exc()), err=True, nl=False)

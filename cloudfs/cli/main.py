@@ -1,7 +1,7 @@
-"""The command line: one module per verb, and one place that turns errors into a line and a code.
+"""The `cloudfs` command: its verbs, one module each, and its exit codes.
 
-It does not know how a verb does its work. Nothing heavy (trio, an SDK, pyfuse3) is imported before
-a verb needs it, so `--help` and `--version` answer at once.
+Nothing heavy (trio, an SDK, pyfuse3) is imported before a verb needs it, so `--help` and
+`--version` respond at once.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _invoke(arguments: list[str]) -> object:
-    """Do what `click.Group.main` does, less its own words for interrupts and broken pipes."""
+    """Run a verb as `click.Group.main` does, without its texts for interrupts and broken pipes."""
     if instruction := os.environ.get(completion.VARIABLE):
         return completion.answer(cloudfs, instruction)
     try:

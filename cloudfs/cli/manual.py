@@ -1,7 +1,6 @@
-"""docs/man/cloudfs.1, written from the verbs, the table of options and the table of exit codes:
-`python -m cloudfs.cli.manual > docs/man/cloudfs.1`, in a checkout.
+"""The generator of docs/man/cloudfs.1, from the verbs, the option table and the exit codes.
 
-It does not know the verbs and options themselves.
+In a checkout: `python -m cloudfs.cli.manual > docs/man/cloudfs.1`.
 """
 
 from __future__ import annotations
@@ -105,7 +104,7 @@ def render() -> str:
 
 
 def _verbs(context: click.Context) -> Iterator[click.Context]:
-    """Yield the contexts of the verbs, those of a group in its place."""
+    """Yield the contexts of the verbs; a group is replaced by its own."""
     assert isinstance(context.command, click.Group)
     for name, command in context.command.commands.items():
         inner = click.Context(command, info_name=name, parent=context)
@@ -124,21 +123,21 @@ def _synopsis(verbs: list[click.Context]) -> Iterator[str]:
 
 
 def _verb(context: click.Context) -> Iterator[str]:
-    """Yield the help of one verb, and its options but for those of the table."""
+    """Yield the help of one verb, and those of its options that are not in the table."""
     command = context.command
     yield f".SS {_plain(context.command_path)}"
     yield from _paragraphs(inspect.cleandoc(command.help or ""))
     records = (
         parameter.get_help_record(context)
         for parameter in command.params
-        if isinstance(parameter, click.Option) and not _is_of_the_table(parameter)
+        if isinstance(parameter, click.Option) and not _is_table_option(parameter)
     )
     yield from _items(record for record in records if record is not None)
-    if any(map(_is_of_the_table, command.params)):
+    if any(map(_is_table_option, command.params)):
         yield from _paragraphs("The other options are those below OPTIONS: `--help` says which.")
 
 
-def _is_of_the_table(parameter: click.Parameter) -> bool:
+def _is_table_option(parameter: click.Parameter) -> bool:
     return isinstance(parameter, GroupedOption) and parameter.name in options.BY_NAME
 
 
@@ -151,9 +150,9 @@ def _options() -> Iterator[str]:
 
 
 def _option(option: Option) -> Iterator[str]:
-    flag = " ".join(dict.fromkeys(part for part in (option.flag, option.kind.metavar) if part))
+    flag = " ".join(dict.fromkeys(part for part in (option.flag, option.type.metavar) if part))
     yield from (".TP", _bold(f"{option.short}, {flag}" if option.short else flag))
-    yield _plain(option.help)
+    yield _plain(option.description)
     if accepted := option.range_shown():
         yield _plain(f"Accepted: {accepted}.")
     if option.repeated:
@@ -162,8 +161,8 @@ def _option(option: Option) -> Iterator[str]:
     facts = [f"TOML key {option.key}", f"variable {option.variable}"]
     if option.name == "config":
         facts.pop(0)
-    if option.extra_word:
-        facts.insert(1, f"also -o {option.extra_word}")
+    if option.alias:
+        facts.insert(1, f"also -o {option.alias}")
     if option.argument:
         facts.append("no -o word")
     if default := option.default_shown():
@@ -179,7 +178,7 @@ def _exit_codes() -> Iterator[tuple[str, str]]:
 
 
 def _items(items: Iterator[tuple[str, str]] | tuple[tuple[str, str], ...]) -> Iterator[str]:
-    """Yield a list of terms, each with what is said of it."""
+    """Yield a list of terms and their texts."""
     for term, text in items:
         yield from (".TP", _bold(term), _plain(text))
 
@@ -190,7 +189,7 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return running text; what stands between backquotes becomes bold."""
+    """Return escaped text; code in backquotes becomes bold."""
     parts = re.split(r"`([^`]*)`", text)
     escaped = (part.translate(_ESCAPES) for part in parts)
     line = "".join(f"\\fB{p}\\fR" if number % 2 else p for number, p in enumerate(escaped))

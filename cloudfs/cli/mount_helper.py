@@ -1,8 +1,7 @@
-"""`mount.cloudfs`: what mount(8) runs for `mount -t cloudfs URL DIRECTORY -o OPTIONS` and fstab.
+"""`mount.cloudfs`, the helper of mount(8): `mount -t cloudfs URL DIRECTORY -o OPTIONS` and fstab.
 
-It mounts in the background, returns once the mount answers, and ends with the codes of mount(8)
-instead of those of `cloudfs`. It needs neither PATH nor HOME: systemd gives mounts none. This
-module does not know how a mount works.
+It mounts in the background, returns once the mount responds, and ends with the codes of mount(8)
+instead of those of `cloudfs`. It needs neither PATH nor HOME: systemd sets none for mounts.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ _CODES: Final = {
     errors.INTERRUPTED: _INTERRUPTED,
 }
 
-# What mount(8) knows of itself and passes on all the same. Nothing is written and no access time
-# is kept, so that none of it makes a difference.
+# Generic options that mount(8) passes on. Nothing is written and no access time is kept, so that
+# they have no effect.
 _WITHOUT_EFFECT: Final = re.compile(
     r"a?sync|dirsync|(no|rel|strict|norel|nostrict)?atime|(no)?diratime|(no)?lazytime|(no)?group"
     r"|(no)?owner|silent|loud|(no)?iversion|(no)?mand|nosymfollow|nofail|user=.*|u?helper=.*|comment=.*"
@@ -77,28 +76,28 @@ def command(
     if namespace is not None:
         fix = "run mount inside it with nsenter(1)"
         raise UserError(ExitCode.USAGE, f"cannot mount in the namespace {namespace}: {fix}")
-    wanted = list(_wanted(words, directory, sloppy=sloppy))
+    relevant = list(_relevant(words, directory, sloppy=sloppy))
     settings = resolve(
         None if url == FROM_FILE else url,
         directory,
         flags={"background": "true"},
-        words=[word.replace(",", "\\,") for word in wanted],
+        words=[word.replace(",", "\\,") for word in relevant],
         environ=os.environ,
     ).settings
-    if url == FROM_FILE and _is_there(settings):
-        _tell(f"{settings.mountpoint} is mounted already, from {settings.url}", verbose)
+    if url == FROM_FILE and _is_mounted(settings):
+        _inform(f"{settings.mountpoint} is mounted already, from {settings.url}", verbose)
     elif fake:
         _check_only(settings)
-        _tell(f"{settings.url} can be mounted on {settings.mountpoint}", verbose)
+        _inform(f"{settings.url} can be mounted on {settings.mountpoint}", verbose)
     else:
-        _tell(f"mounting {settings.url} on {settings.mountpoint}", verbose)
+        _inform(f"mounting {settings.url} on {settings.mountpoint}", verbose)
         mount.check(settings)
         log_file = mount.serve_in_background(settings, start_s=START_S).log_file
-        _tell(f"mounted {settings.url} on {settings.mountpoint}, the log is {log_file}", verbose)
+        _inform(f"mounted {settings.url} on {settings.mountpoint}, the log is {log_file}", verbose)
 
 
-def _wanted(words: Iterable[str], directory: str, *, sloppy: bool) -> Iterator[str]:
-    """Yield the words that are for cloudfs, one by one; refuse to change a mount that is there."""
+def _relevant(words: Iterable[str], directory: str, *, sloppy: bool) -> Iterator[str]:
+    """Yield the words that cloudfs handles, one by one; refuse `remount`."""
     for word in (word for text in words for word in sources.split_words(text)):
         if word == "remount":
             fix = f"run 'umount {directory}' and mount it again"
@@ -108,14 +107,14 @@ def _wanted(words: Iterable[str], directory: str, *, sloppy: bool) -> Iterator[s
 
 
 def _is_unknown(word: str) -> bool:
-    """Whether nobody knows it; what looks like a secret stays, to be refused."""
+    """Whether no option has that name; a word that looks like a secret is kept, to be refused."""
     key = word.partition("=")[0]
-    known = {option.extra_word for option in options.OPTIONS}
+    known = {option.alias for option in options.OPTIONS}
     return options.find(key) is None and key not in known and not sources.SECRET_WORD.search(key)
 
 
-def _is_there(settings: MountSettings) -> bool:
-    """Whether `mount -a` runs again: it cannot tell by the source `none` what is mounted."""
+def _is_mounted(settings: MountSettings) -> bool:
+    """Whether `mount -a` runs again, which does not recognize a mount by the source `none`."""
     found = mountpoints.mount_at(settings.mountpoint)
     return found is not None and found.is_cloudfs and found.source == settings.url
 
@@ -125,7 +124,7 @@ def _check_only(settings: MountSettings) -> None:
     mountpoints.check_mountpoint(settings.mountpoint)
 
 
-def _tell(message: str, verbose: bool) -> None:
+def _inform(message: str, verbose: bool) -> None:
     if verbose:
         click.echo(f"cloudfs: {printable(message)}")
 

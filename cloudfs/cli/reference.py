@@ -1,7 +1,4 @@
-"""docs/options.md, written from the table of options: `python -m cloudfs.cli.reference`.
-
-It does not know the options themselves.
-"""
+"""The generator of docs/options.md, from the option table: `python -m cloudfs.cli.reference`."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from cloudfs.config.option import Heading, Option
 _PREFACE: Final = """\
 # Options of `cloudfs mount`
 
-Generated from `cloudfs/config/options.py` by
+Generated from `cloudfs/config/options/` by
 `python -m cloudfs.cli.reference > docs/options.md`.
 
 A value is taken from the first of: the flag, `-o`, the `CLOUDFS_*` variable (an empty one counts as
@@ -55,9 +52,9 @@ def render_markdown() -> str:
 
 
 def _markdown_row(option: Option) -> str:
-    flag = " ".join(dict.fromkeys(part for part in (option.flag, option.kind.metavar) if part))
+    flag = " ".join(dict.fromkeys(part for part in (option.flag, option.type.metavar) if part))
     flags = f"`{option.short}`, `{flag}`" if option.short else f"`{flag}`"
-    meaning = option.help
+    meaning = option.description
     if accepted := option.range_shown():
         meaning += f" Accepted: {accepted}."
     if option.repeated:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from cloudfs.cli import jobs
-from cloudfs.cli.arguments.mount_paths import Place
+from cloudfs.cli.arguments.mount_paths import MountPath
 from cloudfs.cli.jobs import SCHEMA, RemoteJob
 from cloudfs.cli.render.progress import Row
 from cloudfs.errors import ExitCode, UserError, printable
 from cloudfs.units import format_count, format_size
 
 
-def document_of(place: Place) -> dict[str, Any]:
+def document_of(place: MountPath) -> dict[str, Any]:
     """Return what the daemon counts at a path, schema 1. Raises `UserError`."""
     job = jobs.start(place.mountpoint, "local", {"paths": [place.key]})
     jobs.wait([job], _describe)

@@ -1,7 +1,4 @@
-"""Configuration files: where they are looked for, how a name finds one, and how it is read.
-
-It does not know the options that are written in them.
-"""
+"""Configuration files: their directories, search by name, and TOML with line numbers."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,29 +24,29 @@ _LINE_OF_ERROR: Final = re.compile(r" ?\(at (?:line ([0-9]+), column [0-9]+|end 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a configuration file holds: its values, and the text that they were read from."""
+    """A parsed configuration file: its values, and the text that they were parsed from."""
 
     path: Path
     values: Mapping[str, Any]
     text: str
 
-    def place(self, key: str) -> str:
+    def location(self, key: str) -> str:
         """Return `FILE:LINE` of a top-level key or table, `FILE` where it is not found."""
         name = rf"(?:{re.escape(key)}|\"{re.escape(key)}\"|'{re.escape(key)}')"
         header = _HEADER.search(self.text)
         end = len(self.text) if header is None else header.start()
         match = re.compile(rf"^[ \t]*{name}[ \t]*[=.]", re.MULTILINE).search(self.text, 0, end)
         match = match or re.compile(rf"^\s*\[+\s*{name}\s*[].]", re.MULTILINE).search(self.text)
-        return self._place(match)
+        return self._location(match)
 
-    def place_of_table(self, key: str, index: int) -> str:
-        """Return `FILE:LINE` of the table number `index`, from 0, of an array `[[key]]`."""
+    def location_of_table(self, key: str, index: int) -> str:
+        """Return `FILE:LINE` of the table `index`, from 0, of an array `[[key]]`."""
         headers = re.finditer(rf"^[ \t]*\[\[\s*{re.escape(key)}\s*\]\]", self.text, re.MULTILINE)
-        found = [*headers]
-        return self._place(found[index]) if index < len(found) else self.place(key)
+        match = next(islice(headers, index, None), None)
+        return self.location(key) if match is None else self._location(match)
 
-    def _place(self, match: re.Match[str] | None) -> str:
-        """Return where a match lies, counted from where its blanks end."""
+    def _location(self, match: re.Match[str] | None) -> str:
+        """Return `FILE:LINE` of a match behind its leading blanks."""
         if match is None:
             return str(self.path)
         start = match.end() - len(match[0].lstrip())
@@ -56,14 +54,14 @@ class Document:
 
 
 def is_name(text: str) -> bool:
-    """Whether `text` names a file of the folders instead of being the path of one."""
+    """Whether `text` is the name of a configuration instead of the path of a file."""
     return _NAME.fullmatch(text) is not None and not text.endswith(SUFFIX)
 
 
 def folders(environ: Mapping[str, str]) -> list[Path]:
-    """Return where names are looked for: the user's folder, then the system's.
+    """Return the folders of configurations: the user's, then the system's.
 
-    A unit of systemd has neither home nor XDG_CONFIG_HOME: then there is the system's alone.
+    A unit of systemd has neither HOME nor XDG_CONFIG_HOME: then there is the system's alone.
     """
     given = environ.get("XDG_CONFIG_HOME", "")
     home = environ.get("HOME", "")
@@ -72,27 +70,27 @@ def folders(environ: Mapping[str, str]) -> list[Path]:
     return [*([Path(given) / "cloudfs"] if given else []), SYSTEM_FOLDER]
 
 
-def found(environ: Mapping[str, str]) -> list[Path]:
+def discover(environ: Mapping[str, str]) -> list[Path]:
     """Return every configuration file of the folders, those of the user first.
 
-    Pipes are left out: reading one that nobody writes to would not end.
+    Pipes are left out: reading one without a writer would not end.
     """
     paths = (path for folder in folders(environ) for path in sorted(folder.glob(f"*{SUFFIX}")))
     return [path for path in dict.fromkeys(paths) if not path.is_fifo()]
 
 
 def find(name: str, environ: Mapping[str, str]) -> Path:
-    """Return the first file called `name`, or raise `UserError` that says where it could be."""
+    """Return the first file called `name`, or raise `UserError` that names where it is missing."""
     candidates = [folder / f"{name}{SUFFIX}" for folder in folders(environ)]
     for path in candidates:
         if os.path.lexists(path):
             return path
-    places = " or ".join(map(str, candidates))
-    raise UserError(ExitCode.USAGE, f"there is no configuration {name!r}: write {places}")
+    missing = " or ".join(map(str, candidates))
+    raise UserError(ExitCode.USAGE, f"there is no configuration {name!r}: write {missing}")
 
 
 def read(path: Path) -> Document:
-    """Return the document of a TOML file, or raise `UserError`."""
+    """Parse a TOML file, or raise `UserError`."""
     try:
         with open(path, "rb") as file:
             content = file.read(_SIZE_BYTES_MAX + 1)
@@ -110,7 +108,8 @@ def read(path: Path) -> Document:
         raise UserError(ExitCode.USAGE, _not_toml(path, str(error))) from None
 
 
-def _not_toml(path: Path, said: str) -> str:
-    line = _LINE_OF_ERROR.search(said)
-    place = f"{path}:{line[1]}" if line and line[1] else str(path)
-    return f"{place}: is not valid TOML: {_LINE_OF_ERROR.sub('', said)}: write key = value lines"
+def _not_toml(path: Path, reason: str) -> str:
+    line = _LINE_OF_ERROR.search(reason)
+    location = f"{path}:{line[1]}" if line and line[1] else str(path)
+    cause = _LINE_OF_ERROR.sub("", reason)
+    return f"{location}: is not valid TOML: {cause}: write key = value lines"

@@ -1,4 +1,4 @@
-"""Patterns over keys, as `[[policy]]` tables and `--glob` have them: pure, no I/O.
+"""Glob patterns over keys, as in `[[policy]]` tables and `--glob`.
 
 `*` and `?` stay within a level, `**` crosses levels, `[..]` is one character. A pattern with a `/`
 is matched against the whole key; one without is matched against each of its names, as gitignore
@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
 Match: TypeAlias = Callable[[str], bool]
-"""Says whether a key, relative to where the pattern begins, matches.
+"""The predicate of a pattern over keys that are relative to the root of the pattern.
 
-The key of a directory ends with `/`; the one that a subtree pattern names matches as well.
+The key of a directory ends with `/`; the directory of a subtree pattern (`a/**`) matches as well.
 """
 
 _TOKEN: Final = re.compile(
@@ -31,7 +31,7 @@ _FIXED: Final = {"levels": "(?:[^/]+/)*", "all": ".*", "star": "[^/]*", "one": "
 
 
 def compile_glob(pattern: str) -> Match:
-    """Return the match of `pattern`; `ValueError` says what is wrong with it."""
+    """Compile `pattern`; `ValueError` names the mistake and the fix."""
     stripped = pattern.removeprefix("/")
     if not stripped.strip("/"):
         raise ValueError("write a pattern such as 'checkpoints/**' or '*.h5'")
@@ -44,7 +44,7 @@ def compile_glob(pattern: str) -> Match:
 
 
 def any_of(patterns: Iterable[str]) -> Match:
-    """Return what matches when one of the patterns does; without patterns everything matches."""
+    """Return the union of the patterns; without patterns everything matches."""
     compiled = [compile_glob(pattern) for pattern in patterns]
     return lambda key: not compiled or any(matches(key) for matches in compiled)
 

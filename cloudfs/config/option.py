@@ -1,7 +1,4 @@
-"""What a mount option is: a row of the table in `cloudfs.config.options`.
-
-This module does not know which options there are.
-"""
+"""The definition of a mount option: a row of the table in `cloudfs.config.options`."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from cloudfs.config.types import DURATION, SWITCH, Kind, Value
+from cloudfs.config.types import DURATION, SWITCH, OptionType, Value
 
 ENVIRONMENT_PREFIX: Final = "CLOUDFS_"
 
@@ -29,23 +26,25 @@ class Heading(enum.StrEnum):
 class Option:
     """One option of `cloudfs mount`.
 
-    `default` None means unset, or derived from the machine as `default_text` says. `least` and
-    `most` are accepted values. `negates` names the switch that this one turns off: it has no
-    setting of its own. `setting` is False for what only steers the resolution (`--config`).
-    A `repeated` option may be given several times and has a tuple of values, empty when unset.
-    An `argument` has no flag: its place on the command line says what it is.
+    `default` None means unset, or derived from the machine as `default_text` says. `minimum` and
+    `maximum` are accepted values. `note` is a limitation that the help and `config show` state.
+    `alias` is another word for it in `-o`. `negates` names the switch that this one turns off: it
+    has no setting of its own. `setting` is False for an option that is no field of the settings of
+    a mount, such as --config. A `repeated` option may be given several times and has a tuple of
+    values, empty when unset. An `argument` has no flag: it is positional.
     """
 
     name: str
-    kind: Kind
+    type: OptionType
     heading: Heading
     help: str
     default: Value | None = None
     default_text: str = ""
-    least: float | None = None
-    most: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
     short: str = ""
-    extra_word: str = ""
+    alias: str = ""
+    note: str = ""
     negates: str = ""
     setting: bool = True
     repeated: bool = False
@@ -58,8 +57,8 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """The long flag; for an argument how the usage line calls it."""
-        return self.kind.metavar if self.argument else "--" + self.key
+        """The long flag; for an argument its name in the usage line."""
+        return self.type.metavar if self.argument else "--" + self.key
 
     @property
     def key(self) -> str:
@@ -74,36 +73,41 @@ class Option:
     @property
     def is_switch(self) -> bool:
         """Whether the flag stands alone, without a value."""
-        return self.kind is SWITCH
+        return self.type is SWITCH
+
+    @property
+    def description(self) -> str:
+        """The help, with the note."""
+        return f"{self.help} {self.note[:1].upper()}{self.note[1:]}." if self.note else self.help
 
     def default_shown(self) -> str:
-        """The default for the help: "" when the option is simply off or unset."""
+        """Return the default for the help: "" when the option is simply off or unset."""
         if self.default_text or self.default is None or self.is_switch:
             return self.default_text
-        return self.kind.show(self.default)
+        return self.type.show(self.default)
 
     def parse(self, text: str) -> Value:
-        """Return the value that `text` stands for; `ValueError` says what is accepted."""
-        value = self.kind.parse(text)
+        """Return the value of `text`; `ValueError` says what is accepted."""
+        value = self.type.parse(text)
         if isinstance(value, int | float):
             self._check_range(value)
         return value
 
     def range_shown(self) -> str:
-        """The accepted range in words, "" when there is none."""
-        least, most = (
-            "" if bound is None else self.kind.show(self._as_kind(bound))
-            for bound in (self.least, self.most)
+        """Return the accepted range in words, "" when there is none."""
+        low, high = (
+            "" if bound is None else self.type.show(self._as_typed(bound))
+            for bound in (self.minimum, self.maximum)
         )
-        if least and most:
-            return f"between {least} and {most}"
-        return f"at least {least}" if least else (f"at most {most}" if most else "")
+        if low and high:
+            return f"between {low} and {high}"
+        return f"at least {low}" if low else (f"at most {high}" if high else "")
 
-    def _as_kind(self, bound: float) -> Value:
-        return bound if self.kind is DURATION else int(bound)
+    def _as_typed(self, bound: float) -> Value:
+        return bound if self.type is DURATION else int(bound)
 
     def _check_range(self, value: float) -> None:
-        too_small = self.least is not None and value < self.least
-        too_large = self.most is not None and value > self.most
+        too_small = self.minimum is not None and value < self.minimum
+        too_large = self.maximum is not None and value > self.maximum
         if too_small or too_large:
             raise ValueError(f"use a value {self.range_shown()}")

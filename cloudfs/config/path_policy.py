@@ -1,7 +1,6 @@
 """Path policies: how the objects that a pattern matches are cached, from `[[policy]]` tables.
 
-Each field is taken from the first table that matches a key and sets it. This module does not know
-who asks, nor how the cache does what a policy says.
+Each field is taken from the first table that matches a key and sets it.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from cloudfs_cache.api import BLOCK_BYTES, DEFAULT_PLACEMENT, Placement
 TABLE: Final = "policy"
 BLOCK_SIZE_MAX: Final = 64 * MIB
 
-_REMEMBERED_MAX: Final = 16_384
+_LRU_MAX: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyTable:
-    """One `[[policy]]` table; None: it does not set the field."""
+    """One `[[policy]]` table; None where it does not set the field."""
 
     match: str
     cache: bool | None = None
@@ -46,33 +45,33 @@ class PolicyTable:
 
 @dataclass(frozen=True, slots=True)
 class PathPolicy:
-    """What the tables say of one key. `ttl_s` None: --metadata-ttl holds."""
+    """The policy of one key. `ttl_s` None: --metadata-ttl holds."""
 
     placement: Placement = DEFAULT_PLACEMENT
     ttl_s: float | None = None
 
 
 class PathPolicies:
-    """The tables of a mount, in their order. Cheap to ask again: answers are remembered."""
+    """The policy tables of a mount, in their order, with an LRU cache of resolved keys."""
 
     def __init__(self, tables: Iterable[PolicyTable]) -> None:
         self.tables = tuple(tables)
         self._matches = [(globs.compile_glob(table.match), table) for table in self.tables]
-        self._remembered = lru_cache(maxsize=_REMEMBERED_MAX)(self._found)
+        self._resolve_cached = lru_cache(maxsize=_LRU_MAX)(self._resolve)
 
     def of(self, key: str) -> PathPolicy:
         """Return the policy of `key`, relative to the mount's root; a directory ends with `/`."""
-        return self._remembered(key) if self.tables else _NONE
+        return self._resolve_cached(key) if self.tables else _NONE
 
     def placement(self, key: str) -> Placement:
         """Return how the object `key` is to be cached."""
         return self.of(key).placement
 
     def ttl(self, key: str) -> float | None:
-        """Return for how many seconds what is known of `key` is believed; None: as usual."""
+        """Return for how many seconds metadata of `key` is valid; None: --metadata-ttl."""
         return self.of(key).ttl_s
 
-    def _found(self, key: str) -> PathPolicy:
+    def _resolve(self, key: str) -> PathPolicy:
         tables = [table for matches, table in self._matches if matches(key)]
         cache, pin, ttl_s, block_bytes = (
             next((value for table in tables if (value := getattr(table, field)) is not None), None)
@@ -90,7 +89,7 @@ _NONE: Final = PathPolicy()
 
 
 def parse_tables(source: str, value: object) -> tuple[PolicyTable, ...]:
-    """Return the tables that the TOML file `source` has under `policy`, or raise `UserError`."""
+    """Parse the `policy` tables of the TOML file `source`, or raise `UserError`."""
     if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
         message = f"{source}: {TABLE} is not a list of tables: write [[{TABLE}]] above each"
         raise UserError(ExitCode.USAGE, message)
@@ -101,39 +100,39 @@ def parse_tables(source: str, value: object) -> tuple[PolicyTable, ...]:
 
 
 def parse_table(where: str, table: Mapping[str, object]) -> PolicyTable:
-    """Return one table, or raise `UserError`; `where` begins its message."""
+    """Parse one table, or raise `UserError` whose message begins with `where`."""
     values: dict[str, Any] = {}
     for key, value in table.items():
         row = _KEYS.get(key.replace("_", "-"))
         if row is None:
-            raise _wrong(where, f"unknown key {key!r}: {_nearest(key)}")
+            raise _error(where, f"unknown key {key!r}: {_hint(key)}")
         if row.field in values:
-            raise _wrong(where, f"{key} is written twice: remove one")
-        values[row.field] = _parsed(where, key, row, value)
+            raise _error(where, f"{key} is written twice: remove one")
+        values[row.field] = _parse_value(where, key, row, value)
     if "match" not in values:
-        raise _wrong(where, "match is missing: write match = 'checkpoints/**'")
+        raise _error(where, "match is missing: write match = 'checkpoints/**'")
     if len(values) == 1:
-        raise _wrong(where, "it sets nothing: add cache, pin, ttl or block-size")
+        raise _error(where, "it sets nothing: add cache, pin, ttl or block-size")
     if values.get("pin") and values.get("cache") is False:
-        raise _wrong(where, "pin = true and cache = false contradict each other: remove one")
+        raise _error(where, "pin = true and cache = false contradict each other: remove one")
     return PolicyTable(**values)
 
 
-def _parsed(where: str, key: str, row: _Key, value: object) -> object:
+def _parse_value(where: str, key: str, row: _Key, value: object) -> object:
     # Not isinstance: True is an int.
     if type(value) not in row.types:
-        raise _wrong(where, f"{key} has the wrong type: write {row.example}")
+        raise _error(where, f"{key} has the wrong type: write {row.example}")
     try:
         return row.parse(value)
     except ValueError as error:
-        raise _wrong(where, f"bad value {value!r} for {key}: {error}") from None
+        raise _error(where, f"bad value {value!r} for {key}: {error}") from None
 
 
-def _wrong(where: str, problem: str) -> UserError:
+def _error(where: str, problem: str) -> UserError:
     return UserError(ExitCode.USAGE, f"{where}: {problem}")
 
 
-def _nearest(key: str) -> str:
+def _hint(key: str) -> str:
     return did_you_mean(key.replace("_", "-"), _KEYS) or f"keys are {', '.join(_KEYS)}"
 
 
@@ -151,7 +150,7 @@ def _parse_block_size(value: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """One key of a table: the field it sets, its TOML types, and how a value is read."""
+    """One key of a table: the field it sets, its TOML types and its parser."""
 
     field: str
     types: tuple[type, ...]

@@ -1,7 +1,7 @@
-"""From flags, `-o` words, `CLOUDFS_*` variables, a TOML file and defaults to `MountSettings`.
+"""The settings of a mount: resolved from flags, `-o` words, variables, a TOML file and defaults.
 
-This module knows which source wins, but not how each is written, nor what the mount does with the
-settings. It does not look at the store, the mountpoint or the cache directory.
+The sources are read by `cloudfs.config.sources`, merged in their order of precedence and parsed.
+Neither the store nor the mountpoint nor a cache directory is accessed.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from cloudfs.config import files as config_files
 from cloudfs.config import options, sources
 from cloudfs.config.option import Option
 from cloudfs.config.path_policy import PolicyTable
-from cloudfs.config.sources import Given, Layer
-from cloudfs.config.types import CacheDirectory, ListenAddress, Value
+from cloudfs.config.sources import RawOption, RawOptions
+from cloudfs.config.types import CacheDirSpec, ListenAddress, Value
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import defaults, mountpoints
 from cloudfs_backends import url as urls
 
 DEFAULT_ORIGIN: Final = "default"
 NO_MOUNTPOINT: Final = Path(os.devnull)
-"""Stands for the mountpoint where a command does not need one and none was given."""
+"""The mountpoint of a command that needs none."""
 NO_URL: Final = ""
-"""Stands for the URL where a command does not need one and none was given."""
+"""The URL of a command that needs none."""
 
 
 @dataclass(frozen=True, slots=True)
 class MountSettings:
-    """What `cloudfs mount` was told to do: one field per option, all of them checked.
+    """The validated options of a mount, one field per option.
 
     `url` and `mountpoint` are canonical, and every path is absolute. None, or empty `cache_dirs`,
     means that it was not given and is derived where it is used. A duration is seconds; infinity
@@ -57,7 +57,7 @@ class MountSettings:
     file_mode: int
     dir_mode: int
     background: bool
-    cache_dirs: tuple[CacheDirectory, ...]
+    cache_dirs: tuple[CacheDirSpec, ...]
     max_cache_size: int | None
     min_free_space: int | None
     compress: str
@@ -100,53 +100,53 @@ def resolve(
     environ: Mapping[str, str] | None = None,
     required: Collection[str] = ("url", "mountpoint"),
 ) -> Resolution:
-    """Return the settings that these sources stand for, or raise `UserError`.
+    """Return the settings of these sources, or raise `UserError`.
 
-    `url` and `mountpoint` are the arguments that were typed, None for one that was not. `flags`
-    maps option names to the text on the command line ("true" for a switch, all of them for a
-    repeated option), `words` are the values of `-o`, and `environ` is looked at for `CLOUDFS_*`
-    and for where configuration files are. A repeated option is taken from one source: lists are
-    not joined. An argument that is `required` must be given somewhere; for others `NO_URL` and
-    `NO_MOUNTPOINT` stand.
+    `url` and `mountpoint` are the positional arguments, None for one that is missing. `flags` maps
+    option names to the text on the command line ("true" for a switch, all of them for a repeated
+    option), `words` are the values of `-o`, and `environ` has `CLOUDFS_*` and the folders of
+    configuration files. A repeated option is taken from one source: lists are not joined. An
+    argument that is `required` must be given in some source; others default to `NO_URL` and
+    `NO_MOUNTPOINT`.
     """
     environ = environ or {}
     arguments = {"url": url, "mountpoint": None if mountpoint is None else os.fspath(mountpoint)}
     typed = {name: text for name, text in arguments.items() if text is not None}
-    layers = [
-        sources.typed_layer({**(flags or {}), **typed}),
-        sources.words_layer(words),
-        sources.environment_layer(environ),
+    by_precedence = [
+        sources.from_command_line({**(flags or {}), **typed}),
+        sources.from_words(words),
+        sources.from_environment(environ),
     ]
-    config = next((layer["config"] for layer in layers if "config" in layer), None)
+    config = next((raw["config"] for raw in by_precedence if "config" in raw), None)
     policies: tuple[PolicyTable, ...] = ()
     config_file = None
     if config is not None:
-        config_file = sources.configuration(config, environ)
+        config_file = sources.config_path(config, environ)
         document = config_files.read(config_file)
-        policies = sources.file_policies(document)
-        layers.append(sources.file_layer(document))
-    given = sources.merged(layers)
-    for name in (name for name in arguments if name in required and name not in given):
-        raise _not_given(options.BY_NAME[name], config_file)
-    resolution = settled(given, policies, config_file)
-    for _, problem in place_problems(resolution.settings):
+        policies = sources.policies_from_file(document)
+        by_precedence.append(sources.from_file(document))
+    merged = sources.merge(by_precedence)
+    for name in (name for name in arguments if name in required and name not in merged):
+        raise _missing(options.BY_NAME[name], config_file)
+    resolution = parse(merged, policies, config_file)
+    for _, problem in path_conflicts(resolution.settings):
         raise UserError(ExitCode.USAGE, problem)
     return resolution
 
 
-def settled(
-    given: Layer, policies: tuple[PolicyTable, ...] = (), config_file: Path | None = None
+def parse(
+    merged: RawOptions, policies: tuple[PolicyTable, ...] = (), config_file: Path | None = None
 ) -> Resolution:
-    """Return the settings of one layer, defaults for what it lacks; `UserError` for a bad value."""
+    """Parse merged options; those that are missing have defaults. `UserError` for a bad value."""
     values: dict[str, Any] = {}
     origins = {option.name: DEFAULT_ORIGIN for option in options.OPTIONS}
-    origins.update((name, texts.origin) for name, texts in given.items())
+    origins.update((name, raw.origin) for name, raw in merged.items())
     for option in options.settings_options():
-        texts = given.get(option.name)
-        values[option.field] = _default(option) if texts is None else texts.parsed(option)
+        raw = merged.get(option.name)
+        values[option.field] = _default(option) if raw is None else raw.parse(option)
     settings = MountSettings(
-        url=canonical_url(given.get("url")),
-        mountpoint=canonical_mountpoint(given.get("mountpoint")),
+        url=canonical_url(merged.get("url")),
+        mountpoint=canonical_mountpoint(merged.get("mountpoint")),
         policies=policies,
         **values,
     )
@@ -154,67 +154,67 @@ def settled(
 
 
 def mountpoint_of(name: str, environ: Mapping[str, str]) -> Path:
-    """Return the mountpoint that the configuration file of a name or path has.
+    """Return the mountpoint in the configuration file of a name or path.
 
-    Nothing else of the file is looked at: no mistake in it may keep a mount from being ended.
+    No other key is parsed: a mistake in one must not keep a mount from being ended.
     """
-    typed = Given((name,), options.BY_NAME["config"].flag, is_flag=True)
-    document = config_files.read(sources.configuration(typed, environ))
-    layer: Layer = {}
+    typed = RawOption((name,), options.BY_NAME["config"].flag, is_flag=True)
+    document = config_files.read(sources.config_path(typed, environ))
+    raw: RawOptions = {}
     if "mountpoint" in document.values:
-        sources.add_key(layer, document, "mountpoint")
-    if not layer:
+        sources.add_key(raw, document, "mountpoint")
+    if not raw:
         message = (
             f"{document.path} has no mountpoint: write mountpoint = ... there, or name it here"
         )
         raise UserError(ExitCode.USAGE, message)
-    return canonical_mountpoint(layer["mountpoint"])
+    return canonical_mountpoint(raw["mountpoint"])
 
 
-def canonical_url(given: Given | None) -> str:
+def canonical_url(raw: RawOption | None) -> str:
     """Return the canonical spelling of a URL, `NO_URL` for None; `UserError` for a bad one."""
-    if given is None:
+    if raw is None:
         return NO_URL
     try:
-        return str(urls.parse_url(given.texts[-1]))
+        return str(urls.parse_url(raw.texts[-1]))
     except urls.UrlError as error:
-        is_plain = given.is_flag or given.place
-        raise given.error(str(error) if is_plain else f"{given.spelling}: {error}") from None
+        is_plain = raw.is_flag or raw.location
+        raise raw.error(str(error) if is_plain else f"{raw.spelling}: {error}") from None
 
 
-def canonical_mountpoint(given: Given | None) -> Path:
+def canonical_mountpoint(raw: RawOption | None) -> Path:
     """Return the canonical path of a mountpoint, `NO_MOUNTPOINT` for None."""
-    if given is None:
+    if raw is None:
         return NO_MOUNTPOINT
-    return mountpoints.canonical(given.path(options.BY_NAME["mountpoint"]))
+    return mountpoints.canonical(raw.path(options.BY_NAME["mountpoint"]))
 
 
-def place_problems(settings: MountSettings) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with places that are the same or lie in each other, by option name.
+def path_conflicts(settings: MountSettings) -> Iterator[tuple[str, str]]:
+    """Yield (option name, problem) for paths that are the same or lie in each other.
 
-    The daemon would wait for itself if it kept a file in its own mount.
+    The daemon would deadlock if it kept a file in its own mount.
     """
     directories = [directory.path for directory in settings.cache_dirs]
-    yield from (("cache_dir", problem) for problem in _twice(directories))
+    yield from (("cache_dir", problem) for problem in _duplicates(directories))
     mountpoint = settings.mountpoint
     if mountpoint == NO_MOUNTPOINT:
         return
     cache = directories or [defaults.cache_directory()]
-    for name, path in _own_places(settings, cache):
+    for name, path in _written_paths(settings, cache):
         if mountpoints.canonical(path).is_relative_to(mountpoint):
             flag = options.BY_NAME[name].flag
             yield name, f"{flag} {path} lies inside the mountpoint: choose a place outside of it"
-    shown = [("the cache directory", path) for path in cache]
+    taken = [("the cache directory", path) for path in cache]
     if settings.url.startswith(f"{urls.FILE}:"):
-        shown.append(("the folder it shows", Path(urls.parse_url(settings.url).bucket)))
-    for what, path in shown:
+        taken.append(("the folder it shows", Path(urls.parse_url(settings.url).bucket)))
+    for what, path in taken:
         if mountpoint.is_relative_to(mountpoints.canonical(path)):
             problem = f"the mountpoint {mountpoint} lies inside {what} {path}: choose another one"
             yield "mountpoint", problem
 
 
-def _own_places(settings: MountSettings, cache: Iterable[Path]) -> Iterator[tuple[str, Path]]:
-    """Yield where the daemon writes, by the name of the option that says so."""
+def _written_paths(settings: MountSettings, cache: Iterable[Path]) -> Iterator[tuple[str, Path]]:
+    """Yield (option name, path) for what the daemon writes to."""
     yield from (("cache_dir", path) for path in cache)
     address = settings.metrics_address
     files = {
@@ -225,8 +225,8 @@ def _own_places(settings: MountSettings, cache: Iterable[Path]) -> Iterator[tupl
     yield from ((name, path) for name, path in files.items() if path is not None)
 
 
-def _twice(directories: Iterable[Path]) -> Iterator[str]:
-    """Yield the cache directories that were given before, in whatever spelling."""
+def _duplicates(directories: Iterable[Path]) -> Iterator[str]:
+    """Yield a problem for each cache directory that is the same as an earlier one."""
     found: dict[Path, Path] = {}
     for directory in directories:
         path = mountpoints.canonical(directory)
@@ -236,7 +236,7 @@ def _twice(directories: Iterable[Path]) -> Iterator[str]:
         found.setdefault(path, directory)
 
 
-def _not_given(option: Option, config_file: Path | None) -> UserError:
+def _missing(option: Option, config_file: Path | None) -> UserError:
     where = "a file that --config names" if config_file is None else config_file
     fix = f"write it behind the command, or {option.key} = ... in {where}"
     return UserError(ExitCode.USAGE, f"no {option.flag} given: {fix}")

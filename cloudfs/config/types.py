@@ -1,7 +1,6 @@
-"""The kinds of values that options have: how their text is read and shown.
+"""Option types: how the text of a value is parsed, validated and shown.
 
-Every `parse` raises `ValueError` with what would have been accepted. This module does not know
-which options there are.
+Every `parse` raises `ValueError` with what would have been accepted.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from cloudfs import units
 
 
 @dataclass(frozen=True, slots=True)
-class CacheDirectory:
-    """A directory of the SSD tier. `size_bytes` None: --max-cache-size is its limit."""
+class CacheDirSpec:
+    """A `DIR[:SIZE]` of --cache-dir. `size_bytes` None: --max-cache-size is its limit."""
 
     path: Path
     size_bytes: int | None = None
@@ -43,19 +42,19 @@ class ListenAddress:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-Value: TypeAlias = bool | int | float | str | Path | CacheDirectory | ListenAddress
+Value: TypeAlias = bool | int | float | str | Path | CacheDirSpec | ListenAddress
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """How the text of a value is read and shown, and which TOML types may stand for it."""
+class OptionType:
+    """How the text of a value is parsed and shown, and which TOML types it may have."""
 
     metavar: str
     parse: Callable[[str], Value]
     show: Callable[[Value], str] = str
     toml_types: tuple[type, ...] = (str,)
-    words: tuple[str, ...] = ()
-    """All there are to choose from; empty where any text may be a value."""
+    choices: tuple[str, ...] = ()
+    """All values, where they can be enumerated."""
 
 
 def _parse_text(text: str) -> str:
@@ -68,32 +67,32 @@ def _parse_path(text: str) -> Path:
     return Path(_parse_text(text))
 
 
-_MEANT_AS_SIZE: Final = re.compile(r"[-+]?[0-9.]+ *[A-Za-z]{1,3}|[-+][0-9.]+")
+_LOOKS_LIKE_SIZE: Final = re.compile(r"[-+]?[0-9.]+ *[A-Za-z]{1,3}|[-+][0-9.]+")
 
 
-def _parse_cache_directory(text: str) -> CacheDirectory:
-    """Return `DIR[:SIZE]`. What follows the last colon belongs to the name unless it is a size."""
+def _parse_cache_directory(text: str) -> CacheDirSpec:
+    """Parse `DIR[:SIZE]`: what follows the last colon belongs to the name unless it is a size."""
     name, colon, suffix = _parse_text(text).rpartition(":")
     try:
         size = units.parse_size(suffix) if colon else None
     except ValueError:
         size = None
     problem = "write a directory and a size above 0, such as /mnt/ssd/cloudfs:500GiB"
-    if size is None and _MEANT_AS_SIZE.fullmatch(suffix):
+    if size is None and _LOOKS_LIKE_SIZE.fullmatch(suffix):
         raise ValueError(f"{problem}; a name that ends so needs a / behind it")
     if size is None:
-        return CacheDirectory(Path(text))
+        return CacheDirSpec(Path(text))
     if not name or size == 0:
         raise ValueError(problem)
-    return CacheDirectory(Path(name), size)
+    return CacheDirSpec(Path(name), size)
 
 
 _LOOPBACK: Final = "127.0.0.1"
-_PORT_LARGEST: Final = 65535
+_PORT_MAX: Final = 65535
 
 
 def _parse_listen(text: str) -> ListenAddress:
-    """Return `PORT`, `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`. Without a host: loopback."""
+    """Parse `PORT`, `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`. Without a host: loopback."""
     problem = "write a port, HOST:PORT or unix:/PATH, such as 9467 or unix:/run/cloudfs/metrics"
     scheme, _, path = text.partition(":")
     if scheme == "unix":
@@ -104,7 +103,7 @@ def _parse_listen(text: str) -> ListenAddress:
     bracketed = host.startswith("[") and host.endswith("]")
     if (":" in host and not bracketed) or not port.isascii() or not port.isdigit():
         raise ValueError(problem)
-    if int(port) > _PORT_LARGEST:
+    if int(port) > _PORT_MAX:
         raise ValueError(problem)
     return ListenAddress(host.strip("[]") or _LOOPBACK, int(port))
 
@@ -124,10 +123,10 @@ def _parse_endpoint(text: str) -> str:
     problem = "write an address such as https://s3.example.com or http://127.0.0.1:9000"
     try:
         parts = urlsplit(text)
-        whole = parts.port is not None or not parts.netloc.endswith(":")
+        has_port = parts.port is not None or not parts.netloc.endswith(":")
     except ValueError:
         raise ValueError(problem) from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not whole:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not has_port:
         raise ValueError(problem)
     return text
 
@@ -136,7 +135,7 @@ _PASSWORD: Final = re.compile(r"(://).*@")
 
 
 def without_password(text: str) -> str:
-    """Return `text` without what stands before the host of an address: it may be a password."""
+    """Return `text` with the user and password of an address masked."""
     return _PASSWORD.sub(r"\1***@", text)
 
 
@@ -145,21 +144,21 @@ def _show_endpoint(value: Value) -> str:
 
 
 def _show_size(value: Value) -> str:
-    """Return a size as it may be written: bytes where three digits would not be all of it."""
+    """Return a size that parses back to itself: bytes where three digits would round it."""
     size = int(str(value))
     shown = units.format_size(size).replace(" ", "")
     return shown if units.parse_size(shown) == size else str(size)
 
 
 def _show_duration(value: Value) -> str:
-    """Return a duration as it may be written: seconds where one unit would not be all of it."""
+    """Return a duration that parses back to itself: seconds where one unit would round it."""
     seconds = float(str(value))
     shown = units.format_duration(seconds)
     try:
-        is_whole = units.parse_duration(shown) == seconds
+        is_exact = units.parse_duration(shown) == seconds
     except ValueError:
-        is_whole = False
-    return shown if is_whole else f"{seconds:.15g}s"
+        is_exact = False
+    return shown if is_exact else f"{seconds:.15g}s"
 
 
 def _show_mode(value: Value) -> str:
@@ -170,33 +169,33 @@ def _show_switch(value: Value) -> str:
     return "true" if value else "false"
 
 
-SWITCH: Final = Kind("", units.parse_switch, _show_switch, (bool,))
-SIZE: Final = Kind("SIZE", units.parse_size, _show_size, (str, int))
-DURATION: Final = Kind("T", units.parse_duration, _show_duration, (str, int, float))
-COUNT: Final = Kind("N", units.parse_count, str, (str, int))
+SWITCH: Final = OptionType("", units.parse_switch, _show_switch, (bool,))
+SIZE: Final = OptionType("SIZE", units.parse_size, _show_size, (str, int))
+DURATION: Final = OptionType("T", units.parse_duration, _show_duration, (str, int, float))
+COUNT: Final = OptionType("N", units.parse_count, str, (str, int))
 # A TOML integer cannot say whether 644 was meant octal, so modes are strings there.
-MODE: Final = Kind("MODE", units.parse_mode, _show_mode)
-TEXT: Final = Kind("TEXT", _parse_text)
-ENDPOINT: Final = Kind("URL", _parse_endpoint, _show_endpoint)
-FILE: Final = Kind("FILE", _parse_path)
-URL: Final = Kind("URL", _parse_text)
-MOUNTPOINT: Final = Kind("MOUNTPOINT", _parse_path)
-CONFIG: Final = Kind("NAME|FILE", _parse_path)
-LISTEN: Final = Kind("ADDRESS", _parse_listen, toml_types=(str, int))
-PRICE: Final = Kind("USD", _parse_price, "{:g}".format, (str, int, float))
-CACHE_DIRECTORY: Final = Kind("DIR[:SIZE]", _parse_cache_directory)
+MODE: Final = OptionType("MODE", units.parse_mode, _show_mode)
+TEXT: Final = OptionType("TEXT", _parse_text)
+ENDPOINT: Final = OptionType("URL", _parse_endpoint, _show_endpoint)
+FILE: Final = OptionType("FILE", _parse_path)
+URL: Final = OptionType("URL", _parse_text)
+MOUNTPOINT: Final = OptionType("MOUNTPOINT", _parse_path)
+CONFIG: Final = OptionType("NAME|FILE", _parse_path)
+LISTEN: Final = OptionType("ADDRESS", _parse_listen, toml_types=(str, int))
+PRICE: Final = OptionType("USD", _parse_price, "{:g}".format, (str, int, float))
+CACHE_DIRECTORY: Final = OptionType("DIR[:SIZE]", _parse_cache_directory)
 
 
-def _choice(*words: str) -> Kind:
-    """Return the kind whose values are these words."""
+def _choice(*choices: str) -> OptionType:
+    """Return the type whose values are these words."""
 
     def parse(text: str) -> str:
         word = text.strip().lower()
-        if word not in words:
-            raise ValueError(f"write {' or '.join(words)}")
+        if word not in choices:
+            raise ValueError(f"write {' or '.join(choices)}")
         return word
 
-    return Kind("|".join(words), parse, words=words)
+    return OptionType("|".join(choices), parse, choices=choices)
 
 
 COMPRESS: Final = _choice("auto", "off")

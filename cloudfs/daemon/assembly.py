@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 import trio
 
 from cloudfs.config.settings import MountSettings
-from cloudfs.config.types import CacheDirectory
+from cloudfs.config.types import CacheDirSpec
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import defaults
 from cloudfs.vfs.metadata.persistent import PersistentMetadata
@@ -90,9 +90,7 @@ async def open_disks(settings: MountSettings, identity: str) -> Disks:
 
     Of several, those that cannot be used are left out.
     """
-    directories = [
-        directory for directory in cache_directories(settings) if _size(settings, directory) != 0
-    ]
+    directories = [each for each in cache_directories(settings) if each.size_bytes != 0]
     tiers: list[Tier] = []
     failures: dict[str, CacheSetupError] = {}
     for directory in directories:
@@ -111,9 +109,13 @@ async def open_disks(settings: MountSettings, identity: str) -> Disks:
     return Disks(tiers[0] if len(tiers) == 1 else ShardedTier(tiers), left_out)
 
 
-def cache_directories(settings: MountSettings) -> Sequence[CacheDirectory]:
-    """The directories that were given, or the default one."""
-    return settings.cache_dirs or (CacheDirectory(defaults.cache_directory()),)
+def cache_directories(settings: MountSettings) -> Sequence[CacheDirSpec]:
+    """Return the directories that were given, or the default one, each with its limit."""
+    given = settings.cache_dirs or (CacheDirSpec(defaults.cache_directory()),)
+    return [
+        replace(each, size_bytes=settings.max_cache_size) if each.size_bytes is None else each
+        for each in given
+    ]
 
 
 def open_catalog(settings: MountSettings, disk: Tier | None, identity: str) -> PersistentMetadata:
@@ -126,9 +128,9 @@ def open_catalog(settings: MountSettings, disk: Tier | None, identity: str) -> P
     return PersistentMetadata(opened, identity)
 
 
-async def _open_disk(settings: MountSettings, directory: CacheDirectory, identity: str) -> Tier:
+async def _open_disk(settings: MountSettings, directory: CacheDirSpec, identity: str) -> Tier:
     disk_settings = DiskSettings(
-        capacity_bytes=_size(settings, directory),
+        capacity_bytes=directory.size_bytes,
         min_free_bytes=settings.min_free_space,
         eviction=settings.eviction,
         recompress=settings.compress != "off",
@@ -136,10 +138,6 @@ async def _open_disk(settings: MountSettings, directory: CacheDirectory, identit
     )
     opened = partial(open_disk_tier, str(directory.path), identity, disk_settings)
     return await trio.to_thread.run_sync(opened)
-
-
-def _size(settings: MountSettings, directory: CacheDirectory) -> int | None:
-    return settings.max_cache_size if directory.size_bytes is None else directory.size_bytes
 
 
 async def _probe(store: backends.ObjectStore, place: str) -> None:

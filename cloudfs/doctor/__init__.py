@@ -1,2 +1,1 @@
-"""What `cloudfs doctor` finds out: checks of one machine and one store, each with a finding and a
-fix."""
+"""Diagnosis of a machine and a store: checks, each with findings and their fixes."""

@@ -1,4 +1,4 @@
-"""What is examined, and what the checks have found out about it so far."""
+"""The subject of the checks, and the facts that later checks build on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cloudfs.config.settings import MountSettings, Resolution
-from cloudfs.doctor.probes.network import Answer
+from cloudfs.doctor.probes.network import HeadResponse
 from cloudfs_backends.api import ObjectInfo
 from cloudfs_backends.common.introspection import BucketLocation, StoreInspector
 from cloudfs_backends.url import parse_url
@@ -16,8 +16,8 @@ from cloudfs_backends.url import parse_url
 class Context:
     """One mount as it would be made. A check fills in what later checks build on.
 
-    `environ` is the environment of this process; `quick` leaves out what moves many bytes. `answer`
-    is what the endpoint has answered to an anonymous request, `sample` an object with bytes in it,
+    `environ` is the environment of this process; `quick` leaves out what moves many bytes.
+    `response` is that of the endpoint to an anonymous HEAD, `sample` an object that is not empty,
     `objects` are those of the first page, `listed_bytes` their sum if there are no others.
     `disk_read_bytes_per_s` is the speed of the slowest cache disk that was measured.
     """
@@ -25,13 +25,13 @@ class Context:
     resolution: Resolution
     environ: Mapping[str, str]
     quick: bool = False
-    opened: StoreInspector | None = None
-    answer: Answer | None = None
+    opened_store: StoreInspector | None = None
+    response: HeadResponse | None = None
     sample: ObjectInfo | None = None
     objects: tuple[ObjectInfo, ...] = ()
     listed_bytes: int | None = None
     disk_read_bytes_per_s: float | None = None
-    _place: BucketLocation | None = None
+    _location: BucketLocation | None = None
 
     @property
     def settings(self) -> MountSettings:
@@ -45,13 +45,13 @@ class Context:
 
     @property
     def store(self) -> StoreInspector:
-        """The store, for checks that need the one that opens it."""
-        if self.opened is None:
-            raise AssertionError("a check that uses the store must need the one that opens it")
-        return self.opened
+        """The store, for checks that need the check `setup`, which opens it."""
+        if self.opened_store is None:
+            raise AssertionError("a check that uses the store must need 'setup'")
+        return self.opened_store
 
-    async def located(self) -> BucketLocation:
-        """Where the bucket is, asked once. Raises `StoreError`."""
-        if self._place is None:
-            self._place = await self.store.locate()
-        return self._place
+    async def bucket_location(self) -> BucketLocation:
+        """Return where the bucket is, requested once. Raises `StoreError`."""
+        if self._location is None:
+            self._location = await self.store.locate()
+        return self._location

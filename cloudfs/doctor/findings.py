@@ -1,7 +1,4 @@
-"""What a check has found: a result, one line about it, and one line that mends it.
-
-It knows neither the checks nor who shows their findings.
-"""
+"""Findings of checks: a result, one line of text, and one line with the fix."""
 
 from __future__ import annotations
 
@@ -13,11 +10,11 @@ from typing import TypeAlias
 from cloudfs.errors import ExitCode
 
 Facts: TypeAlias = Mapping[str, object]
-"""What was measured, for programs: values that JSON has."""
+"""Measurements as JSON values, for programs."""
 
 
 class Result(enum.StrEnum):
-    """How a check has ended."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -31,7 +28,7 @@ class Result(enum.StrEnum):
 class Finding:
     """The outcome of one check. `text` and `fix` are one line each, without secrets.
 
-    Whatever is not well has a `fix`, and a failure the `exit_code` that `mount` would end with.
+    A warning and a failure have a `fix`; a failure also has the `exit_code` of `cloudfs mount`.
     """
 
     result: Result
@@ -42,26 +39,26 @@ class Finding:
 
     def __post_init__(self) -> None:
         if bool(self.fix) != (self.result in {Result.WARNING, Result.FAILURE}):
-            raise ValueError(f"a fix is for what is not well: {self}")
+            raise ValueError(f"a fix belongs to warnings and failures: {self}")
         if bool(self.exit_code) != (self.result is Result.FAILURE):
-            raise ValueError(f"an exit code is for failures: {self}")
+            raise ValueError(f"an exit code belongs to failures: {self}")
 
 
 def ok(text: str, **facts: object) -> Finding:
-    """Return the finding of a check that has nothing to complain about."""
+    """Return the finding of a check that found no problem."""
     return Finding(Result.OK, text, facts=facts)
 
 
 def warning(text: str, fix: str, **facts: object) -> Finding:
-    """Return the finding that something is not as good as it could be."""
+    """Return the finding of a mount that works, though not as well as it could."""
     return Finding(Result.WARNING, text, fix, facts=facts)
 
 
 def failure(exit_code: ExitCode, text: str, fix: str, **facts: object) -> Finding:
-    """Return the finding that something does not work."""
+    """Return the finding of a mount that does not work."""
     return Finding(Result.FAILURE, text, fix, exit_code, facts)
 
 
 def skipped(text: str) -> Finding:
-    """Return the finding that there was nothing to check."""
+    """Return the finding of a check that was not made."""
     return Finding(Result.SKIPPED, text)

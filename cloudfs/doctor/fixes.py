@@ -1,7 +1,4 @@
-"""What mends it, in one line: the words for each store, and the finding for a `StoreError`.
-
-It does not know which check asks.
-"""
+"""Fixes in one line: for errors of each store, for network failures and certificates."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from typing import Final
 from cloudfs.daemon import assembly
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, failure
-from cloudfs.doctor.probes.failures import Trouble
+from cloudfs.doctor.probes.network_errors import NetworkFailure
 from cloudfs_backends.errors import (
     AccessDeniedError,
     BucketNotFoundError,
@@ -26,36 +23,36 @@ _BUNDLE_VARIABLES: Final = {
     GS: ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
     AZ: ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
 }
-"""The variables that name the CA certificates for the cloud's SDK, the strongest first."""
+"""The variables with the CA certificates of each SDK, in their order of precedence."""
 
-_OF_FOLDERS: Final[tuple[tuple[type[StoreError], str], ...]] = (
+_FOLDER_FIXES: Final[tuple[tuple[type[StoreError], str], ...]] = (
     (AccessDeniedError, "let this user read it, with 'chmod -R u+rX', or run as its owner"),
     (BucketNotFoundError, "create the folder, or correct its path"),
 )
 _ANONYMOUS: Final = "the bucket is not public: leave --no-sign-request away and give credentials"
 
 
-def failure_of(error: StoreError, context: Context) -> Finding:
-    """Return the finding for what the store said, with the exit code that `mount` has for it."""
-    said, status = str(error), f"HTTP {error.http_code}"
+def store_failure(error: StoreError, context: Context) -> Finding:
+    """Return the finding of a `StoreError`, with the exit code that `cloudfs mount` has for it."""
+    message, status = str(error), f"HTTP {error.http_code}"
     return failure(
         assembly.exit_code(error),
-        said if error.http_code is None or status in said else f"{said} ({status})",
-        fix_of(error, context),
+        message if error.http_code is None or status in message else f"{message} ({status})",
+        store_fix(error, context),
         error=type(error).__name__,
         http_code=error.http_code,
         request_id=error.request_id,
     )
 
 
-def fix_of(error: StoreError, context: Context) -> str:
-    """Return what mends a `StoreError`: the store's own advice unless more is known here."""
+def store_fix(error: StoreError, context: Context) -> str:
+    """Return the fix for a `StoreError`: its own advice, or a more specific one."""
     if context.scheme == FILE:
-        return next((fix for kind, fix in _OF_FOLDERS if isinstance(error, kind)), error.advice)
+        return next((fix for kind, fix in _FOLDER_FIXES if isinstance(error, kind)), error.advice)
     is_anonymous = context.settings.no_sign_request
     if isinstance(error, AccessDeniedError) and is_anonymous and error.operation == "list":
         return _ANONYMOUS
-    return bundle(context) if is_about_certificate(error) else error.advice
+    return ca_bundle_fix(context) if is_about_certificate(error) else error.advice
 
 
 def is_about_certificate(error: StoreError) -> bool:
@@ -63,52 +60,54 @@ def is_about_certificate(error: StoreError) -> bool:
     return isinstance(error, UnavailableError) and "certificate" in str(error).lower()
 
 
-def bundle(context: Context) -> str:
-    """Return how to make a CA known."""
+def ca_bundle_fix(context: Context) -> str:
+    """Return the fix for a CA that is not trusted."""
     variable = _BUNDLE_VARIABLES[context.scheme][0]
     return f"name the file with the certificate of its CA: export {variable}=/path/to/ca.pem"
 
 
-def named_bundle(context: Context) -> tuple[str, str] | None:
-    """Return the variable that names CA certificates for the SDK, and the path in it."""
+def configured_ca_bundle(context: Context) -> tuple[str, str] | None:
+    """Return the variable that names the CA certificates of the SDK and its value, if it is set."""
     found = ((name, context.environ.get(name)) for name in _BUNDLE_VARIABLES[context.scheme])
     return next(((name, path) for name, path in found if path), None)
 
 
-def of_network(trouble: Trouble, context: Context) -> str:
-    """Return what mends the way to the endpoint."""
-    if trouble in {Trouble.SELF_SIGNED, Trouble.UNKNOWN_ISSUER}:
-        return bundle(context)
-    if trouble is Trouble.BUNDLE and (named := named_bundle(context)):
+def network_fix(reason: NetworkFailure, context: Context) -> str:
+    """Return the fix for an endpoint that is not reached."""
+    if reason in {NetworkFailure.SELF_SIGNED, NetworkFailure.UNKNOWN_ISSUER}:
+        return ca_bundle_fix(context)
+    if reason is NetworkFailure.BUNDLE and (named := configured_ca_bundle(context)):
         return f"correct {named[0]}, or unset it"
-    return _address_fix(trouble, context) or _OF_TROUBLE[trouble]
+    return _address_fix(reason, context) or _NETWORK_FIXES[reason]
 
 
-_OF_TROUBLE: Final = {
-    Trouble.NAME: "check this machine's network and its name server in /etc/resolv.conf",
-    Trouble.REFUSED: "check this machine's network and firewall",
-    Trouble.SILENT: "open the firewall for it, or name a proxy: export HTTPS_PROXY=http://host:port",
-    Trouble.ROUTE: "check this machine's network, its routes and firewall",
-    Trouble.PROXY: "correct the variable, user and password included, or exempt the endpoint:"
-    " export NO_PROXY=host",
-    Trouble.EXPIRED: "renew the server's certificate; is this machine's clock right?",
-    Trouble.EARLY: "set this machine's clock: turn NTP on, with 'timedatectl set-ntp true'",
-    Trouble.OTHER_NAME: "write the name that the certificate is for into --endpoint-url",
-    Trouble.CERTIFICATE: "renew or replace the server's certificate",
-    Trouble.TLS: "write http:// instead of https:// if the server has no TLS",
-    Trouble.HTTP: "write https:// instead of http:// if the server wants TLS; check the port",
+_NETWORK_FIXES: Final = {
+    NetworkFailure.NAME: "check this machine's network and its name server in /etc/resolv.conf",
+    NetworkFailure.REFUSED: "check this machine's network and firewall",
+    NetworkFailure.SILENT: "open the firewall for it, or name a proxy:"
+    " export HTTPS_PROXY=http://host:port",
+    NetworkFailure.ROUTE: "check this machine's network, its routes and firewall",
+    NetworkFailure.PROXY: "correct the variable, user and password included, or exempt the"
+    " endpoint: export NO_PROXY=host",
+    NetworkFailure.EXPIRED: "renew the server's certificate; is this machine's clock right?",
+    NetworkFailure.EARLY: "set this machine's clock: turn NTP on, with 'timedatectl set-ntp true'",
+    NetworkFailure.OTHER_NAME: "write the name that the certificate is for into --endpoint-url",
+    NetworkFailure.CERTIFICATE: "renew or replace the server's certificate",
+    NetworkFailure.TLS: "write http:// instead of https:// if the server has no TLS",
+    NetworkFailure.HTTP: "write https:// instead of http:// if the server wants TLS; check the"
+    " port",
 }
 
 
-def _address_fix(trouble: Trouble, context: Context) -> str:
-    """Return the fix where the address is the user's own, or part of it is."""
+def _address_fix(reason: NetworkFailure, context: Context) -> str:
+    """Return the fix where the user has configured the address, or part of it."""
     is_own = context.settings.endpoint_url is not None
-    if trouble is Trouble.NAME and is_own:
+    if reason is NetworkFailure.NAME and is_own:
         return "correct the host in --endpoint-url, or this machine's name server"
-    if trouble is Trouble.NAME and context.scheme == AZ:
+    if reason is NetworkFailure.NAME and context.scheme == AZ:
         return "check the name of the storage account; if it is right, this machine's name server"
-    if trouble is Trouble.REFUSED and is_own:
+    if reason is NetworkFailure.REFUSED and is_own:
         return "start the server, or correct host and port in --endpoint-url"
-    if trouble is Trouble.SILENT and is_own:
+    if reason is NetworkFailure.SILENT and is_own:
         return "correct host and port in --endpoint-url, or open the firewall for them"
     return ""

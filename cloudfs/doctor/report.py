@@ -1,4 +1,4 @@
-"""All findings as one document, and the exit code and the verdict that follow from them."""
+"""The report of all findings: a document, an exit code and a verdict."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cloudfs.doctor.findings import Result
-from cloudfs.doctor.runner import Examined
+from cloudfs.doctor.runner import ReportEntry
 from cloudfs.errors import ExitCode
 from cloudfs.units import format_count
 
@@ -18,26 +18,25 @@ _WITH_STORE: Final = "give its URL, or the --config that has one"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found out about the store at `url`, and the machine it would be mounted on.
+    """The findings about the machine, and about the store at `url` unless that is empty.
 
-    Without a URL only the machine was examined. `mountpoint` is None when none was given;
-    `mount_command` is how to mount it.
+    `mountpoint` is None when none was given; `mount_command` is the command that mounts `url`.
     """
 
     url: str
     mount_command: str
-    examined: Sequence[Examined]
+    entries: Sequence[ReportEntry]
     mountpoint: str | None = None
 
     @property
     def exit_code(self) -> ExitCode:
-        """The code of the first failure, which is the cause of most that follow."""
-        codes = (one.finding.exit_code for one in self.examined)
+        """The exit code of the first failure, which is the cause of most later ones."""
+        codes = (entry.finding.exit_code for entry in self.entries)
         return next((code for code in codes if code), ExitCode.OK)
 
     @property
     def verdict(self) -> str:
-        """The last line: what to do now."""
+        """The last line: the command that mounts, or the number of problems."""
         failures, warnings = self._count(Result.FAILURE), self._count(Result.WARNING)
         if failures:
             verdict = format_count(failures, "problem")
@@ -50,29 +49,29 @@ class Report:
         return verdict if failures else f"{verdict}: {self.mount_command}"
 
     def as_document(self) -> dict[str, Any]:
-        """Return the report for programs; docs/doctor.md describes it."""
+        """Return the JSON document that docs/doctor.md describes."""
         return {
             "schema": SCHEMA,
             "url": self.url or None,
             "mountpoint": self.mountpoint,
             "verdict": self.verdict,
             "exit_code": int(self.exit_code),
-            "checks": [_as_document(one) for one in self.examined],
+            "checks": [_as_document(entry) for entry in self.entries],
         }
 
     def _count(self, result: Result) -> int:
-        return sum(one.finding.result is result for one in self.examined)
+        return sum(entry.finding.result is result for entry in self.entries)
 
 
-def _as_document(one: Examined) -> dict[str, Any]:
-    finding = one.finding
+def _as_document(entry: ReportEntry) -> dict[str, Any]:
+    finding = entry.finding
     return {
-        "section": one.section.name.lower(),
-        "check": one.check,
+        "section": entry.section.name.lower(),
+        "check": entry.check,
         "result": str(finding.result),
         "finding": finding.text,
         "fix": finding.fix or None,
         "exit_code": int(finding.exit_code),
-        "seconds": round(one.seconds, 6),
+        "seconds": round(entry.seconds, 6),
         "facts": dict(finding.facts),
     }

@@ -1,7 +1,4 @@
-"""Runs checks one after the other: skips what cannot be told any more, and bounds the time.
-
-It knows neither what is checked nor who shows the findings.
-"""
+"""Sequential execution of checks, with dependencies and time limits."""
 
 from __future__ import annotations
 
@@ -23,44 +20,44 @@ from cloudfs_backends.errors import StoreError
 log = logging.getLogger(__name__)
 
 ALL_S_MAX: Final = 60.0
-"""How long all the checks may take together."""
+"""The time limit of all checks together."""
 
 _CLOSE_S_MAX: Final = 1.0
 
 
 class Section(enum.StrEnum):
-    """What is examined; also the headings that people are shown."""
+    """The sections of the report; also its headings."""
 
     MACHINE = "this machine"
     STORE = "the store"
 
 
-Found: TypeAlias = Finding | Sequence[Finding]
-"""A check may find several things at once."""
+Findings: TypeAlias = Finding | Sequence[Finding]
+"""A check may have several findings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something to find out. `run` returns what it found; a `StoreError` is a failure, too.
+    """One check. `run` returns its findings; a `StoreError` that it raises is a failure.
 
     It is skipped when a check that it `needs` has failed, or was skipped for that reason. It is
-    given up after `limit_s`: a failure (with `late_code`) if it is `vital`, which means that a
-    mount needs it, too; `late_fix` mends what took so long.
+    cancelled after `timeout_s`: a failure with `timeout_code` if a mount depends on it as well
+    (`required`), else a warning, with `timeout_fix`.
     """
 
     name: str
-    run: Callable[[Context], Awaitable[Found]]
+    run: Callable[[Context], Awaitable[Findings]]
     needs: frozenset[str] = frozenset()
-    limit_s: float = 10.0
-    vital: bool = True
+    timeout_s: float = 10.0
+    required: bool = True
     section: Section = Section.STORE
-    late_code: ExitCode = ExitCode.UNREACHABLE
-    late_fix: str = fixes.SLOW
+    timeout_code: ExitCode = ExitCode.UNREACHABLE
+    timeout_fix: str = fixes.SLOW
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
-    """One thing that a check has found, and how long the check took."""
+class ReportEntry:
+    """One finding of a check, and the time that the check took."""
 
     check: str
     finding: Finding
@@ -68,15 +65,15 @@ class Examined:
     section: Section = Section.STORE
 
 
-Show: TypeAlias = Callable[[Examined], None]
+Show: TypeAlias = Callable[[ReportEntry], None]
 
 
-async def examine(context: Context, checks: Sequence[Check], show: Show) -> list[Examined]:
-    """Run the checks in their order, `show` each as it ends, and close what they opened."""
+async def run_checks(context: Context, checks: Sequence[Check], show: Show) -> list[ReportEntry]:
+    """Run the checks in their order, `show` each finding at once, and close the store."""
     censor = Censor(context.environ)
     deadline = trio.current_time() + ALL_S_MAX
     causes: dict[str, str] = {}
-    done: list[Examined] = []
+    entries: list[ReportEntry] = []
     try:
         for check in checks:
             started = trio.current_time()
@@ -86,32 +83,32 @@ async def examine(context: Context, checks: Sequence[Check], show: Show) -> list
             if cause:
                 findings: Sequence[Finding] = [skipped(f"not tried, because of {cause}")]
             else:
-                findings = await _bounded(check, context, deadline - started)
+                findings = await _run(check, context, deadline - started)
             if cause or any(finding.result is Result.FAILURE for finding in findings):
                 causes[check.name] = cause or check.name
             seconds = trio.current_time() - started
             for finding in findings:
                 clean = _censored(finding, censor)
-                done.append(Examined(check.name, clean, seconds, check.section))
+                entries.append(ReportEntry(check.name, clean, seconds, check.section))
                 log.debug("%s took %.3f s: %s", check.name, seconds, clean.facts)
-                show(done[-1])
+                show(entries[-1])
     finally:
         await _close(context)
-    return done
+    return entries
 
 
-async def _bounded(check: Check, context: Context, left_s: float) -> Sequence[Finding]:
-    limit_s = min(check.limit_s, left_s)
-    with trio.move_on_after(limit_s):
+async def _run(check: Check, context: Context, left_s: float) -> Sequence[Finding]:
+    timeout_s = min(check.timeout_s, left_s)
+    with trio.move_on_after(timeout_s):
         try:
-            found = await check.run(context)
+            findings = await check.run(context)
         except StoreError as error:
-            found = fixes.failure_of(error, context)
-        return [found] if isinstance(found, Finding) else found
-    text = f"no result within {limit_s:.0f} s"
-    if check.vital:
-        return [failure(check.late_code, text, check.late_fix)]
-    return [warning(text, check.late_fix)]
+            findings = fixes.store_failure(error, context)
+        return [findings] if isinstance(findings, Finding) else findings
+    text = f"no result within {timeout_s:.0f} s"
+    if check.required:
+        return [failure(check.timeout_code, text, check.timeout_fix)]
+    return [warning(text, check.timeout_fix)]
 
 
 def _censored(finding: Finding, censor: Censor) -> Finding:
@@ -124,7 +121,7 @@ def _censored(finding: Finding, censor: Censor) -> Finding:
 
 
 async def _close(context: Context) -> None:
-    """Let go of the connections, unless something of a check that was given up holds them."""
-    if context.opened is not None:
+    """Close the store; give up if a check that was cancelled keeps its connections busy."""
+    if context.opened_store is not None:
         with trio.move_on_after(_CLOSE_S_MAX, shield=True):
-            await context.opened.aclose()
+            await context.opened_store.aclose()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloudfs.cli.arguments import mount_paths
-from cloudfs.cli.arguments.mount_paths import MountTable, Place
+from cloudfs.cli.arguments.mount_paths import MountPath, MountTable
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import mountpoints
 
@@ -53,13 +53,13 @@ def test_keys_are_relative_to_the_mountpoint(mount: Path, asked: list[str]) -> N
         ("data/a", "a"),
         ("./other/../data/a\udc80", "a\udc80"),
     ):
-        assert table.find(given) == Place(mount, key)
+        assert table.find(given) == MountPath(mount, key)
     assert [path for path in asked if path.startswith(str(mount))] == []
 
 
 def test_a_path_in_a_mount_is_not_looked_at(mount: Path, asked: list[str]) -> None:
     (mount / "link").symlink_to("/etc")
-    assert MountTable().find(f"{mount}/link/passwd") == Place(mount, "link/passwd")
+    assert MountTable().find(f"{mount}/link/passwd") == MountPath(mount, "link/passwd")
     assert [path for path in asked if path.startswith(str(mount))] == []
 
 
@@ -69,16 +69,16 @@ def test_links_to_a_mount_are_followed(mount: Path, tmp_path: Path) -> None:
     (tmp_path / "folder" / "rel").symlink_to("../abs/train")
     (tmp_path / "folder" / "back").symlink_to("..")
     table = MountTable()
-    assert table.find("abs/x") == Place(mount, "x")
-    assert table.find("folder/rel/x") == Place(mount, "train/x")
-    assert table.find("folder/back/data/y") == Place(mount, "y")
-    assert table.find("folder/rel") == Place(mount, "train")
+    assert table.find("abs/x") == MountPath(mount, "x")
+    assert table.find("folder/rel/x") == MountPath(mount, "train/x")
+    assert table.find("folder/back/data/y") == MountPath(mount, "y")
+    assert table.find("folder/rel") == MountPath(mount, "train")
 
 
 def test_a_working_folder_in_the_mount(mount: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getcwd", lambda: f"{mount}/train")
-    assert MountTable().find("a.h5") == Place(mount, "train/a.h5")
-    assert MountTable().find("..") == Place(mount, "")
+    assert MountTable().find("a.h5") == MountPath(mount, "train/a.h5")
+    assert MountTable().find("..") == MountPath(mount, "")
 
 
 def test_paths_outside_say_so(mount: Path, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_paths_outside_say_so(mount: Path, tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match="/etc lies in no cloudfs mount: 'cloudfs status'"
     ) as caught:
-        table.place("/etc")
+        table.require("/etc")
     assert caught.value.exit_code is ExitCode.NOT_MOUNTED
     with pytest.raises(UserError, match="too many symbolic links"):
         table.find("loop/x")
@@ -103,7 +103,7 @@ def test_the_mount_on_top_counts(mount: Path, tmp_path: Path) -> None:
 
 def test_keys_are_grouped_by_mount_and_once_each() -> None:
     one, two = Path("/one"), Path("/two")
-    given = [Place(one, "a"), Place(two, ""), Place(one, "b"), Place(one, "a")]
+    given = [MountPath(one, "a"), MountPath(two, ""), MountPath(one, "b"), MountPath(one, "a")]
     assert mount_paths.by_mount(given) == {one: ["a", "b"], two: [""]}
     assert [str(place) for place in given[:2]] == ["/one/a", "/two"]
     assert list(mount_paths.above("a/b/c")) == ["a/b", "a", ""]

@@ -90,28 +90,36 @@ def others_alive(directory: CacheDirectory) -> bool:
     return bool(known - set(directory.dead_owners()))
 
 
+def is_cache(path: str) -> bool:
+    """Whether the directory is a cache of some format."""
+    return os.path.exists(os.path.join(path, _MARKER))
+
+
+def problem_of(path: str) -> str | None:
+    """Return why the existing directory cannot be used, None for a cache or what may become one.
+
+    Nothing is written. May raise OSError.
+    """
+    if is_cache(path):
+        found = _format_of(os.path.join(path, _MARKER))
+        return None if found == FORMAT else f"has layout {found!r}, this version writes {FORMAT}"
+    # Another mount may be writing the marker at this very point, or have crashed there.
+    foreign = sorted(
+        name for name in os.listdir(path) if name != "lost+found" and not name.startswith(_MARKER)
+    )
+    return f"holds something else ({foreign[0]})" if foreign and not is_cache(path) else None
+
+
 def _check_format(path: str) -> None:
-    marker = os.path.join(path, _MARKER)
-    if not os.path.exists(marker):
-        # Another mount may be at this very point, or have crashed there.
-        foreign = sorted(
-            name
-            for name in os.listdir(path)
-            if name != "lost+found" and not name.startswith(_MARKER)
-        )
-        if foreign and not os.path.exists(marker):
-            raise CacheSetupError(
-                f"cache directory {path} holds something else ({foreign[0]}): "
-                "give an empty directory with --cache-dir"
-            )
-        _write_private(marker, json.dumps({"format": FORMAT}) + "\n")
+    if not is_cache(path):
+        if problem := problem_of(path):
+            fix = "give an empty directory with --cache-dir"
+            raise CacheSetupError(f"cache directory {path} {problem}: {fix}")
+        _write_private(os.path.join(path, _MARKER), json.dumps({"format": FORMAT}) + "\n")
         _write_private(os.path.join(path, "CACHEDIR.TAG"), _TAG)
-    found = _format_of(marker)
-    if found != FORMAT:
-        raise CacheSetupError(
-            f"cache directory {path} has layout {found!r}, this version writes {FORMAT}: "
-            "give another --cache-dir or delete the directory"
-        )
+    if problem := problem_of(path):
+        fix = "give another --cache-dir or delete the directory"
+        raise CacheSetupError(f"cache directory {path} {problem}: {fix}")
 
 
 def _format_of(marker: str) -> object:

@@ -71,7 +71,7 @@ class BufferPool:
         count = min(_ARENA_BUFFERS, self.capacity - self._made)
         if count <= 0:
             return
-        arena = _map_huge(count * BLOCK_BYTES)
+        arena = map_aligned(count * BLOCK_BYTES)
         # Taken from the end of the list, so in the order of addresses: the blocks of a run then
         # mostly lie side by side, and a read that spans two of them needs no copy.
         for offset in reversed(range(0, count * BLOCK_BYTES, BLOCK_BYTES)):
@@ -79,8 +79,8 @@ class BufferPool:
         self._made += count
 
 
-def _map_huge(length: int) -> memoryview:
-    """Map fresh memory, in huge pages where the kernel has any.
+def map_aligned(length: int) -> memoryview:
+    """Map fresh memory that is aligned for O_DIRECT, in huge pages where the kernel has any.
 
     With O_DIRECT the disk is then given a few large pieces instead of one per 4 KiB page: measured
     on a virtual disk, 2.3-2.7 GB/s instead of 1.0-1.1.

@@ -1,6 +1,6 @@
-"""`cloudfs completion`: the script that makes a shell complete verbs, options, mountpoints, names.
+"""`cloudfs completion`: shell completion of mountpoints, configurations and option values.
 
-Click writes the script and does the work; here is what it cannot know. It does not know the verbs.
+Click writes the script and completes verbs and flags.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from cloudfs.config import files
-from cloudfs.config import types as kinds
+from cloudfs.config import files, types
 from cloudfs.config.option import Option
 from cloudfs.errors import UserError
 from cloudfs.system import mountpoints as table
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 VARIABLE: Final = "_CLOUDFS_COMPLETE"
-"""Set by the script for the run that answers what a word may become."""
+"""Set by the completion script when it runs `cloudfs` for the candidates."""
 
 _NAME: Final = "cloudfs"
 _SHELLS: Final = ("bash", "zsh", "fish")
-_TYPES: Final = {kinds.FILE: "file", kinds.CACHE_DIRECTORY: "dir", kinds.MOUNTPOINT: "dir"}
+_PATH_TYPES: Final = {types.FILE: "file", types.CACHE_DIRECTORY: "dir", types.MOUNTPOINT: "dir"}
 
 
 @click.command("completion", short_help="Print what makes a shell complete commands.")
@@ -45,9 +44,9 @@ def command(context: click.Context, shell: str) -> None:
 
 
 def answer(root: click.Command, instruction: str) -> int:
-    """Print what a word may become, as the script asks for it, and return the exit code.
+    """Print the candidates in the form that the script expects, and return the exit code.
 
-    A command line that has no sense completes to nothing; nothing is said of it.
+    An invalid command line has none, and prints no error.
     """
     from click import shell_completion  # noqa: PLC0415 - only for this
 
@@ -58,33 +57,33 @@ def answer(root: click.Command, instruction: str) -> int:
 
 
 def mountpoints(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the mounts of this machine, from the mount table: none of them is asked."""
+    """Return the mounts of this machine, from the mount table; none is accessed."""
     return _items([str(mount.path) for mount in table.cloudfs_mounts()], incomplete)
 
 
 def paths(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Return the mounts of this machine, and let the shell add files where there is none."""
-    return [_places("file", incomplete), *mountpoints(context, parameter, incomplete)]
+    """Return the mounts of this machine; the shell completes files if there is none."""
+    return [_shell_paths("file", incomplete), *mountpoints(context, parameter, incomplete)]
 
 
 def configurations(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the names of configurations, and let the shell add files where there is none."""
-    names = (path.stem for path in files.found(os.environ))
+    """Return the names of configurations; the shell completes files if there is none."""
+    names = (path.stem for path in files.discover(os.environ))
     named = _items(dict.fromkeys(filter(files.is_name, names)), incomplete)
-    return [_places("file", incomplete), *named]
+    return [_shell_paths("file", incomplete), *named]
 
 
 def values(option: Option, incomplete: str) -> list[CompletionItem]:
-    """Return what a value of the table's option may be."""
-    if option.kind in _TYPES:
-        return [_places(_TYPES[option.kind], incomplete)]
-    return _items(option.kind.words, incomplete)
+    """Return the candidates for the value of an option."""
+    if option.type in _PATH_TYPES:
+        return [_shell_paths(_PATH_TYPES[option.type], incomplete)]
+    return _items(option.type.choices, incomplete)
 
 
-def _places(kind: str, incomplete: str) -> CompletionItem:
-    """Return what makes the shell itself look for files or directories."""
+def _shell_paths(kind: str, incomplete: str) -> CompletionItem:
+    """Return the item that makes the shell complete files or directories."""
     from click.shell_completion import CompletionItem  # noqa: PLC0415 - only for this
 
     return CompletionItem(incomplete, type=kind)

@@ -1,7 +1,4 @@
-"""The table of options as flags of a command: click's options, the grouped help, what was typed.
-
-It does not know which command takes which options.
-"""
+"""The option table as click options: flags, grouped help and the typed values."""
 
 from __future__ import annotations
 
@@ -13,8 +10,7 @@ import click
 
 from cloudfs.cli.arguments import completion
 from cloudfs.cli.errors import say
-from cloudfs.config import options, sources
-from cloudfs.config import types as kinds
+from cloudfs.config import options, sources, types
 from cloudfs.config.option import Heading, Option
 
 if TYPE_CHECKING:
@@ -24,7 +20,7 @@ _HELP: Final = "Help"
 
 
 class GroupedOption(click.Option):
-    """An option that the help shows below a heading."""
+    """An option with a heading in the help."""
 
     def __init__(self, names: list[str], *, heading: str, **settings: Any) -> None:
         super().__init__(names, **settings)
@@ -35,7 +31,7 @@ class GroupedCommand(click.Command):
     """A command whose help is grouped by the headings of its options."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one section per heading, then what belongs to none."""
+        """Write one section per heading, then the options without one."""
         sections: dict[str, list[tuple[str, str]]] = {str(heading): [] for heading in Heading}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -50,11 +46,11 @@ class GroupedCommand(click.Command):
 
 
 def parameter(option: Option) -> click.Parameter:
-    """Return the click parameter of a row: an argument that may be left out, or a flag."""
+    """Return the click parameter of a row: an optional argument, or a flag."""
     if option.argument:
         return click.Argument(
             [option.name],
-            metavar=f"[{option.kind.metavar}]",
+            metavar=f"[{option.type.metavar}]",
             required=False,
             shell_complete=partial(_complete, option),
         )
@@ -62,7 +58,7 @@ def parameter(option: Option) -> click.Parameter:
 
 
 def words() -> GroupedOption:
-    """Return `-o`, with which mount(8) and fstab give options."""
+    """Return `-o`, the form of options in mount(8) and fstab."""
     return GroupedOption(
         ["-o", "words"],
         heading=Heading.MOUNT,
@@ -80,8 +76,8 @@ def flag(option: Option) -> GroupedOption:
         heading=option.heading,
         is_flag=option.is_switch,
         multiple=option.repeated,
-        metavar=option.kind.metavar or None,
-        help=f"{option.help} [default: {default}]" if default else option.help,
+        metavar=option.type.metavar or None,
+        help=f"{option.description} [default: {default}]" if default else option.description,
         shell_complete=partial(_complete, option),
     )
 
@@ -89,13 +85,13 @@ def flag(option: Option) -> GroupedOption:
 def _complete(
     option: Option, context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    if option.kind is kinds.CONFIG:
+    if option.type is types.CONFIG:
         return completion.configurations(context, parameter, incomplete)
     return completion.values(option, incomplete)
 
 
 def given(context: click.Context) -> dict[str, str | tuple[str, ...]]:
-    """Return what was typed, by option name, as text."""
+    """Return the flags of the command line, by option name, as text."""
     typed = click.core.ParameterSource.COMMANDLINE
     return {
         name: _text(options.BY_NAME[name], value)
@@ -113,7 +109,9 @@ def _text(option: Option, value: Any) -> str | tuple[str, ...]:
 
 
 def warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
-    """Say which `CLOUDFS_*` variables no option has: it may be a misspelt one, or not meant at all,
-    so it is no reason to refuse the command."""
+    """Print a warning for each `CLOUDFS_*` variable that is no option.
+
+    It may be misspelt or not meant for cloudfs, so it is no reason to refuse the command.
+    """
     for name, fix in sources.unknown_variables(environ):
         say(f"unknown variable {name} is ignored: {fix}")

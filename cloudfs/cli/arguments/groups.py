@@ -1,4 +1,4 @@
-"""Commands that have verbs below them: one that does not exist is answered with the nearest."""
+"""Command groups: errors that name the nearest verb, or all of them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from cloudfs.errors import ExitCode, UserError, did_you_mean
 
 
 class Commands(click.Group):
-    """A group whose errors name the verbs there are."""
+    """A group whose errors name its verbs."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the verb and what is left for it."""
+        """Return the verb and the remaining arguments."""
         if args[0] not in self.commands and not args[0].startswith("-"):
             hint = did_you_mean(args[0], self.commands) or f"use {self.verbs(ctx)}"
             raise UserError(ExitCode.USAGE, f"no such command {args[0]!r}: {hint}")
@@ -25,6 +25,6 @@ class Commands(click.Group):
             raise UserError(ExitCode.USAGE, f"no command given: use {self.verbs(ctx)}")
 
     def verbs(self, ctx: click.Context) -> str:
-        """Return the verbs in words, and where there is more about them."""
+        """Return the verbs and a reference to the help, in words."""
         *most, last = self.commands
         return f"{', '.join(most)} or {last}; '{ctx.command_path} --help' says more"

@@ -1,7 +1,7 @@
-"""Which mount a path lies in, found without asking any file system inside a mount.
+"""Paths in mounts, resolved without access to the mounts.
 
-Only what lies above a mountpoint is looked at; what lies below is taken as it is written, because
-the mount may hang. It does not know the daemon.
+Symbolic links above a mountpoint are followed; the rest of a path is taken lexically, because the
+mount may hang.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import mountpoints
 
 _SYMLINKS_MAX: Final = 40
-_FOLDERS_REMEMBERED: Final = 4096
+_FOLDERS_CACHED: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MountPath:
     """A path in a mount; `key` is relative to the mount's root, "" for the root itself."""
 
     mountpoint: Path
@@ -33,29 +33,29 @@ class Place:
 
 
 class MountTable:
-    """The cloudfs mounts of this moment. `mountpoints` are in the order of the mount table."""
+    """The current cloudfs mounts. `mountpoints` are in the order of the mount table."""
 
     def __init__(self) -> None:
         # Of two mounts at one path the later one is on top.
         on_top = {mount.path: mount for mount in mountpoints.mounts()}
         self.mountpoints = [path for path, mount in on_top.items() if mount.is_cloudfs]
         self._known = set(map(str, self.mountpoints))
-        self._of_folder = lru_cache(maxsize=_FOLDERS_REMEMBERED)(self._walk)
+        self._of_folder = lru_cache(maxsize=_FOLDERS_CACHED)(self._walk)
 
-    def find(self, path: str) -> Place | None:
-        """Return where `path` lies, or None when it is in no cloudfs mount.
+    def find(self, path: str) -> MountPath | None:
+        """Return the mount and key of `path`, or None when it is in no cloudfs mount.
 
-        A relative path belongs to the working folder. `..` is resolved as it is written, and
-        symbolic links down to the mountpoint.
+        A relative path starts at the working directory. `..` is resolved lexically, symbolic links
+        down to the mountpoint.
         """
         folder, name = os.path.split(os.path.abspath(path))
-        place = self._of_folder(folder)
-        if place is None or not name:
+        parent = self._of_folder(folder)
+        if parent is None or not name:
             return self._walk(os.path.join(folder, name))
-        return Place(place.mountpoint, f"{place.key}/{name}".removeprefix("/"))
+        return MountPath(parent.mountpoint, f"{parent.key}/{name}".removeprefix("/"))
 
-    def place(self, path: str) -> Place:
-        """Return where `path` lies, or raise `UserError`."""
+    def require(self, path: str) -> MountPath:
+        """Return the mount and key of `path`, or raise `UserError`."""
         require_path(path)
         found = self.find(path)
         if found is None:
@@ -63,12 +63,12 @@ class MountTable:
             raise UserError(ExitCode.NOT_MOUNTED, f"{path} lies in no cloudfs mount: {fix}")
         return found
 
-    def _walk(self, path: str) -> Place | None:
+    def _walk(self, path: str) -> MountPath | None:
         current, pending, links = "/", _parts(path), 0
         while pending:
             current = os.path.join(current, pending.pop(0))
             if current in self._known:
-                return Place(Path(current), "/".join(pending))
+                return MountPath(Path(current), "/".join(pending))
             try:
                 target = os.readlink(current)
             except OSError:
@@ -83,16 +83,16 @@ class MountTable:
 
 
 def require_path(path: str) -> None:
-    """Raise `UserError` for an empty path: a variable that is not set, not the working folder."""
+    """Raise `UserError` for an empty path: an unset variable, not the working directory."""
     if not path:
         raise UserError(ExitCode.USAGE, "a path is empty: write . for the working folder")
 
 
-def by_mount(places: Iterable[Place]) -> dict[Path, list[str]]:
-    """Return the keys of some places, each once, by their mountpoint."""
+def by_mount(paths: Iterable[MountPath]) -> dict[Path, list[str]]:
+    """Return the keys of the paths, each once, by their mountpoint."""
     found: defaultdict[Path, dict[str, None]] = defaultdict(dict)
-    for place in places:
-        found[place.mountpoint][place.key] = None
+    for path in paths:
+        found[path.mountpoint][path.key] = None
     return {mountpoint: list(keys) for mountpoint, keys in found.items()}
 
 
@@ -102,7 +102,7 @@ def shown(mountpoint: Path, key: str) -> str:
 
 
 def above(key: str) -> Iterator[str]:
-    """Yield the keys of the folders that a key is in, from the innermost to the root."""
+    """Yield the keys of the parent directories, from the innermost to the root."""
     while key:
         key = key.rpartition("/")[0]
         yield key

@@ -1,7 +1,6 @@
-"""`cloudfs bench`: measure directories against each other. The benchmark itself is a package of its
-own with requirements of its own, so this module loads it by name when a verb is called.
+"""`cloudfs bench`: measure directories against each other.
 
-It does not know how anything is measured.
+The benchmark is another distribution with its own requirements, loaded by name when a verb runs.
 """
 
 from __future__ import annotations
@@ -25,24 +24,24 @@ from cloudfs.errors import ExitCode, UserError, printable
 _COMMANDS: Final = "cloudfs_benchmarks.bench.command"
 _EXTRA: Final = "pip install 'cloudfs[bench]'"
 _OUT: Final = "cloudfs-bench"
-_DURATION_MOST_S: Final = 3600.0
+_DURATION_MAX_S: Final = 3600.0
 _Number = TypeVar("_Number", int, float)
 
 
 def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
-    """A number of bytes with a unit, as the mount's options have them."""
-    return _parsed(units.parse_size, context, parameter, text)
+    """Parse bytes, as in the options of `cloudfs mount`."""
+    return _parse(units.parse_size, context, parameter, text)
 
 
 def _duration(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
-    """Seconds, or a number with a unit."""
-    seconds = _parsed(units.parse_duration, context, parameter, text)
-    if seconds is not None and seconds > _DURATION_MOST_S:
+    """Parse seconds, or a number with a unit."""
+    seconds = _parse(units.parse_duration, context, parameter, text)
+    if seconds is not None and seconds > _DURATION_MAX_S:
         raise click.BadParameter(f"{text}: give at most 1h", context, parameter)
     return seconds
 
 
-def _parsed(
+def _parse(
     parse: Callable[[str], _Number],
     context: click.Context,
     parameter: click.Parameter,
@@ -153,8 +152,8 @@ def run(**values: Any) -> int:
     The run writes data of its own into a folder of each target and removes it at the end; a
     read-only target needs --dataset (see 'cloudfs bench data').
     """
-    with _benchmark() as bench, _showing() as show:
-        complete = bench.run(_defaulted(values), show)
+    with _benchmark() as bench, _progress() as show:
+        complete = bench.run(_with_defaults(values), show)
     return ExitCode.OK if complete else ExitCode.INCOMPLETE
 
 
@@ -172,8 +171,8 @@ def demo(**values: Any) -> int:
 
     Needs root. Everything is on this machine and is taken away again.
     """
-    with _benchmark() as bench, _showing() as show:
-        complete = bench.demo(_defaulted(values), show)
+    with _benchmark() as bench, _progress() as show:
+        complete = bench.demo(_with_defaults(values), show)
     return ExitCode.OK if complete else ExitCode.INCOMPLETE
 
 
@@ -186,7 +185,7 @@ def data(folder: Path, *, size: int, seed: int) -> None:
 
     Then: cloudfs bench run --dataset DIR --target ...
     """
-    with _benchmark() as bench, _showing() as show:
+    with _benchmark() as bench, _progress() as show:
         bench.data(folder, size, seed, show=show)
 
 
@@ -221,13 +220,13 @@ def clean(targets: tuple[str, ...]) -> None:
         bench.clean(targets)
 
 
-def _defaulted(values: dict[str, Any]) -> dict[str, Any]:
+def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
     command_line = shlex.join(["cloudfs", *sys.argv[1:]])
     return {**values, "out": values["out"] or _new_folder(), "command": command_line}
 
 
 def _new_folder() -> Path:
-    """A folder of this run in the working directory, one that is not there yet."""
+    """Return a new folder for this run in the working directory."""
     number = 1
     while (folder := Path(f"{_OUT}-{number}")).exists():
         number += 1
@@ -236,15 +235,15 @@ def _new_folder() -> Path:
 
 @contextmanager
 def _benchmark() -> Iterator[Any]:
-    """Load the benchmark, and turn what it ends with into a line and an exit code."""
+    """Load the benchmark, and turn its errors into a line and an exit code."""
     try:
         bench = importlib.import_module(_COMMANDS)
     except ModuleNotFoundError as missing:
-        raise _needs(missing) from missing
+        raise _requirement_error(missing) from missing
     try:
         yield bench
     except ModuleNotFoundError as missing:
-        raise _needs(missing) from missing
+        raise _requirement_error(missing) from missing
     except bench.BenchError as error:
         raise UserError(ExitCode.USAGE, str(error)) from None
     except bench.StageError as error:
@@ -257,13 +256,13 @@ def _benchmark() -> Iterator[Any]:
         sys.exit(stopped.exit_status)
 
 
-def _needs(missing: ModuleNotFoundError) -> UserError:
+def _requirement_error(missing: ModuleNotFoundError) -> UserError:
     what = (missing.name or "a package").partition(".")[0]
     return UserError(ExitCode.USAGE, f"the benchmark needs {what}, which is missing: {_EXTRA}")
 
 
 @contextmanager
-def _showing() -> Iterator[Callable[[Any], None]]:
-    """Yield what shows the benchmark's progress on stderr."""
+def _progress() -> Iterator[Callable[[Any], None]]:
+    """Yield the callback that shows progress on stderr."""
     with display() as draw:
         yield lambda now: draw([Row("bench", now.done, now.total, now.text)])

@@ -46,7 +46,7 @@ def command(context: click.Context) -> None:
 
 def _by_mount(paths: tuple[str, ...]) -> dict[Path, list[str]]:
     table = MountTable()
-    return by_mount(map(table.place, paths))
+    return by_mount(map(table.require, paths))
 
 
 @command.command("info", short_help="Show directories, pins, policies and jobs.")

@@ -1,7 +1,6 @@
-"""`cloudfs config`: what a mount would be told, by whom, and what is wrong with it.
+"""`cloudfs config`: show the settings with their origins, and check configuration files.
 
-It does not know how sources are combined nor what is a mistake. Neither the store nor a mountpoint
-is touched.
+Neither the store nor a mountpoint is accessed.
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ import click
 
 from cloudfs.cli.arguments import completion, flags
 from cloudfs.cli.arguments.groups import Commands
-from cloudfs.config import check, options
+from cloudfs.config import check, options, types
 from cloudfs.config import files as config_files
-from cloudfs.config import types as kinds
-from cloudfs.config.check import Checked
+from cloudfs.config.check import FileReport
 from cloudfs.config.option import Option
 from cloudfs.config.path_policy import PolicyTable
 from cloudfs.config.settings import (
@@ -30,7 +28,7 @@ from cloudfs.config.settings import (
     Resolution,
     resolve,
 )
-from cloudfs.config.types import CacheDirectory
+from cloudfs.config.types import CacheDirSpec
 from cloudfs.errors import ExitCode, UserError, printable
 from cloudfs.system import defaults
 
@@ -38,17 +36,17 @@ SCHEMA: Final = 1
 DERIVED_ORIGIN: Final = "derived"
 
 _UNSET: Final = "unset"
-_AS_IT_IS: Final = frozenset({kinds.SWITCH, kinds.COUNT, kinds.PRICE})
-"""Kinds whose values JSON has, too; others are written as in the TOML file."""
-_FOUND_OUT_LATER: Final = frozenset(
+_JSON_TYPES: Final = frozenset({types.SWITCH, types.COUNT, types.PRICE})
+"""Types whose values are JSON values; others are written as in the TOML file."""
+_RESOLVED_AT_MOUNT: Final = frozenset(
     {"region", "profile", "azure_account", "max_cache_size", "min_free_space"}
 )
-"""Options that the SDK, or the disk, decides on when the mount starts."""
+"""Options whose default depends on the SDK or the disk when the mount starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One option: its value as in the TOML file (None: unset), in words, and its origin."""
+    """One option: its value as in the TOML file (None: unset), its text, and its origin."""
 
     key: str
     value: object
@@ -64,7 +62,7 @@ class _Row:
 )
 @click.pass_context
 def command(context: click.Context) -> None:
-    """Show what a mount would be told and by whom, or check configuration files.
+    """Show the settings of a mount and where they come from, or check configuration files.
 
     docs/configuration.md says how flags, variables and files are combined.
     """
@@ -86,7 +84,7 @@ def _show(
 ) -> None:
     """Show the options that are set, and by which flag, variable or file.
 
-    Takes what 'cloudfs mount' takes, and looks at the same variables and files; URL and MOUNTPOINT
+    Takes the options of 'cloudfs mount' and uses the same variables and files; URL and MOUNTPOINT
     may be missing.
     """
     given = flags.given(context)
@@ -113,14 +111,15 @@ def _rows(resolution: Resolution, *, effective: bool) -> Iterator[_Row]:
         value = _value(resolution, option)
         if origin == DEFAULT_ORIGIN and option.name in derived:
             value, origin = derived[option.name], DERIVED_ORIGIN
-        elif origin == DEFAULT_ORIGIN and option.name in _FOUND_OUT_LATER:
+        elif origin == DEFAULT_ORIGIN and option.name in _RESOLVED_AT_MOUNT:
             origin = DERIVED_ORIGIN
         shown = _shown(option, value)
-        yield _Row(option.key, shown, _text(option, shown), origin)
+        text = _text(option, shown)
+        yield _Row(option.key, shown, f"{text} ({option.note})" if option.note else text, origin)
 
 
 def _value(resolution: Resolution, option: Option) -> Any:
-    """Return what the settings have for an option, None when it is unset."""
+    """Return the value of an option in the settings, None when it is unset."""
     settings = resolution.settings
     if option.name == "config":
         return resolution.config_file
@@ -131,11 +130,11 @@ def _value(resolution: Resolution, option: Option) -> Any:
 
 
 def _derived(settings: MountSettings) -> dict[str, Any]:
-    """Return the values that this machine and this user decide on, where nothing is set."""
+    """Return the defaults that depend on this machine and this user."""
     found: dict[str, Any] = {
         "uid": os.getuid(),
         "gid": os.getgid(),
-        "cache_dir": (CacheDirectory(defaults.cache_directory()),),
+        "cache_dir": (CacheDirSpec(defaults.cache_directory()),),
         "memory_limit": settings.memory_limit,
     }
     if settings.background and settings.mountpoint != NO_MOUNTPOINT:
@@ -145,11 +144,11 @@ def _derived(settings: MountSettings) -> dict[str, Any]:
 
 def _shown(option: Option, value: Any) -> object:
     """Return a value as it would be written in the TOML file."""
-    if value is None or option.kind in _AS_IT_IS:
+    if value is None or option.type in _JSON_TYPES:
         return value
     if isinstance(value, tuple):
-        return [option.kind.show(item) for item in value]
-    return option.kind.show(value)
+        return [option.type.show(item) for item in value]
+    return option.type.show(value)
 
 
 def _text(option: Option, shown: object) -> str:
@@ -157,7 +156,7 @@ def _text(option: Option, shown: object) -> str:
         return option.default_text or _UNSET
     if isinstance(shown, list):
         return ", ".join(shown)
-    return option.kind.show(shown) if isinstance(shown, int | float) else str(shown)
+    return option.type.show(shown) if isinstance(shown, int | float) else str(shown)
 
 
 def _policy_rows(resolution: Resolution) -> Iterator[_Row]:
@@ -189,8 +188,8 @@ def _policy(table: PolicyTable) -> dict[str, object]:
         "match": table.match,
         "cache": table.cache,
         "pin": table.pin,
-        "ttl": None if ttl is None else kinds.DURATION.show(ttl),
-        "block-size": None if block is None else kinds.SIZE.show(block),
+        "ttl": None if ttl is None else types.DURATION.show(ttl),
+        "block-size": None if block is None else types.SIZE.show(block),
     }
     return {key: value for key, value in values.items() if value is not None}
 
@@ -207,15 +206,15 @@ def _check(files: tuple[str, ...]) -> ExitCode:
     no bucket is asked.
     """
     problems: list[str] = []
-    checked: list[Checked] = []
+    checked: list[FileReport] = []
     for path in _files(files, problems):
         checked.append(check.check_file(path))
         problems += checked[-1].problems
-    problems += check.clashes(checked)
+    problems += check.conflicts(checked)
     if not files:
         variables = check.check_variables(os.environ)
         problems += [f"environment: {problem}" for problem in variables]
-    for line in [*problems, *_remarks(checked, problems)]:
+    for line in [*problems, *_status_lines(checked, problems)]:
         click.echo(printable(line))
     if not checked and not problems:
         places = " or ".join(map(str, config_files.folders(os.environ)))
@@ -224,9 +223,9 @@ def _check(files: tuple[str, ...]) -> ExitCode:
 
 
 def _files(given: Sequence[str], problems: list[str]) -> Iterator[Path]:
-    """Yield the files that are meant; names that there are not are problems."""
+    """Yield the files of names and paths; an unknown name is a problem."""
     if not given:
-        yield from config_files.found(os.environ)
+        yield from config_files.discover(os.environ)
     for text in given:
         try:
             is_name = config_files.is_name(text)
@@ -235,8 +234,8 @@ def _files(given: Sequence[str], problems: list[str]) -> Iterator[Path]:
             problems.append(error.message)
 
 
-def _remarks(checked: Sequence[Checked], problems: Sequence[str]) -> Iterator[str]:
-    """Yield the warnings, and which files have neither problem nor warning."""
+def _status_lines(checked: Sequence[FileReport], problems: Sequence[str]) -> Iterator[str]:
+    """Yield the warnings, and `ok` for each file without problem and warning."""
     for item in checked:
         yield from (f"{warning} (warning)" for warning in item.warnings)
         is_named = any(line.startswith((f"{item.path}:", f"{item.path} ")) for line in problems)

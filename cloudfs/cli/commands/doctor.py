@@ -1,8 +1,4 @@
-"""`cloudfs doctor`: examine a machine and a store as a mount would use them, and say what mends
-them.
-
-It does not know the checks: it shows whatever they find.
-"""
+"""`cloudfs doctor`: check a machine and a store as a mount would use them, and show the fixes."""
 
 from __future__ import annotations
 
@@ -26,10 +22,10 @@ from cloudfs.telemetry import logs
 
 if TYPE_CHECKING:
     from cloudfs.doctor.report import Report
-    from cloudfs.doctor.runner import Examined, Show
+    from cloudfs.doctor.runner import ReportEntry, Show
 
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "failure": "red"}
-_SETTLE_S_MAX: Final = 5.0
+_RESOLVE_S_MAX: Final = 5.0
 _RESULT_WIDTH: Final = len("warning") + 2
 _NAME_WIDTH: Final = len("fusermount") + 2
 
@@ -40,11 +36,11 @@ def _doctor(context: click.Context, /, *, as_json: bool, quick: bool, **paramete
     mount at MOUNTPOINT would use them: everything that `cloudfs mount` takes can be written here.
     Without a URL only the machine is examined.
 
-    Prints a line for each finding, and below it how to mend what is not well. Nothing is mounted or
+    Prints a line for each finding, and below it the fix for what is not well. Nothing is mounted or
     changed. docs/doctor.md says what the checks mean. Ends with code 0 unless a check has failed.
     """
     given, words = flags.given(context), parameters["words"]
-    settle = partial(
+    resolve_settings = partial(
         resolve,
         parameters["url"],
         parameters["mountpoint"],
@@ -53,7 +49,7 @@ def _doctor(context: click.Context, /, *, as_json: bool, quick: bool, **paramete
         environ=os.environ,
         required=(),
     )
-    resolution = _settled(settle)
+    resolution = _within_timeout(resolve_settings)
     _set_up_logs(debug=resolution.settings.debug)
     command = _mount_command(resolution.settings, given, parameters)
     report = _examine(resolution, command, _ignore if as_json else _Printer().show, quick=quick)
@@ -64,23 +60,23 @@ def _doctor(context: click.Context, /, *, as_json: bool, quick: bool, **paramete
     return report.exit_code
 
 
-def _settled(settle: Callable[[], Resolution]) -> Resolution:
-    """Return the settings. Links in their paths are looked at, and a disk there may hang."""
+def _within_timeout(resolve_settings: Callable[[], Resolution]) -> Resolution:
+    """Return the settings. Their paths are resolved, and a disk there may hang."""
     outcomes: SimpleQueue[Resolution | BaseException] = SimpleQueue()
 
     def work() -> None:
         try:
-            outcomes.put(settle())
+            outcomes.put(resolve_settings())
         except BaseException as error:
             outcomes.put(error)
 
-    # A daemon thread: none of those that are waited for at the end.
+    # A daemon thread: the interpreter does not wait for it at exit.
     threading.Thread(target=work, daemon=True).start()
     try:
-        outcome = outcomes.get(timeout=_SETTLE_S_MAX)
+        outcome = outcomes.get(timeout=_RESOLVE_S_MAX)
     except Empty:
         fix = "see 'dmesg', and give other places for --cache-dir, --log-file and the mountpoint"
-        message = f"a disk among the options does not answer within {_SETTLE_S_MAX:g} s: {fix}"
+        message = f"a disk among the options does not answer within {_RESOLVE_S_MAX:g} s: {fix}"
         raise UserError(ExitCode.TIMEOUT, message) from None
     if isinstance(outcome, BaseException):
         raise outcome
@@ -93,19 +89,19 @@ def _examine(resolution: Resolution, mount_command: str, show: Show, *, quick: b
     from cloudfs.doctor.checks.registry import MACHINE_CHECKS, STORE_CHECKS  # noqa: PLC0415
     from cloudfs.doctor.context import Context  # noqa: PLC0415
     from cloudfs.doctor.report import Report  # noqa: PLC0415
-    from cloudfs.doctor.runner import examine  # noqa: PLC0415
+    from cloudfs.doctor.runner import run_checks  # noqa: PLC0415
     from cloudfs.telemetry.redact import Censor  # noqa: PLC0415
 
     url, mountpoint = resolution.settings.url, resolution.settings.mountpoint
     subject = Context(resolution, os.environ, quick=quick)
     checks = MACHINE_CHECKS if url == NO_URL else (*MACHINE_CHECKS, *STORE_CHECKS)
-    examined = trio.run(examine, subject, checks, show)
+    entries = trio.run(run_checks, subject, checks, show)
     command = Censor(os.environ).clean(mount_command)
-    return Report(url, command, examined, None if mountpoint == NO_MOUNTPOINT else str(mountpoint))
+    return Report(url, command, entries, None if mountpoint == NO_MOUNTPOINT else str(mountpoint))
 
 
 def _set_up_logs(*, debug: bool) -> None:
-    """Show the log with --debug only: what matters of it is in the findings."""
+    """Show the log with --debug only: the findings have what matters."""
     if debug:
         logs.setup(None, "text", debug=True)
     else:
@@ -118,7 +114,7 @@ def _mount_command(
     given: Mapping[str, str | tuple[str, ...]],
     parameters: Mapping[str, Any],
 ) -> str:
-    """Return the mount with what was typed here; DIR is for the user to fill in."""
+    """Return the mount command with the same options; DIR stands for a missing mountpoint."""
     words = ["cloudfs", "mount"]
     for name, values in given.items():
         option = options.BY_NAME[name]
@@ -130,31 +126,31 @@ def _mount_command(
     for word in parameters["words"]:
         words += ["-o", word]
     if settings.mountpoint == NO_MOUNTPOINT:
-        # The URL is written even where it has another source: a mountpoint cannot stand alone.
+        # The URL is written even where it has another source: DIR alone would be taken for it.
         return f"{shlex.join([*words, parameters['url'] or settings.url])} DIR"
     typed = [parameters[name] for name in ("url", "mountpoint")]
     return shlex.join([*words, *(text for text in typed if text is not None)])
 
 
-def _ignore(_: Examined) -> None:
-    """Show nothing: the document comes at the end."""
+def _ignore(_: ReportEntry) -> None:
+    """Print nothing: the JSON document comes at the end."""
 
 
 class _Printer:
-    """Prints each finding as it comes, below the heading of its section."""
+    """The printer of findings, each below the heading of its section."""
 
     def __init__(self) -> None:
         self._section = ""
 
-    def show(self, examined: Examined) -> None:
-        """Print a finding, and what mends it."""
-        if examined.section != self._section:
-            click.echo(f"{'' if not self._section else chr(10)}{_bold(examined.section)}")
-            self._section = examined.section
-        finding = examined.finding
+    def show(self, entry: ReportEntry) -> None:
+        """Print a finding and its fix."""
+        if entry.section != self._section:
+            click.echo(f"{'' if not self._section else chr(10)}{_bold(entry.section)}")
+            self._section = entry.section
+        finding = entry.finding
         result = str(finding.result)
         padding = " " * (_RESULT_WIDTH - len(result))
-        name = examined.check.ljust(_NAME_WIDTH)
+        name = entry.check.ljust(_NAME_WIDTH)
         click.echo(f"{_coloured(result, result)}{padding}{name}{printable(finding.text)}")
         if finding.fix:
             click.echo(f"{' ' * (_RESULT_WIDTH + _NAME_WIDTH)}fix: {printable(finding.fix)}")
@@ -165,7 +161,7 @@ def _bold(text: str) -> str:
 
 
 def _coloured(text: str, result: str) -> str:
-    """Return `text` in the colour of a result; click takes it away where there is no terminal."""
+    """Return `text` in the colour of a result; click strips it where there is no terminal."""
     if os.environ.get("NO_COLOR"):
         return printable(text)
     return click.style(printable(text), fg=_COLOURS.get(result), dim=result == "skipped" or None)
@@ -191,5 +187,5 @@ command = flags.GroupedCommand(
         ),
     ],
     help=_doctor.__doc__,
-    short_help="Examine machine and store, and say what mends them.",
+    short_help="Examine machine and store, and show fixes.",
 )

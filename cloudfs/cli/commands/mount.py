@@ -1,7 +1,6 @@
-"""`cloudfs mount`: settle the settings, check the mountpoint, and serve the mount.
+"""`cloudfs mount`: resolve the settings, check the mountpoint, and serve the mount.
 
-The flags come from the table in `cloudfs.config.options`. This module does not know how a mount
-works: that is `cloudfs.daemon.lifecycle`, imported only when the serving process is on its own.
+`cloudfs.daemon.lifecycle` is imported only in the process that serves.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def _mount(context: click.Context, /, **parameters: Any) -> None:
 
 
 def check(settings: MountSettings) -> None:
-    """Raise `UserError` unless a mount can be made; clear what a dead daemon left there."""
+    """Raise `UserError` unless a mount can be made; clear the mount of a dead daemon."""
     path = settings.mountpoint
     descriptor = mountpoints.passed_descriptor(path)
     if descriptor is not None:
@@ -60,7 +59,7 @@ def check(settings: MountSettings) -> None:
         return
     mountpoints.check_fuse(allow_other=settings.allow_other)
     mount = mountpoints.mount_at(path)
-    # A served mount is not looked at: it may hang.
+    # A served mount is not accessed: it may hang.
     if mount is not None and mount.is_cloudfs and (pid := server.daemon_pid(path)):
         fix = f"unmount it with 'cloudfs umount {path}' or choose another directory"
         message = f"{path} is already mounted by cloudfs process {pid}, from {mount.source}: {fix}"
@@ -71,7 +70,7 @@ def check(settings: MountSettings) -> None:
 
 
 def _check_passed(settings: MountSettings, descriptor: int) -> None:
-    """Check what the caller has opened and mounted; how it is mounted is not ours to say."""
+    """Check a FUSE device that the caller has opened and mounted, with its own mount options."""
     path = settings.mountpoint
     if settings.background:
         fix = "leave out --background, and let who mounted it run the process"
@@ -84,7 +83,7 @@ def _check_passed(settings: MountSettings, descriptor: int) -> None:
 def serve_in_background(
     settings: MountSettings, *, start_s: float = background.START_S
 ) -> MountSettings:
-    """Serve in a process of its own; return, with the log file chosen, once the mount answers."""
+    """Serve in another process; return the settings with the log file once the mount responds."""
     log_file = settings.log_file or defaults.background_log_file(settings.mountpoint)
     if not log_file.is_absolute():
         message = "there is no home directory to keep the log in: give a file with --log-file"
@@ -99,14 +98,14 @@ def _serve_in_foreground(settings: MountSettings) -> None:
     try:
         serve(settings, lambda: None)
     except UserError as error:
-        # On stderr the line comes from the error itself; a log file would lack it.
+        # stderr gets the error itself; a log file would lack it.
         if settings.log_file is not None:
             log.error("%s", error.message)  # noqa: TRY400 - what the user did is no traceback
         raise
 
 
 def serve(settings: MountSettings, on_ready: Callable[[], None]) -> None:
-    """Serve the mount until it is unmounted; `on_ready` is called once it answers."""
+    """Serve the mount until it is unmounted; `on_ready` is called once it responds."""
     from cloudfs.daemon import lifecycle  # noqa: PLC0415 - heavy, and only for the serving process
 
     lifecycle.run(settings, on_ready=on_ready)

@@ -17,7 +17,7 @@ import click
 from cloudfs import units
 from cloudfs.cli import query, usage
 from cloudfs.cli.arguments import completion
-from cloudfs.cli.arguments.mount_paths import MountTable, Place, require_path
+from cloudfs.cli.arguments.mount_paths import MountPath, MountTable, require_path
 from cloudfs.cli.errors import say
 from cloudfs.cli.render import figures, json_text, options, page, table
 from cloudfs.cli.render.figures import Paint
@@ -66,7 +66,7 @@ def paint() -> Paint:
     return figures.coloured if wanted and os.environ.get("TERM") != "dumb" else figures.plain
 
 
-def _show_mount(path: str, place: Place | None, *, as_json: bool, with_options: bool) -> int:
+def _show_mount(path: str, place: MountPath | None, *, as_json: bool, with_options: bool) -> int:
     # A path that no mount of the table has may be one of another mount namespace.
     document = query.document_at(_mountpoint(path, place))
     click.echo(json_text.text(document) if as_json else _page_text(document, with_options))
@@ -76,7 +76,7 @@ def _show_mount(path: str, place: Place | None, *, as_json: bool, with_options: 
     return code
 
 
-def _mountpoint(path: str, place: Place | None) -> Path:
+def _mountpoint(path: str, place: MountPath | None) -> Path:
     return mountpoints.canonical(path) if place is None else place.mountpoint
 
 

@@ -1,6 +1,6 @@
-"""`cloudfs umount`: end a mount and wait until its process has let go of cache and locks.
+"""`cloudfs umount`: end a mount and wait until its process has released cache and locks.
 
-It needs neither the store nor credentials. It does not know what the daemon does when it ends.
+Neither the store nor credentials are needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import mountpoints
 from cloudfs.system.mountpoints import BusyError
 
-UNTOLD_S_MAX: Final = 6.0
+NOTICE_S_MAX: Final = 6.0
 END_S_MAX: Final = 15.0
 
 
@@ -46,7 +46,7 @@ END_S_MAX: Final = 15.0
 def command(mountpoint: str | None, *, name: str | None, lazy: bool) -> None:
     """End the mount at MOUNTPOINT and wait until its process has ended.
 
-    Of the file of --config nothing but its mountpoint is looked at.
+    Of the file of --config only the mountpoint is used.
     """
     path = _path(mountpoint, name)
     _require_cloudfs(path)
@@ -72,7 +72,7 @@ def _path(mountpoint: str | None, name: str | None) -> Path:
 
 
 def _require_cloudfs(path: Path) -> None:
-    """Raise `UserError` unless cloudfs is mounted at `path`: others' mounts are left alone."""
+    """Raise `UserError` unless cloudfs is mounted at `path`: other mounts are left alone."""
     mount = mountpoints.mount_at(path)
     if mount is None:
         raise mountpoints.not_mounted(path)
@@ -82,7 +82,7 @@ def _require_cloudfs(path: Path) -> None:
 
 
 def _process(path: Path) -> int | None:
-    """Return a pidfd of the daemon, which cannot be mistaken for a later process, or None."""
+    """Return a pidfd of the daemon, None without one. The pid may be reused, a pidfd is not."""
     pid = server.daemon_pid(path)
     try:
         return None if pid is None else os.pidfd_open(pid)
@@ -91,8 +91,7 @@ def _process(path: Path) -> int | None:
 
 
 def _unmount(path: Path, process: int | None, *, lazy: bool) -> None:
-    """Unmount; a mount that is in use is ended by its daemon, which detaches it and fails what is
-    still being read."""
+    """Unmount; a busy mount is ended by its daemon, which detaches it and fails open reads."""
     try:
         mountpoints.unmount(path, lazy=lazy)
     except BusyError:
@@ -107,9 +106,9 @@ def _unmount(path: Path, process: int | None, *, lazy: bool) -> None:
 
 
 def _wait_for_end(process: int, path: Path) -> None:
-    """Wait for the daemon; one that is still mounted elsewhere (a container's copy of the mount
-    table) does not notice the unmount and is told."""
-    if _ends_within(process, UNTOLD_S_MAX):
+    """Wait for the daemon; signal one that does not notice the unmount because it is still mounted
+    in another mount namespace (a container's)."""
+    if _ends_within(process, NOTICE_S_MAX):
         return
     signal.pidfd_send_signal(process, signal.SIGTERM)
     if not _ends_within(process, END_S_MAX):

@@ -132,7 +132,7 @@ def _chunks_of_paths(paths: Sequence[str], *, keep_nested: bool) -> Iterator[_Ch
     if not paths:
         raise UserError(ExitCode.USAGE, "no path given: give paths in a mount, or a list with -f")
     table = MountTable()
-    for mountpoint, keys in by_mount(map(table.place, paths)).items():
+    for mountpoint, keys in by_mount(map(table.require, paths)).items():
         given = set(keys)
         yield from _cut(
             mountpoint,
@@ -202,7 +202,7 @@ def _rate(text: str | None) -> int | None:
 def _show_job(paths: tuple[str, ...], job_id: str, *, cancel: bool, as_json: bool, **_: Any) -> int:
     if len(paths) != 1:
         raise UserError(ExitCode.USAGE, "--job needs one PATH: any path in the mount that runs it")
-    daemon = Daemon(MountTable().place(paths[0]).mountpoint)
+    daemon = Daemon(MountTable().require(paths[0]).mountpoint)
     job = RemoteJob(daemon, daemon.ask("job", {"job": job_id}))
     was_running = job.is_running
     if cancel and was_running:

@@ -27,7 +27,7 @@ def _shown(name: str, value: object) -> str:
         return printable("; ".join(map(str, value)))
     if option is not None and isinstance(value, bool | int | float | str):
         try:
-            return printable(option.kind.show(value))
+            return printable(option.type.show(value))
         except ValueError:
             return printable(str(value))
     return printable(str(value))

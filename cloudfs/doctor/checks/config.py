@@ -1,4 +1,4 @@
-"""Whether the files and variables that the options come from can be relied on.
+"""The check of configuration files and variables: who may change them, which have no effect.
 
 What a mount would refuse has been refused before any check is run.
 """
@@ -18,24 +18,24 @@ from cloudfs.doctor.findings import Finding, ok, skipped, warning
 
 
 async def config(context: Context) -> list[Finding]:
-    """Look at who may change the files, and for variables that mean nothing."""
+    """Find files that other users may change, and unknown variables."""
     origins = context.resolution.origins.values()
     files = dict.fromkeys(origin.rpartition(": ")[0] for origin in origins if origin[:1] == "/")
-    found = partial(_found, [Path(name) for name in files], context.environ)
-    return await trio.to_thread.run_sync(found, abandon_on_cancel=True)
+    examine = partial(_examine, [Path(name) for name in files], context.environ)
+    return await trio.to_thread.run_sync(examine, abandon_on_cancel=True)
 
 
-def _found(files: list[Path], environ: Mapping[str, str]) -> list[Finding]:
-    doubts = list(_doubts(files, environ))
-    if doubts:
-        return doubts
+def _examine(files: list[Path], environ: Mapping[str, str]) -> list[Finding]:
+    warnings = list(_warnings(files, environ))
+    if warnings:
+        return warnings
     if not files:
         return [skipped("no file is used")]
     names = [str(path) for path in files]
     return [ok(f"{', '.join(names)} can be changed by its owner alone", files=names)]
 
 
-def _doubts(files: list[Path], environ: Mapping[str, str]) -> Iterator[Finding]:
+def _warnings(files: list[Path], environ: Mapping[str, str]) -> Iterator[Finding]:
     for path in files:
         for line in check_file(path).warnings:
             problem, _, fix = line.rpartition(": ")

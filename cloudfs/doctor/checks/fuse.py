@@ -1,6 +1,6 @@
-"""Whether this user can make a FUSE mount: the device, the library, fusermount3 and its settings.
+"""The checks of FUSE for this user: the device, the library, fusermount3 and fuse.conf.
 
-It mounts nothing.
+Nothing is mounted.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from cloudfs.system import mountpoints
 DEVICE: Final = Path("/dev/fuse")
 CONFIGURATION: Final = Path("/etc/fuse.conf")
 MOUNTS_MAX: Final = 1000
-"""How many FUSE mounts fusermount3 makes when the configuration does not say."""
+"""The default of `mount_max` in fuse.conf."""
 
 _VERSION_S_MAX: Final = 5.0
 _MOUNTS_LEFT_MIN: Final = 10
 _CONTAINER: Final = "start the container with '--device /dev/fuse --cap-add SYS_ADMIN'"
-_OF_OPEN: Final = {
+_OPEN_PROBLEMS: Final = {
     errno.ENOENT: ("is missing", f"run 'modprobe fuse', or {_CONTAINER}"),
     errno.EACCES: ("may not be opened by this user", f"as root: chmod 666 {DEVICE}"),
     errno.EPERM: ("is closed to this container or service", f"{_CONTAINER}; in a unit of systemd"
@@ -40,17 +40,17 @@ _OF_OPEN: Final = {
 
 
 async def fuse(_: Context) -> Finding:
-    """Open the device, load the library, and see whether a root user may mount."""
+    """Open the device, load the library, and check that root may mount."""
     return await trio.to_thread.run_sync(_fuse, abandon_on_cancel=True)
 
 
 def _fuse() -> Finding:
     try:
-        # Nothing is mounted with it: the kernel forgets it when it is closed.
+        # Nothing is mounted on the descriptor: closing it leaves no trace in the kernel.
         os.close(os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
         unknown = (f"cannot be opened: {error.strerror}", "see 'dmesg'")
-        problem, fix = _OF_OPEN.get(error.errno or 0, unknown)
+        problem, fix = _OPEN_PROBLEMS.get(error.errno or 0, unknown)
         return failure(ExitCode.FUSE, f"{DEVICE} {problem}", fix, device=str(DEVICE))
     try:
         import pyfuse3  # noqa: PLC0415 - it loads a library that may be missing
@@ -68,7 +68,7 @@ def _fuse() -> Finding:
 
 
 async def fusermount(_: Context) -> Finding:
-    """Look at the program that mounts for users who are not root."""
+    """Check the program that mounts for users who are not root."""
     return await trio.to_thread.run_sync(_fusermount, abandon_on_cancel=True)
 
 
@@ -105,8 +105,8 @@ def _version(program: str) -> str | None:
 
 def _setuid_problem(program: str) -> tuple[str, str] | None:
     """Return why the program does not become root when it is started, and the fix."""
-    found = os.stat(program)
-    if found.st_uid != 0 or not found.st_mode & stat.S_ISUID:
+    status = os.stat(program)
+    if status.st_uid != 0 or not status.st_mode & stat.S_ISUID:
         path = os.path.realpath(program)
         return "is not setuid root", f"as root: chown root {path}; chmod u+s {path}"
     if os.statvfs(program).f_flag & os.ST_NOSUID:
@@ -122,7 +122,7 @@ def _setuid_problem(program: str) -> tuple[str, str] | None:
 
 
 async def fuse_conf(context: Context) -> Finding:
-    """Compare fuse.conf with what is asked of it, which matters to users who are not root."""
+    """Compare fuse.conf with --allow-other and the number of mounts, unless this is root."""
     await trio.lowlevel.checkpoint()
     asked = context.settings.allow_other
     if os.geteuid() == 0:
@@ -133,11 +133,11 @@ async def fuse_conf(context: Context) -> Finding:
         text = CONFIGURATION.read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
-    return judged_configuration(text, len(_fuse_mounts()), allow_other=asked)
+    return judge_configuration(text, len(_fuse_mounts()), allow_other=asked)
 
 
-def judged_configuration(text: str, mounts: int, *, allow_other: bool) -> Finding:
-    """Return the finding for the text of fuse.conf, with that many FUSE mounts made already."""
+def judge_configuration(text: str, mounts: int, *, allow_other: bool) -> Finding:
+    """Return the finding for the text of fuse.conf and the number of FUSE mounts."""
     lines = [line.strip() for line in text.splitlines()]
     permitted = "user_allow_other" in lines
     limits = [match[1] for line in lines if (match := re.fullmatch(r"mount_max = (\d+)", line))]

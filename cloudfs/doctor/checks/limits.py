@@ -1,9 +1,10 @@
-"""What this process may use of the machine: open files, threads and memory."""
+"""The checks of resource limits: open files, threads and memory."""
 
 from __future__ import annotations
 
 import os
 import resource
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +20,9 @@ from cloudfs.units import KIB, MIB, format_size
 from cloudfs_backends.common.executor import METADATA_THREADS
 
 MEMORY_BESIDE_BYTES: Final = 256 * MIB
-"""What a mount takes beside the data: the interpreter, the libraries, names and block tables."""
+"""Memory of a mount besides the data: interpreter, libraries, names and block tables."""
 
-# Counted generously: what is too much costs a line in the output, what is too little a mount.
+# Generous: too high a number costs a line of output, too low a number a mount.
 _FILES_BASE: Final = 128
 _FILES_PER_DISK: Final = 24
 _THREADS_BASE: Final = 16
@@ -32,7 +33,7 @@ _NO_LIMIT: Final = 1 << 62
 def files_needed(settings: MountSettings) -> int:
     """Return how many files a mount with these settings may have open at once.
 
-    Each download has a connection of either library, and names have some of their own.
+    A download may have a connection of either library; metadata requests have their own.
     """
     connections = 2 * settings.max_downloads + METADATA_THREADS
     return _FILES_BASE + connections + _FILES_PER_DISK * _disks(settings)
@@ -66,36 +67,44 @@ async def open_files(context: Context) -> Finding:
 async def threads(context: Context) -> Finding:
     """Compare the limits of threads with what the mount needs."""
     needed = threads_needed(context.settings)
-    rooms = await trio.to_thread.run_sync(_rooms, abandon_on_cancel=True)
-    found = {name: room for name, (room, _) in rooms.items()}
-    facts = {"needed": needed, "room": min(found.values(), default=None)}
-    tight = min(rooms, key=lambda name: rooms[name][0], default=None)
-    if tight is None or rooms[tight][0] >= needed:
-        return ok(f"{needed} needed, {_shown(facts['room'])} more allowed", **facts)
-    room, fix = rooms[tight]
-    return warning(f"{tight} allows {room} more, and a busy mount needs {needed}", fix, **facts)
+    limits = await trio.to_thread.run_sync(_thread_limits, abandon_on_cancel=True)
+    tightest = min(limits, key=lambda limit: limit.headroom, default=None)
+    headroom = None if tightest is None else tightest.headroom
+    facts = {"needed": needed, "room": headroom}
+    if tightest is None or tightest.headroom >= needed:
+        return ok(f"{needed} needed, {_shown(headroom)} more allowed", **facts)
+    text = f"{tightest.name} allows {tightest.headroom} more, and a busy mount needs {needed}"
+    return warning(text, tightest.fix, **facts)
 
 
-def _rooms() -> dict[str, tuple[int, str]]:
-    """Return how many threads each limit still allows, and what raises it."""
-    rooms = {}
-    of_groups = control_groups.room_for_tasks()
-    if of_groups is not None:
+@dataclass(frozen=True, slots=True)
+class _ThreadLimit:
+    """A limit of the system, how many more threads it allows, and how to raise it."""
+
+    name: str
+    headroom: int
+    fix: str
+
+
+def _thread_limits() -> list[_ThreadLimit]:
+    limits = []
+    in_groups = control_groups.task_headroom()
+    if in_groups is not None:
         fix = "raise TasksMax= of the unit, or the pod's limit of processes"
-        rooms["the control group (pids.max)"] = of_groups, fix
-    most, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+        limits.append(_ThreadLimit("the control group (pids.max)", in_groups, fix))
+    maximum, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     # It does not bind root.
-    if os.geteuid() != 0 and most != resource.RLIM_INFINITY:
-        room = max(0, most - _threads_of(os.getuid()))
-        rooms["the limit of processes (ulimit -u)"] = room, "raise 'nproc' in limits.conf"
+    if os.geteuid() != 0 and maximum != resource.RLIM_INFINITY:
+        headroom, fix = maximum - _threads_of(os.getuid()), "raise 'nproc' in limits.conf"
+        limits.append(_ThreadLimit("the limit of processes (ulimit -u)", max(0, headroom), fix))
     try:
-        whole = int(Path("/proc/sys/kernel/threads-max").read_text(encoding="ascii"))
+        maximum = int(Path("/proc/sys/kernel/threads-max").read_text(encoding="ascii"))
         running = int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].split("/")[1])
     except (OSError, ValueError, IndexError):
-        return rooms
+        return limits
     fix = "as root, raise the setting kernel.threads-max with sysctl"
-    rooms["the kernel (threads-max)"] = max(0, whole - running), fix
-    return rooms
+    limits.append(_ThreadLimit("the kernel (threads-max)", max(0, maximum - running), fix))
+    return limits
 
 
 def _threads_of(user: int) -> int:
@@ -118,7 +127,7 @@ def _shown(limit: int | None) -> str:
 
 
 async def memory(context: Context) -> Finding:
-    """Compare --memory-limit with what there is."""
+    """Compare --memory-limit with the available memory."""
     await trio.lowlevel.checkpoint()
     return _memory(context.settings.memory_limit)
 
@@ -126,7 +135,7 @@ async def memory(context: Context) -> Finding:
 def _memory(limit: int) -> Finding:
     text = Path("/proc/meminfo").read_text(encoding="ascii", errors="replace")
     strict = _number(Path("/proc/sys/vm/overcommit_memory")) == 2
-    return judged_memory(
+    return judge_memory(
         limit,
         defaults.usable_memory(),
         parse_meminfo(text),
@@ -141,12 +150,12 @@ def parse_meminfo(text: str) -> dict[str, int]:
     return {row[0]: int(row[1]) * KIB for row in rows if len(row) == 3}
 
 
-def judged_memory(
+def judge_memory(
     limit: int, usable: int, meminfo: dict[str, int], *, strict: bool, oom_score_adj: int
 ) -> Finding:
-    """Return the finding for a mount that keeps `limit` bytes of data where `usable` are there.
+    """Return the finding for a mount with `limit` bytes of data on a machine with `usable` bytes.
 
-    `strict`: the kernel refuses memory that it might not have.
+    `strict`: the kernel does not overcommit memory.
     """
     needed = limit + MEMORY_BESIDE_BYTES
     available = meminfo.get("MemAvailable", usable)

@@ -1,4 +1,4 @@
-"""What `cloudfs mount` would say to the mountpoint. Nothing is unmounted or cleared."""
+"""The check of the mountpoint, by the rules of `cloudfs mount`. Nothing is unmounted or cleared."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _PROFILE_PERMITS: Final = ("/home", "/mnt", "/media", "/tmp", "/cvmfs", "/run/us
 
 
 async def mountpoint(context: Context) -> Finding:
-    """Look at the mountpoint, which may be a mount that hangs: then the check is given up."""
+    """Check the mountpoint; if a mount there hangs, the check times out."""
     if context.settings.mountpoint == NO_MOUNTPOINT:
         return skipped("none was given")
-    return await trio.to_thread.run_sync(_examined, context, abandon_on_cancel=True)
+    return await trio.to_thread.run_sync(_examine, context, abandon_on_cancel=True)
 
 
-def _examined(context: Context) -> Finding:
+def _examine(context: Context) -> Finding:
     path, url = context.settings.mountpoint, context.settings.url
     facts = {"mountpoint": str(path)}
     if mountpoints.passed_descriptor(path) is not None:
         return ok(f"{path} is mounted by the caller", **facts)
     mount = mountpoints.mount_at(path)
-    # A mount that is served is not looked at: it may hang.
+    # A served mount is not accessed: it may hang.
     if mount is not None and mount.is_cloudfs and (pid := server.daemon_pid(path)):
         return _served(path, mount.source, pid, url)
     if mount is not None and mount.is_fuse and mountpoints.is_dead(path):
@@ -53,7 +53,7 @@ def _examined(context: Context) -> Finding:
 
 
 def _served(path: Path, source: str, pid: int, url: str) -> Finding:
-    """Return the finding for a mount with a daemon: it may well be the one that is examined."""
+    """Return the finding for a mount with a daemon, which may be the one that is examined."""
     facts = {"mountpoint": str(path)}
     if url in {source, NO_URL}:
         return ok(f"{path} is mounted already, by process {pid}", **facts)
@@ -63,15 +63,15 @@ def _served(path: Path, source: str, pid: int, url: str) -> Finding:
 
 
 def _for_fusermount(path: Path, facts: dict[str, str]) -> Finding:
-    """Return the finding of what fusermount3 asks of a mountpoint, root excepted."""
-    found, user = path.stat(), os.geteuid()
+    """Return the finding by the rules of fusermount3, for users other than root."""
+    status, user = path.stat(), os.geteuid()
     if not os.access(path, os.W_OK, effective_ids=True):
         problem = f"{path}: this user may not write to it, so fusermount3 refuses to mount there"
         return failure(ExitCode.MOUNTPOINT, problem, f"as root: chown {user} {path}", **facts)
-    if found.st_mode & stat.S_ISVTX and found.st_uid != user:
+    if status.st_mode & stat.S_ISVTX and status.st_uid != user:
         problem = f"{path} is sticky and another user's, so fusermount3 refuses to mount there"
         return failure(ExitCode.MOUNTPOINT, problem, "give a directory of your own", **facts)
-    if not any(path.is_relative_to(place) for place in _permitted()):
+    if not any(path.is_relative_to(folder) for folder in _permitted()):
         problem = f"{path}: AppArmor's profile of fusermount3 may refuse to mount there"
         fix = f"mount below /mnt or your home, or permit it in {_PROFILE_LOCAL}"
         return warning(problem, fix, **facts)
@@ -84,7 +84,7 @@ def _permitted() -> Iterator[str]:
         enabled = _APPARMOR.read_text(encoding="ascii").strip() == "Y"
     except OSError:
         enabled = False
-    # Somebody who wrote rules of his own knows of the profile.
+    # An administrator who has local rules knows the profile.
     if not enabled or not PROFILE.exists() or _PROFILE_LOCAL.exists():
         yield "/"
     yield from _PROFILE_PERMITS

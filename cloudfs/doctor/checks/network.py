@@ -1,4 +1,4 @@
-"""Whether the endpoint is reached, and whether its clock and this machine's agree."""
+"""The checks of the network: reachability of the endpoint, and the difference of the clocks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cloudfs.doctor import fixes
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, failure, ok, skipped, warning
 from cloudfs.doctor.probes import network
-from cloudfs.doctor.probes.failures import NetworkError, Trouble, is_address
-from cloudfs.doctor.probes.network import Answer, Target
+from cloudfs.doctor.probes.network import Endpoint, HeadResponse
+from cloudfs.doctor.probes.network_errors import NetworkError, NetworkFailure, is_address
 from cloudfs.doctor.probes.proxies import Proxy, proxy_for
 from cloudfs.errors import ExitCode
 from cloudfs.telemetry.redact import bare_url
@@ -21,44 +21,44 @@ from cloudfs.units import format_duration
 from cloudfs_backends.errors import StoreError
 from cloudfs_backends.url import FILE
 
-# S3 and Azure refuse requests that are signed 15 minutes off. Less is enough for tokens and SAS:
-# they begin and end at a fixed time, and what is made for Google may be off by some minutes only.
+# S3 and Azure refuse requests whose signature is 15 minutes off. Tokens and SAS tolerate less: they
+# begin and end at a fixed time, and assertions for Google may be off by a few minutes only.
 SKEW_WARNED_S: Final = 60.0
 SKEW_FAILED_S: Final = 300.0
 
 _DATE_UNIT_S: Final = 1.0
-_UNTRUSTED: Final = frozenset({Trouble.SELF_SIGNED, Trouble.UNKNOWN_ISSUER})
+_UNTRUSTED: Final = frozenset({NetworkFailure.SELF_SIGNED, NetworkFailure.UNKNOWN_ISSUER})
 _CLOCK_FIX: Final = "set this machine's clock: turn NTP on, with 'timedatectl set-ntp true'"
 _STEPS: Final = {"name": "name", "tcp": "TCP", "tunnel": "tunnel", "tls": "TLS", "http": "HTTP"}
 
 
 async def reach(context: Context) -> Finding:
-    """Go to the endpoint step by step, as an anonymous client."""
+    """Connect to the endpoint step by step, as an anonymous client."""
     store = context.store
     # In a thread because an SDK may look for its configuration first.
     endpoint = await trio.to_thread.run_sync(lambda: store.endpoint, abandon_on_cancel=True)
     if endpoint is None:
         return skipped("a folder needs no network")
     if not is_address(endpoint):
-        # The SDK could not tell where it would go, and says why when it has to go there.
+        # The SDK cannot resolve its endpoint, and its error comes with the first request.
         await store.probe()
         return ok("the store answers")
     proxy = proxy_for(endpoint, context.environ)
-    bundle = fixes.named_bundle(context)
-    target = Target(endpoint, proxy, bundle and bundle[1])
+    bundle = fixes.configured_ca_bundle(context)
+    address = Endpoint(endpoint, proxy, bundle and bundle[1])
     try:
-        context.answer = await trio.to_thread.run_sync(
-            partial(network.ask, target), abandon_on_cancel=True
+        context.response = await trio.to_thread.run_sync(
+            partial(network.send_head, address), abandon_on_cancel=True
         )
     except NetworkError as error:
-        if error.trouble in _UNTRUSTED and await _is_trusted_by_sdk(context):
+        if error.failure in _UNTRUSTED and await _is_trusted_by_sdk(context):
             return ok(f"{bare_url(endpoint)}: the SDK's own settings trust its certificate")
         return _unreached(error, context, bare_url(endpoint), proxy)
-    return _reached(context.answer, bare_url(endpoint), proxy)
+    return _reached(context.response, bare_url(endpoint), proxy)
 
 
 async def _is_trusted_by_sdk(context: Context) -> bool:
-    """Whether the SDK gets beyond the certificate: its configuration files may name the CA."""
+    """Whether the SDK accepts the certificate: its configuration files may name the CA."""
     try:
         await context.store.probe()
     except StoreError as error:
@@ -69,25 +69,25 @@ async def _is_trusted_by_sdk(context: Context) -> bool:
 def _unreached(
     error: NetworkError, context: Context, endpoint: str, proxy: Proxy | None
 ) -> Finding:
-    via = "" if error.trouble is Trouble.PROXY else _via(proxy)
+    via = "" if error.failure is NetworkFailure.PROXY else _via(proxy)
     return failure(
         ExitCode.UNREACHABLE,
         f"{error}{via}",
-        fixes.of_network(error.trouble, context),
+        fixes.network_fix(error.failure, context),
         endpoint=endpoint,
         proxy=proxy and proxy.shown,
-        trouble=error.trouble.name.lower().replace("_", "-"),
+        trouble=error.failure.name.lower().replace("_", "-"),
     )
 
 
-def _reached(answer: Answer, endpoint: str, proxy: Proxy | None) -> Finding:
-    steps = [f"{_STEPS[name]} {format_duration(s)}" for name, s in answer.steps.items()]
+def _reached(response: HeadResponse, endpoint: str, proxy: Proxy | None) -> Finding:
+    steps = [f"{_STEPS[name]} {format_duration(s)}" for name, s in response.steps.items()]
     return ok(
         f"{endpoint}{_via(proxy)}: {', '.join(steps)}",
         endpoint=endpoint,
         proxy=proxy and proxy.shown,
-        http_code=answer.status,
-        steps_s={name: round(seconds, 6) for name, seconds in answer.steps.items()},
+        http_code=response.status,
+        steps_s={name: round(seconds, 6) for name, seconds in response.steps.items()},
     )
 
 
@@ -96,18 +96,18 @@ def _via(proxy: Proxy | None) -> str:
 
 
 async def clock(context: Context) -> Finding:
-    """Compare the clocks by the Date of the endpoint's answer."""
+    """Compare the clocks by the Date header of the endpoint's response."""
     await trio.lowlevel.checkpoint()
     if context.scheme == FILE:
         return skipped("a folder needs no clock")
-    if context.answer is None:
+    if context.response is None:
         return skipped("there was no answer to take the time from")
     try:
-        told = parsedate_to_datetime(context.answer.date or "").timestamp()
+        date = parsedate_to_datetime(context.response.date or "").timestamp()
     except ValueError:
         return skipped("the endpoint's answers do not tell the time")
     # A Date is cut to seconds: on average it is half a second old.
-    ahead_s = context.answer.asked_at - told - _DATE_UNIT_S / 2
+    ahead_s = context.response.asked_at - date - _DATE_UNIT_S / 2
     text = f"this machine's clock is {_direction(ahead_s)}"
     facts = {"ahead_s": round(ahead_s, 1)}
     if abs(ahead_s) > SKEW_FAILED_S:

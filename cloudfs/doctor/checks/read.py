@@ -1,4 +1,4 @@
-"""Whether objects can be read, whether only the version that was asked for, and on which way."""
+"""The checks of reads: the first bytes of an object, conditional reads and the byte path."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _SDK: Final = "SDK"
 
 
 class _FirstByte:
-    """A sink that notes when the first bytes come, and forgets them. Made when they are asked."""
+    """A sink that measures the time to the first byte, from its construction, and discards data."""
 
     def __init__(self) -> None:
-        self._asked = time.perf_counter()
+        self._started = time.perf_counter()
         self.seconds = 0.0
 
     def __call__(self, _: ReadBuffer) -> None:
-        self.seconds = self.seconds or time.perf_counter() - self._asked
+        self.seconds = self.seconds or time.perf_counter() - self._started
 
 
 async def read(context: Context) -> Finding:
-    """Read the first bytes of an object: once to see it work, then for the time it takes."""
+    """Read the first bytes of an object: once as a test, then several times for the latency."""
     sample = context.sample
     if sample is None:
         return skipped(NO_SAMPLE)
@@ -51,7 +51,7 @@ async def read(context: Context) -> Finding:
 
 
 async def first_byte_s(context: Context, sample: ObjectInfo, etag: str) -> float:
-    """Return the seconds until the first byte of an object came."""
+    """Return the seconds to the first byte of an object."""
     sink = _FirstByte()
     stop = min(sample.size, _BYTES)
     await context.store.get_range(sample.key, 0, stop, etag=etag, sink=sink)
@@ -59,14 +59,14 @@ async def first_byte_s(context: Context, sample: ObjectInfo, etag: str) -> float
 
 
 async def versions(context: Context) -> Finding:
-    """Ask for a version that does not exist: its bytes must not come."""
+    """Read a version that does not exist, which must be refused."""
     sample = context.sample
     if sample is None:
         return skipped(NO_SAMPLE)
     try:
         await first_byte_s(context, sample, another_version(sample.etag))
     except (ObjectChangedError, ObjectNotFoundError) as error:
-        # Without a status it was cloudfs that compared: a folder has no other way.
+        # Without an HTTP status cloudfs compared the versions itself, as it does for any folder.
         if error.http_code is None and context.scheme != FILE:
             return warning(
                 "the store sends whatever version there is; cloudfs notices by its name",
@@ -85,16 +85,16 @@ async def versions(context: Context) -> Finding:
 
 
 def another_version(etag: str) -> str:
-    """Return an etag that looks like this one and is not: its last character is another digit."""
+    """Return an etag of the same form with another last character."""
     return _LAST_CHARACTER.sub(lambda match: "2" if match[0] == "1" else "1", etag)
 
 
 async def byte_path(context: Context) -> Finding:
-    """Tell which library moves the bytes. It is settled by the reads before."""
+    """Report the library of the byte path, which the earlier reads have chosen."""
     if context.sample is None:
         return skipped(NO_SAMPLE)
     try:
-        path = (await context.located()).byte_path
+        path = (await context.bucket_location()).byte_path
     except StoreError:
         return skipped("the store could not be asked")
     library, _, reason = path.partition(": ")

@@ -1,4 +1,4 @@
-"""The checks in their order: each needs those that would make it fail for the same reason."""
+"""The registry of checks, in their order and with their dependencies."""
 
 from __future__ import annotations
 
@@ -27,52 +27,52 @@ _MOUNT_HANGS: Final = "a mount there hangs: end it with 'cloudfs umount --lazy',
 _Local = partial(
     Check,
     section=Section.MACHINE,
-    late_code=ExitCode.FUSE,
-    late_fix=_HANGS,
+    timeout_code=ExitCode.FUSE,
+    timeout_fix=_HANGS,
 )
 _OfDisk = partial(
     Check,
     section=Section.MACHINE,
-    late_code=ExitCode.CACHE,
-    late_fix=_DISK_HANGS,
+    timeout_code=ExitCode.CACHE,
+    timeout_fix=_DISK_HANGS,
 )
 
 MACHINE_CHECKS: Final = (
-    _Local("config", config, vital=False),
+    _Local("config", config, required=False),
     _Local("fuse", fuse),
     _Local("fusermount", fusermount),
     _Local("fuse-conf", fuse_conf),
-    _Local("kernel", kernel, vital=False),
-    _Local("read-ahead", read_ahead, vital=False),
-    _Local("background", background, vital=False),
-    _Local("files", open_files, vital=False),
-    _Local("threads", threads, vital=False),
-    _Local("memory", memory, vital=False),
-    _OfDisk("cache", cache, limit_s=5.0),
-    _OfDisk("disk", disk, frozenset({"cache"}), limit_s=15.0, vital=False),
+    _Local("kernel", kernel, required=False),
+    _Local("read-ahead", read_ahead, required=False),
+    _Local("background", background, required=False),
+    _Local("files", open_files, required=False),
+    _Local("threads", threads, required=False),
+    _Local("memory", memory, required=False),
+    _OfDisk("cache", cache, timeout_s=5.0),
+    _OfDisk("disk", disk, frozenset({"cache"}), timeout_s=15.0, required=False),
     Check(
         "mountpoint",
         mountpoint,
-        limit_s=5.0,
+        timeout_s=5.0,
         section=Section.MACHINE,
-        late_code=ExitCode.MOUNTPOINT,
-        late_fix=_MOUNT_HANGS,
+        timeout_code=ExitCode.MOUNTPOINT,
+        timeout_fix=_MOUNT_HANGS,
     ),
 )
-"""What can be told without a store."""
+"""Checks that need no store."""
 
 STORE_CHECKS: Final = (
     Check("setup", setup),
-    Check("reach", reach, frozenset({"setup"}), limit_s=20.0),
+    Check("reach", reach, frozenset({"setup"}), timeout_s=20.0),
     Check("clock", clock, frozenset({"reach"})),
-    Check("identity", identity, frozenset({"reach"}), limit_s=15.0, vital=False),
-    Check("list", listing, frozenset({"identity"}), limit_s=15.0),
-    Check("read", read, frozenset({"list"}), limit_s=15.0),
+    Check("identity", identity, frozenset({"reach"}), timeout_s=15.0, required=False),
+    Check("list", listing, frozenset({"identity"}), timeout_s=15.0),
+    Check("read", read, frozenset({"list"}), timeout_s=15.0),
     Check("versions", versions, frozenset({"read"})),
-    Check("bytes", byte_path, frozenset({"read"}), vital=False),
-    Check("region", region, frozenset({"list"}), vital=False),
-    Check("features", features, frozenset({"list"}), vital=False),
-    Check("latency", latency, frozenset({"read"}), vital=False),
-    Check("bandwidth", bandwidth, frozenset({"read"}), vital=False),
+    Check("bytes", byte_path, frozenset({"read"}), required=False),
+    Check("region", region, frozenset({"list"}), required=False),
+    Check("features", features, frozenset({"list"}), required=False),
+    Check("latency", latency, frozenset({"read"}), required=False),
+    Check("bandwidth", bandwidth, frozenset({"read"}), required=False),
 )
-"""What needs a URL."""
+"""Checks that need a URL."""

@@ -1,4 +1,4 @@
-"""The first check: the URL, the options and the packages, as a mount would use them."""
+"""The check of the URL, the store options and the packages, as a mount would use them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _HEADINGS: Final = frozenset({Heading.BUCKET, Heading.ENDPOINT})
 
 
 async def setup(context: Context) -> Finding:
-    """Open the store; nothing is asked of it yet."""
+    """Open the store, without a request."""
     settings = context.settings
-    opened = partial(open_inspector, settings.url, assembly.store_options(settings))
+    open_store = partial(open_inspector, settings.url, assembly.store_options(settings))
     # In a thread because an SDK takes a while to import.
-    context.opened = await trio.to_thread.run_sync(opened, abandon_on_cancel=True)
+    context.opened_store = await trio.to_thread.run_sync(open_store, abandon_on_cancel=True)
     origins = _origins(context)
     packages = {name: metadata.version(name) for name in _PACKAGES.get(context.scheme, ())}
     parts = [settings.url]
@@ -40,7 +40,7 @@ async def setup(context: Context) -> Finding:
 
 
 def _origins(context: Context) -> dict[str, str]:
-    """Return where the options for the store were given, by their keys: flag, variable or file."""
+    """Return the flag, variable or file of each store option, by its key."""
     origins = context.resolution.origins
     return {
         option.key: origins[option.name].rpartition(": ")[0] or origins[option.name]

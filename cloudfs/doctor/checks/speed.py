@@ -1,6 +1,6 @@
-"""How long the store takes to answer, and how many bytes a second come from it.
+"""The checks of the store's speed: latency and bandwidth.
 
-What is read is thrown away. The number of bytes and the time are bounded, because both cost.
+The data is discarded. Bytes and time are bounded, because both cost.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from cloudfs.doctor.checks.disk import shown_rate
+from cloudfs.doctor.checks.disk import format_rate
 from cloudfs.doctor.checks.read import NO_SAMPLE, first_byte_s
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, ok, skipped, warning
@@ -24,30 +24,30 @@ from cloudfs.units import MIB, format_count, format_duration, format_size
 from cloudfs_backends.api import ObjectInfo, ReadBuffer
 from cloudfs_backends.url import FILE
 
-ASKED: Final = 7
+SAMPLES: Final = 7
 LATENCY_WARNED_S: Final = 0.1
-"""Further away than another continent's coast: a bucket nearby answers in a third of that."""
+"""More than to a nearby continent: a bucket in the region answers in a third of that."""
 
 ONE_BYTES_MAX: Final = 32 * MIB
 ALL_BYTES_MAX: Final = 256 * MIB
 ONE_S_MAX: Final = 1.0
 MANY_S_MAX: Final = 2.0
 BYTES_MIN: Final = 8 * MIB
-"""With less to read, the time is that of the first bytes and not of the others."""
+"""With less to read, the latency of the first bytes dominates."""
 
-_PIECE_BYTES: Final = 8 * MIB
+_RANGE_BYTES: Final = 8 * MIB
 _LINK_SHARE_MIN: Final = 0.3
 _EXAMPLE_BYTES: Final = 1e12
 _LOOPBACK: Final = frozenset({"localhost", "::1"})
 
 
 async def latency(context: Context) -> Finding:
-    """Ask for the attributes and for the first bytes of an object, several times each."""
+    """Time HEADs and small GETs of an object."""
     sample = context.sample
     if sample is None:
         return skipped(NO_SAMPLE)
     heads, gets = [], []
-    for _ in range(ASKED):
+    for _ in range(SAMPLES):
         started = time.perf_counter()
         await context.store.head(sample.key)
         heads.append(time.perf_counter() - started)
@@ -55,7 +55,7 @@ async def latency(context: Context) -> Finding:
     head, get = statistics.median(heads), statistics.median(gets)
     text = (
         f"HEAD {format_duration(head)}, first byte of a GET {format_duration(get)}"
-        f" (medians of {ASKED}, slowest {format_duration(max(*heads, *gets))})"
+        f" (medians of {SAMPLES}, slowest {format_duration(max(*heads, *gets))})"
     )
     facts = {
         "head_s": round(head, 6),
@@ -69,63 +69,63 @@ async def latency(context: Context) -> Finding:
 
 
 class _EnoughError(Exception):
-    """There is no time for more, or no byte left to pay for."""
+    """The budget of time or of bytes is used up."""
 
 
 @dataclass(slots=True)
-class _Purse:
-    """What may still be read within `limit_s`, and what was.
+class _ReadBudget:
+    """Bytes that may still be read within `timeout_s`, and those that were.
 
-    Sinks are called in several threads: a sum may miss a piece, which changes nothing.
+    Sinks are called in several threads: a sum may miss a chunk, which is negligible.
     """
 
     left_bytes: int
-    limit_s: float
+    timeout_s: float
     read_bytes: int = 0
     started: float = field(default_factory=time.perf_counter)
     seconds: float = 0.0
 
     def take(self, data: ReadBuffer) -> None:
-        """Count the bytes, or end the request."""
+        """Count the bytes; raise `_EnoughError` when the budget is used up."""
         self.read_bytes += len(data)
         self.left_bytes -= len(data)
         self.seconds = time.perf_counter() - self.started
-        if self.left_bytes <= 0 or self.seconds > self.limit_s:
+        if self.left_bytes <= 0 or self.seconds > self.timeout_s:
             raise _EnoughError
 
     @property
     def bytes_per_s(self) -> float:
-        """The rate until the last byte that came."""
+        """The rate up to the last byte."""
         return self.read_bytes / max(self.seconds, 1e-6)
 
 
 async def bandwidth(context: Context) -> Finding:
-    """Read for a moment with one connection, then with as many as a mount would use."""
+    """Read with one connection, then with as many as a mount would use."""
     if context.quick:
         return skipped("not measured, because of --quick")
     objects = sorted((found for found in context.objects if found.size), key=lambda o: -o.size)
     if sum(found.size for found in objects) < BYTES_MIN:
         return skipped(f"not measured: the objects have less than {format_size(BYTES_MIN)}")
-    one = _Purse(ONE_BYTES_MAX, ONE_S_MAX)
+    one = _ReadBudget(ONE_BYTES_MAX, ONE_S_MAX)
     await _read(context, objects, one, 1)
-    many = _Purse(ALL_BYTES_MAX - ONE_BYTES_MAX, MANY_S_MAX)
+    many = _ReadBudget(ALL_BYTES_MAX - ONE_BYTES_MAX, MANY_S_MAX)
     connections = await _read(context, objects, many, context.settings.max_downloads)
-    return _judged(context, one, many, connections)
+    return _judge(context, one, many, connections)
 
 
 async def _read(
-    context: Context, objects: Sequence[ObjectInfo], purse: _Purse, connections: int
+    context: Context, objects: Sequence[ObjectInfo], budget: _ReadBudget, connections: int
 ) -> int:
-    """Read what the purse is for; return how many connections were of use."""
-    pieces = _pieces(objects)
-    # A connection is wasted on less than a piece.
+    """Read until the budget is used up; return the number of connections."""
+    ranges = _ranges(objects)
+    # A connection is wasted on less than a MiB.
     connections = min(connections, max(1, sum(found.size for found in objects) // MIB))
 
     async def connection() -> None:
-        for found, start, stop in pieces:
+        for found, start, stop in ranges:
             try:
                 await context.store.get_range(
-                    found.key, start, stop, etag=found.etag, sink=purse.take
+                    found.key, start, stop, etag=found.etag, sink=budget.take
                 )
             except _EnoughError:
                 return
@@ -136,19 +136,19 @@ async def _read(
     return connections
 
 
-def _pieces(objects: Sequence[ObjectInfo]) -> Iterator[tuple[ObjectInfo, int, int]]:
-    """Yield ranges of the objects, the largest object first, and again from the start."""
+def _ranges(objects: Sequence[ObjectInfo]) -> Iterator[tuple[ObjectInfo, int, int]]:
+    """Yield the ranges of the objects in their order, endlessly."""
     for found in itertools.cycle(objects):
-        for start in range(0, found.size, _PIECE_BYTES):
-            yield found, start, min(start + _PIECE_BYTES, found.size)
+        for start in range(0, found.size, _RANGE_BYTES):
+            yield found, start, min(start + _RANGE_BYTES, found.size)
 
 
-def _judged(context: Context, one: _Purse, many: _Purse, connections: int) -> Finding:
+def _judge(context: Context, one: _ReadBudget, many: _ReadBudget, connections: int) -> Finding:
     rate = max(one.bytes_per_s, many.bytes_per_s)
     read = one.read_bytes + many.read_bytes
     text = (
-        f"{shown_rate(many.bytes_per_s)} with {format_count(connections, 'connection')},"
-        f" {shown_rate(one.bytes_per_s)} with one: {_epoch(context, rate)}"
+        f"{format_rate(many.bytes_per_s)} with {format_count(connections, 'connection')},"
+        f" {format_rate(one.bytes_per_s)} with one: {_epoch(context, rate)}"
         f" (read {format_size(read)})"
     )
     link = None if _is_local(context) else disks.link_bytes_per_s()
@@ -161,18 +161,18 @@ def _judged(context: Context, one: _Purse, many: _Purse, connections: int) -> Fi
     }
     if link is not None and rate < link * _LINK_SHARE_MIN:
         fix = "raise --max-downloads; if it does not help, look at the machine's limit and region"
-        problem = f"{text}; the network could carry {shown_rate(link)}"
+        problem = f"{text}; the network could carry {format_rate(link)}"
         return warning(problem, fix, **facts)
     disk = context.disk_read_bytes_per_s
     if disk is not None and disk < rate:
         fix = "give a directory on a faster disk with --cache-dir, or several, one on each disk"
-        problem = f"{text}; the cache disk reads only {shown_rate(disk)}"
+        problem = f"{text}; the cache disk reads only {format_rate(disk)}"
         return warning(problem, fix, **facts)
     return ok(text, **facts)
 
 
 def _epoch(context: Context, bytes_per_s: float) -> str:
-    """Say what the rate means: the time for everything that is there, or for a terabyte."""
+    """Return the time for one epoch of everything listed, or for a terabyte."""
     everything = context.listed_bytes
     if everything is None:
         return f"1 TB takes {format_duration(_EXAMPLE_BYTES / bytes_per_s)}"

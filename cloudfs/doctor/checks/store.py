@@ -1,4 +1,4 @@
-"""Who the store takes this client for, whether it lists the prefix, and where the bucket is."""
+"""The checks of the bucket: identity, listing, region and features."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from cloudfs_backends.url import FILE, parse_url
 EXPIRES_SOON: Final = timedelta(hours=1)
 
 ANONYMOUS: Final = "anonymous"
-"""The name of whoever sends no credentials."""
+"""The identity of a client without credentials."""
 
 _PAGE: Final = 1000
 _PAGES_MAX: Final = 5
-"""How far to look for an object with bytes: folders may be marked by empty ones."""
+"""Pages to search for an object with bytes: folder markers are empty."""
 
 
 async def identity(context: Context) -> Finding:
-    """Find out who this client is.
+    """Identify this client.
 
-    Not to know it is no failure when there are credentials: the service that tells may be out of
+    An unknown identity is a warning if there are credentials: the identity service may be out of
     reach where the bucket is not.
     """
     try:
@@ -39,14 +39,14 @@ async def identity(context: Context) -> Finding:
     except CredentialsError:
         raise
     except StoreError as error:
-        return warning(f"cannot tell who this is: {error}", fixes.fix_of(error, context))
+        return warning(f"cannot tell who this is: {error}", fixes.store_fix(error, context))
     return describe(found, datetime.now(UTC))
 
 
 def describe(found: Identity, now: datetime) -> Finding:
-    """Return the finding about an identity, and how long it lasts at this moment."""
-    is_nobody = found.name == ANONYMOUS
-    proof = found.source if is_nobody else f"{found.kind}, from {found.source}"
+    """Return the finding about an identity, with its remaining time at `now`."""
+    is_anonymous = found.name == ANONYMOUS
+    proof = found.source if is_anonymous else f"{found.kind}, from {found.source}"
     words = [f"{found.name} ({proof})", *(note.rstrip(".") for note in found.notes)]
     facts = {
         "name": found.name,
@@ -68,9 +68,9 @@ def describe(found: Identity, now: datetime) -> Finding:
 
 
 async def listing(context: Context) -> Finding:
-    """List the prefix, and remember an object that has bytes."""
+    """List the prefix, and choose an object with bytes as the sample."""
     store = context.store
-    # It follows the bucket to its region, so that the time below is that of one request.
+    # The probe follows redirects to the region, so that one request is timed below.
     await store.probe()
     started = trio.current_time()
     page = await store.list_page("", limit=_PAGE)
@@ -104,15 +104,15 @@ def _empty_fix(context: Context) -> str:
 
 
 async def region(context: Context) -> Finding:
-    """Ask where the bucket is. A mount does not need to know."""
+    """Compare the region of the bucket with --region. A mount does not need it."""
     if context.scheme == FILE:
         return skipped("a folder has no region")
     try:
-        place = await context.located()
+        location = await context.bucket_location()
     except StoreError as error:
         return warning(f"the store does not say: {error}", "a mount works without knowing it")
-    found, configured = place.region, context.settings.region
-    facts = {"region": found, "configured": configured, "endpoint": place.endpoint}
+    found, configured = location.region, context.settings.region
+    facts = {"region": found, "configured": configured, "endpoint": location.endpoint}
     if found is None:
         return ok("the store does not tell", **facts)
     if configured is not None and configured != found:
@@ -122,7 +122,7 @@ async def region(context: Context) -> Finding:
 
 
 async def features(context: Context) -> Finding:
-    """Tell what the store can do."""
+    """Report the capabilities of the store."""
     await trio.lowlevel.checkpoint()
     able = context.store.capabilities
     copies = able.copy_bytes_max

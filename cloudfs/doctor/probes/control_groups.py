@@ -1,7 +1,4 @@
-"""Limits of the control groups of this process, for both versions of control groups.
-
-It reads /proc and /sys below a given root, and does not know what the limits are for.
-"""
+"""Limits of the control groups of this process, v1 and v2."""
 
 from __future__ import annotations
 
@@ -27,14 +24,17 @@ def folders(controller: str, root: Path = _ROOT) -> Iterator[Path]:
         yield from (level for level in (folder, *folder.parents) if level.is_relative_to(base))
 
 
-def room_for_tasks(root: Path = _ROOT) -> int | None:
-    """Return how many threads the control groups let this process still start; None: any number."""
-    rooms = []
+def task_headroom(root: Path = _ROOT) -> int | None:
+    """Return how many more threads the control groups allow, None without a limit."""
+    headrooms = []
     for folder in folders("pids", root):
-        most, current = _text(folder / "pids.max").strip(), _text(folder / "pids.current").strip()
-        if most.isdigit() and current.isdigit():
-            rooms.append(max(0, int(most) - int(current)))
-    return min(rooms, default=None)
+        maximum, current = (
+            _text(folder / "pids.max").strip(),
+            _text(folder / "pids.current").strip(),
+        )
+        if maximum.isdigit() and current.isdigit():
+            headrooms.append(max(0, int(maximum) - int(current)))
+    return min(headrooms, default=None)
 
 
 def _text(path: Path) -> str:

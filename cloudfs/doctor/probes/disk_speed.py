@@ -1,12 +1,11 @@
-"""Measures a disk as the cache uses it: 8 MiB at a time, several at once, past the page cache.
+"""Disk throughput as the cache sees it: 8 MiB at a time, several at once, with O_DIRECT.
 
-What is written has no name, so nothing is left behind however this process ends. Everything blocks.
+The file has no name, so nothing is left behind however this process ends. Blocking.
 """
 
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import tempfile
 import time
@@ -17,22 +16,24 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final, Self
+from typing import Final, TypeAlias
 
 from cloudfs.units import MIB
+from cloudfs_cache.memory.pool import map_aligned
 
 PIECE_BYTES: Final = 8 * MIB
 PIECES: Final = 16
 STEP_S_MAX: Final = 1.5
-"""How long writing may take, and how long reading; a piece under way is waited for."""
+"""The time limit of writing and of reading; a piece in flight is completed."""
 
 _THREADS: Final = 4
+_Buffers: TypeAlias = SimpleQueue[memoryview]
 _NOT_SUPPORTED: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 
 
 @dataclass(frozen=True, slots=True)
 class DiskSpeed:
-    """What was measured. `is_direct`: O_DIRECT works there; `written_bytes` were freed again."""
+    """The measured rates. `is_direct`: O_DIRECT works there; `written_bytes` were freed again."""
 
     write_bytes_per_s: float
     read_bytes_per_s: float
@@ -45,16 +46,16 @@ def measure(folder: Path) -> DiskSpeed:
 
     May raise OSError.
     """
-    fd, is_direct = _nameless(folder)
+    fd, is_direct = _open_nameless(folder)
     try:
-        with _Buffers() as buffers:
-            written, write_s = _timed(partial(_write, fd, buffers), PIECES)
-            if not is_direct:
-                started = time.perf_counter()
-                os.fdatasync(fd)
-                write_s += time.perf_counter() - started
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            read, read_s = _timed(partial(_read, fd, buffers), written)
+        buffers = _filled_buffers()
+        written, write_s = _timed(partial(_write, fd, buffers), PIECES)
+        if not is_direct:
+            started = time.perf_counter()
+            os.fdatasync(fd)
+            write_s += time.perf_counter() - started
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        read, read_s = _timed(partial(_read, fd, buffers), written)
     finally:
         os.close(fd)
     return DiskSpeed(
@@ -65,37 +66,29 @@ def measure(folder: Path) -> DiskSpeed:
     )
 
 
-class _Buffers:
-    """A page-aligned buffer for each thread, filled once: memory that was never touched is slow."""
+def _filled_buffers() -> _Buffers:
+    """Return a buffer for each thread, filled once: memory that was never touched is slow."""
+    # Not zeros, which some disks do not store.
+    noise = os.urandom(MIB) * (PIECE_BYTES // MIB)
+    buffers: _Buffers = SimpleQueue()
+    for _ in range(_THREADS):
+        buffer = map_aligned(PIECE_BYTES)
+        buffer[:] = noise
+        buffers.put(buffer)
+    return buffers
 
-    def __init__(self) -> None:
-        self._all = [mmap.mmap(-1, PIECE_BYTES) for _ in range(_THREADS)]
-        self._free: SimpleQueue[mmap.mmap] = SimpleQueue()
 
-    def __enter__(self) -> Self:
-        # Not zeros, which some disks do not store.
-        noise = os.urandom(MIB) * (PIECE_BYTES // MIB)
-        for buffer in self._all:
-            buffer[:] = noise
-            self._free.put(buffer)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for buffer in self._all:
-            buffer.close()
-
-    @contextmanager
-    def one(self) -> Iterator[mmap.mmap]:
-        """Lend a buffer."""
-        buffer = self._free.get()
-        try:
-            yield buffer
-        finally:
-            self._free.put(buffer)
+@contextmanager
+def _borrowed(buffers: _Buffers) -> Iterator[memoryview]:
+    buffer = buffers.get()
+    try:
+        yield buffer
+    finally:
+        buffers.put(buffer)
 
 
 def _timed(work: Callable[[int], None], pieces: int) -> tuple[int, float]:
-    """Do as many pieces as there is time for, and return their number and the seconds."""
+    """Process pieces until the time limit; return their number and the seconds."""
     started = time.perf_counter()
     deadline = started + STEP_S_MAX
 
@@ -107,26 +100,25 @@ def _timed(work: Callable[[int], None], pieces: int) -> tuple[int, float]:
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="cloudfs-disk") as pool:
         done = list(pool.map(in_time, range(pieces)))
-    # Pieces are begun in their order, so those that were done come first.
+    # Pieces start in their order, so the skipped ones come last.
     count = done.index(False) if False in done else len(done)
     return count, max(time.perf_counter() - started, 1e-6)
 
 
 def _write(fd: int, buffers: _Buffers, piece: int) -> None:
     done = 0
-    with buffers.one() as buffer, memoryview(buffer) as view:
+    with _borrowed(buffers) as buffer:
         while done < PIECE_BYTES:
-            with view[done:] as rest:
-                done += os.pwrite(fd, rest, piece * PIECE_BYTES + done)
+            done += os.pwrite(fd, buffer[done:], piece * PIECE_BYTES + done)
 
 
 def _read(fd: int, buffers: _Buffers, piece: int) -> None:
-    with buffers.one() as buffer:
+    with _borrowed(buffers) as buffer:
         os.preadv(fd, [buffer], piece * PIECE_BYTES)
 
 
-def _nameless(folder: Path) -> tuple[int, bool]:
-    """Return a file without a name on the folder's file system, and whether it is O_DIRECT."""
+def _open_nameless(folder: Path) -> tuple[int, bool]:
+    """Open a file without a name on the folder's file system; return whether it is O_DIRECT."""
     flags = os.O_RDWR | os.O_CLOEXEC
     for more, is_direct in ((os.O_DIRECT, True), (0, False)):
         try:

@@ -1,6 +1,6 @@
-"""Where a directory lies: its file system, its disk, and what a quick look says of either.
+"""The file system and the disk of a directory, and the speed of the network interface.
 
-Nothing here writes. Everything may block for as long as the file system does.
+Nothing is written. Everything may block for as long as the file system does.
 """
 
 from __future__ import annotations
@@ -14,25 +14,21 @@ from cloudfs.system import mountpoints
 
 
 @dataclass(frozen=True, slots=True)
-class Disk:
-    """The file system of a directory. `rotates` and `discards` are None where nobody tells.
-
-    `below` is the mountpoint of the file system.
-    """
+class DiskInfo:
+    """The file system of a directory. `rotates` and `discards` are None where unknown."""
 
     fstype: str
     source: str
-    below: Path
     rotates: bool | None
     discards: bool | None
 
 
-def existing(path: Path) -> Path:
+def nearest_existing(path: Path) -> Path:
     """Return the directory itself, or the nearest one above that exists."""
     return next(folder for folder in (path, *path.parents) if os.path.exists(folder))
 
 
-def disk_of(path: Path) -> Disk:
+def disk_info(path: Path) -> DiskInfo:
     """Return the disk of an existing directory."""
     real = Path(os.path.realpath(path))
     holding = [mount for mount in mountpoints.mounts() if real.is_relative_to(mount.path)]
@@ -40,23 +36,22 @@ def disk_of(path: Path) -> Disk:
     mount = max(reversed(holding), key=lambda mount: len(mount.path.parts))
     queue = _queue(os.stat(real).st_dev)
     rotates, discarded = _number(queue, "rotational"), _number(queue, "discard_max_bytes")
-    return Disk(
+    return DiskInfo(
         fstype=mount.fstype,
         source=mount.source,
-        below=mount.path,
         rotates=None if rotates is None else rotates > 0,
         discards=None if discarded is None else discarded > 0,
     )
 
 
 def free_bytes(path: Path) -> int:
-    """Return what an ordinary user can still write to the file system of an existing directory."""
+    """Return the free bytes for ordinary users on the file system of an existing directory."""
     state = os.statvfs(path)
     return state.f_bavail * state.f_frsize
 
 
 def _queue(device: int) -> Path:
-    """Return the folder of the settings of a device; a partition has them in its disk's."""
+    """Return the folder of the queue settings of a device; for a partition that of its disk."""
     folder = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
     is_partition = (folder / "partition").exists()
     return (folder.parent if is_partition else folder) / "queue"
@@ -70,14 +65,14 @@ def _number(queue: Path, name: str) -> int | None:
 
 
 def link_bytes_per_s(folder: Path = Path("/sys/class/net")) -> float | None:
-    """Return the speed of the fastest network interface; None where no driver tells it."""
+    """Return the speed of the fastest network interface; None where no driver reports one."""
     speeds = []
     for interface in folder.iterdir() if folder.is_dir() else ():
         try:
             text = (interface / "speed").read_text(encoding="ascii").strip()
         except OSError:
             continue
-        # Drivers of virtual machines say -1, which is "unknown".
+        # Drivers of virtual machines report -1 for unknown.
         if re.fullmatch(r"[1-9][0-9]*", text):
             speeds.append(int(text) * 1_000_000 / 8)
     return max(speeds, default=None)

@@ -1,7 +1,6 @@
-"""The way to an endpoint, step by step: name, connection, TLS, and an anonymous HEAD.
+"""An anonymous HEAD request, step by step: name resolution, connection, proxy tunnel, TLS, HTTP.
 
-Everything here blocks, for a worker thread to run; each step has a time limit. It sends no
-credentials but a proxy's, and does not know what the endpoint is for.
+Blocking, for worker threads; each step has a time limit. Only a proxy's credentials are sent.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from cloudfs.doctor.probes import tls
-from cloudfs.doctor.probes.failures import (
+from cloudfs.doctor.probes.network_errors import (
     NetworkError,
-    Trouble,
+    NetworkFailure,
     host_and_port,
     is_address,
     reason_of,
@@ -32,9 +31,9 @@ _ADDRESSES_TRIED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Where to go. `ca_bundle` is a file or folder of CA certificates to trust instead of the
-    system's."""
+class Endpoint:
+    """An address and the route to it. `ca_bundle` is a file or folder of CA certificates to trust
+    instead of the system's."""
 
     url: str
     proxy: Proxy | None = None
@@ -42,11 +41,11 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back. `steps` are the seconds of each step, in their order.
+class HeadResponse:
+    """The response to a HEAD. `steps` are the seconds of each step, in their order.
 
     `date` is the Date header, None without one; `asked_at` is this machine's clock (seconds since
-    the epoch) when half of the round trip was over.
+    the epoch) at half of the round trip.
     """
 
     status: int
@@ -55,8 +54,8 @@ class Answer:
     steps: dict[str, float]
 
 
-class _Steps:
-    """Takes the time of each step."""
+class _StepTimer:
+    """The durations of the steps."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -68,76 +67,84 @@ class _Steps:
         self.seconds[name] = time.perf_counter() - started
 
 
-def ask(target: Target) -> Answer:
-    """Send an anonymous HEAD and return the answer, whatever its status. Raises `NetworkError`."""
-    url = urlsplit(target.url)
-    steps = _Steps()
-    with _connected(target, url, steps) as connection:
+def send_head(endpoint: Endpoint) -> HeadResponse:
+    """Send an anonymous HEAD and return the response of any status. Raises `NetworkError`."""
+    url = urlsplit(endpoint.url)
+    steps = _StepTimer()
+    with _connection(endpoint, url, steps) as connection:
         if url.scheme == "https":
             with steps.step("tls"):
-                connection.sock = tls.secured(connection.sock, url, target.ca_bundle)
+                connection.sock = tls.wrap(connection.sock, url, endpoint.ca_bundle)
         with steps.step("http"):
-            # Half of the round trip is the best guess at when the server looked at its clock.
+            # The server read its clock at about half of the round trip.
             sent_at, sent = time.time(), time.perf_counter()
-            response = _head(connection, target, url)
+            response = _head(connection, endpoint, url)
             asked_at = sent_at + (time.perf_counter() - sent) / 2
-    if target.proxy is not None and response.status == 407:
-        raise _proxy_error(target.proxy, "wants a password")
-    return Answer(response.status, response.getheader("Date"), asked_at, steps.seconds)
+    if endpoint.proxy is not None and response.status == 407:
+        raise _proxy_error(endpoint.proxy, "wants a password")
+    return HeadResponse(response.status, response.getheader("Date"), asked_at, steps.seconds)
 
 
 @contextmanager
-def _connected(target: Target, url: SplitResult, steps: _Steps) -> Iterator[HTTPConnection]:
-    """Yield a connection to the endpoint, or to the proxy that passes it on."""
+def _connection(
+    endpoint: Endpoint, url: SplitResult, steps: _StepTimer
+) -> Iterator[HTTPConnection]:
+    """Yield a connection to the endpoint, or to its proxy."""
     connection = HTTPConnection(*host_and_port(url), timeout=STEP_S_MAX)
-    connection.sock = _opened(url, steps) if target.proxy is None else _hop(target.proxy, steps)
+    connection.sock = (
+        _connect(url, steps) if endpoint.proxy is None else _connect_to_proxy(endpoint.proxy, steps)
+    )
     try:
-        if target.proxy is not None and url.scheme == "https":
+        if endpoint.proxy is not None and url.scheme == "https":
             with steps.step("tunnel"):
-                _tunnel(connection, target.proxy)
+                _tunnel(connection, endpoint.proxy)
         yield connection
     finally:
         connection.close()
 
 
-def _opened(url: SplitResult, steps: _Steps) -> socket.socket:
+def _connect(url: SplitResult, steps: _StepTimer) -> socket.socket:
     host, port = host_and_port(url)
     with steps.step("name"):
-        addresses = _resolved(host, port)
+        addresses = _resolve(host, port)
     with steps.step("tcp"):
-        return _connection(addresses, host, port)
+        return _connect_any(addresses, host, port)
 
 
-def _hop(proxy: Proxy, steps: _Steps) -> socket.socket:
-    """Return a connection to the proxy; what keeps from that is the proxy's trouble."""
+def _connect_to_proxy(proxy: Proxy, steps: _StepTimer) -> socket.socket:
+    """Return a connection to the proxy; any failure counts as one of the proxy."""
     try:
-        return _opened(_proxy_address(proxy), steps)
+        return _connect(_proxy_address(proxy), steps)
     except NetworkError as error:
         raise _proxy_error(proxy, f"is not reached: {error}") from error
 
 
 def _proxy_error(proxy: Proxy, problem: str) -> NetworkError:
-    return NetworkError(Trouble.PROXY, f"the proxy {proxy.shown} of {proxy.variable} {problem}")
+    return NetworkError(
+        NetworkFailure.PROXY, f"the proxy {proxy.shown} of {proxy.variable} {problem}"
+    )
 
 
 def _proxy_address(proxy: Proxy) -> SplitResult:
     if not is_address(proxy.url) or not proxy.url.startswith("http://"):
-        raise NetworkError(Trouble.PROXY, "it is not of the kind http://host:port")
+        raise NetworkError(NetworkFailure.PROXY, "it is not of the kind http://host:port")
     return urlsplit(proxy.url)
 
 
-def _resolved(host: str, port: int) -> list[tuple[str, int]]:
+def _resolve(host: str, port: int) -> list[tuple[str, int]]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         reason = error.strerror if isinstance(error, socket.gaierror) else "no valid name"
-        raise NetworkError(Trouble.NAME, f"the name {host} is not known: {reason}") from error
+        raise NetworkError(
+            NetworkFailure.NAME, f"the name {host} is not known: {reason}"
+        ) from error
     addresses = dict.fromkeys((str(address[0]), int(address[1])) for *_, address in found)
     return list(addresses)[:_ADDRESSES_TRIED]
 
 
-def _connection(addresses: list[tuple[str, int]], host: str, port: int) -> socket.socket:
-    """Connect to the first address that takes it; the last error tells of them all."""
+def _connect_any(addresses: list[tuple[str, int]], host: str, port: int) -> socket.socket:
+    """Connect to the first address that accepts; the last error stands for all."""
     error: OSError | None = None
     for address in addresses:
         try:
@@ -146,18 +153,18 @@ def _connection(addresses: list[tuple[str, int]], host: str, port: int) -> socke
             error = refused
     where = f"{host} port {port}"
     if isinstance(error, ConnectionRefusedError):
-        raise NetworkError(Trouble.REFUSED, f"nothing listens on {where}") from error
+        raise NetworkError(NetworkFailure.REFUSED, f"nothing listens on {where}") from error
     if isinstance(error, TimeoutError):
         message = f"no connection to {where} within {STEP_S_MAX:g} s"
-        raise NetworkError(Trouble.SILENT, message) from error
+        raise NetworkError(NetworkFailure.SILENT, message) from error
     reason = (error.strerror if error else "") or "no address"
-    raise NetworkError(Trouble.ROUTE, f"no connection to {where}: {reason}") from error
+    raise NetworkError(NetworkFailure.ROUTE, f"no connection to {where}: {reason}") from error
 
 
 def _tunnel(connection: HTTPConnection, proxy: Proxy) -> None:
-    """Have the proxy connect to the endpoint."""
-    target = f"{_bracketed(connection.host)}:{connection.port}"
-    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+    """Send CONNECT to the proxy and check its response."""
+    address = f"{_bracketed(connection.host)}:{connection.port}"
+    lines = [f"CONNECT {address} HTTP/1.1", f"Host: {address}"]
     lines += [f"{name}: {value}" for name, value in _proxy_headers(proxy).items()]
     try:
         connection.sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
@@ -171,8 +178,8 @@ def _tunnel(connection: HTTPConnection, proxy: Proxy) -> None:
     if response.status == 407:
         raise _proxy_error(proxy, "wants a password")
     if response.status != 200:
-        said = f"{response.status} {response.reason}"
-        raise _proxy_error(proxy, f"does not connect to {target}: {said}")
+        status = f"{response.status} {response.reason}"
+        raise _proxy_error(proxy, f"does not connect to {address}: {status}")
 
 
 def _bracketed(host: str) -> str:
@@ -187,18 +194,18 @@ def _proxy_headers(proxy: Proxy) -> dict[str, str]:
     return {"Proxy-Authorization": f"Basic {base64.b64encode(pair.encode()).decode('ascii')}"}
 
 
-def _head(connection: HTTPConnection, target: Target, url: SplitResult) -> HTTPResponse:
+def _head(connection: HTTPConnection, endpoint: Endpoint, url: SplitResult) -> HTTPResponse:
     path = url.path or "/"
     headers = {"Cache-Control": "no-cache"}
-    if target.proxy is not None and url.scheme == "http":
+    if endpoint.proxy is not None and url.scheme == "http":
         path = f"http://{url.netloc.rpartition('@')[2]}{path}"
-        headers |= _proxy_headers(target.proxy)
+        headers |= _proxy_headers(endpoint.proxy)
     try:
         connection.request("HEAD", path, headers=headers)
         return connection.getresponse()
     except TimeoutError as error:
         message = f"{url.hostname} does not answer a request within {STEP_S_MAX:g} s"
-        raise NetworkError(Trouble.SILENT, message) from error
+        raise NetworkError(NetworkFailure.SILENT, message) from error
     except (OSError, HTTPException) as error:
         message = f"{url.hostname} answers no HTTP: {reason_of(error)}"
-        raise NetworkError(Trouble.HTTP, message) from error
+        raise NetworkError(NetworkFailure.HTTP, message) from error

@@ -1,7 +1,6 @@
-"""Which proxy of the environment the requests to a URL go through.
+"""Proxies of the environment, chosen by the rules of the SDKs.
 
-The rules are those of the SDKs: the variable of the URL's scheme, in small letters first, and
-NO_PROXY. It makes no connection.
+The variable of the URL's scheme, in small letters first, and NO_PROXY.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Proxy:
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
-    """Return the proxy for requests to `url`, or None when they go straight there."""
+    """Return the proxy for requests to `url`, None for a direct connection."""
     parts = urlsplit(url)
     name = f"{parts.scheme}_proxy"
     variable = next((known for known in (name, name.upper()) if environ.get(known)), None)
@@ -40,7 +39,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def _is_exempt(parts: SplitResult, exempt: str) -> bool:
-    """Whether NO_PROXY, a list of hosts and of domains, has the host."""
+    """Whether the host is in NO_PROXY, a list of hosts and domains."""
     host = parts.hostname or ""
     names = {host, f"{host}:{parts.port}"}
     entries = (entry.strip().lower().lstrip(".") for entry in exempt.split(","))

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from cloudfs.config import check, files
-from cloudfs.config.check import Checked
+from cloudfs.config.check import FileReport
 from cloudfs.errors import UserError
 
 
-def checked(folder: Path, text: str, name: str = "data.toml") -> Checked:
+def checked(folder: Path, text: str, name: str = "data.toml") -> FileReport:
     path = folder / name
     path.write_text(text)
     path.chmod(0o644)
@@ -108,7 +108,7 @@ def test_what_only_one_mount_can_have(tmp_path: Path) -> None:
     text = "mountpoint = '/mnt/data/'\nmetrics-address = 9467\n"
     first = checked(tmp_path, text, "a.toml")
     second = checked(tmp_path, text.replace("9467", "'127.0.0.1:9467'"), "b.toml")
-    assert list(check.clashes([first, second])) == [
+    assert list(check.conflicts([first, second])) == [
         f"{second.path}:1: mountpoint /mnt/data is also that of {first.path}: change one",
         f"{second.path}:2: metrics-address 127.0.0.1:9467 is also that of {first.path}: change one",
     ]
@@ -118,10 +118,10 @@ def test_a_hidden_file_and_a_port_of_the_kernels_choice_clash_with_nothing(tmp_p
     (tmp_path / "user").mkdir()
     text = "mountpoint = '/mnt/data'"
     shown, hidden = checked(tmp_path / "user", text), checked(tmp_path, text)
-    assert not list(check.clashes([shown, hidden]))
+    assert not list(check.conflicts([shown, hidden]))
     text = "mountpoint = '/dev/fd/3'\nmetrics-address = 0"
     items = [checked(tmp_path, text, name) for name in ("a.toml", "b.toml")]
-    assert not list(check.clashes(items))
+    assert not list(check.conflicts(items))
 
 
 def test_a_file_that_others_may_change_is_a_warning(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from cloudfs.config import options
 from cloudfs.config.option import Option
 from cloudfs.config.options import OPTIONS
 from cloudfs.config.settings import MountSettings
-from cloudfs.config.types import CacheDirectory
+from cloudfs.config.types import CacheDirSpec
 from cloudfs.units import GIB
 
 DOCS = Path(__file__).parents[4] / "docs"
@@ -27,7 +27,7 @@ def test_every_spelling_is_unique() -> None:
     spellings = [
         spelling
         for option in OPTIONS
-        for spelling in (option.flag, option.short, option.extra_word)
+        for spelling in (option.flag, option.short, option.alias)
         if spelling
     ]
     assert len(spellings) == len(set(spellings))
@@ -51,7 +51,7 @@ def test_a_repeated_option_has_a_field_in_the_plural() -> None:
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_every_default_is_accepted_by_its_own_parser(option: Option) -> None:
     if option.default is not None:
-        assert option.parse(option.kind.show(option.default)) == option.default
+        assert option.parse(option.type.show(option.default)) == option.default
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_value_out_of_range_names_the_range(name: str, text: str, accepted: st
     ],
 )
 def test_a_cache_directory_may_have_a_size(text: str, path: str, size: int | None) -> None:
-    assert options.BY_NAME["cache_dir"].parse(text) == CacheDirectory(Path(path), size)
+    assert options.BY_NAME["cache_dir"].parse(text) == CacheDirSpec(Path(path), size)
 
 
 @pytest.mark.parametrize(

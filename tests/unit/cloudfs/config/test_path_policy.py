@@ -82,12 +82,12 @@ def test_tables_are_shown_as_they_are_written() -> None:
     ]
 
 
-def test_answers_are_remembered_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(path_policy, "_REMEMBERED_MAX", 2)
+def test_resolved_policies_are_cached_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(path_policy, "_LRU_MAX", 2)
     policies = PathPolicies([PolicyTable("*.h5", pin=True)])
     for key in ("a.h5", "b", "c.h5", "a.h5"):
         assert policies.placement(key).pinned is key.endswith("h5")
-    assert policies._remembered.cache_info().currsize == 2
+    assert policies._resolve_cached.cache_info().currsize == 2
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
+from types import UnionType
 
 import pytest
 
-from cloudfs.config import options
+from cloudfs.config import options, types
 from cloudfs.config import settings as config
-from cloudfs.config import types as kinds
 from cloudfs.config.path_policy import PolicyTable
 from cloudfs.config.settings import MountSettings, Resolution
-from cloudfs.config.types import CacheDirectory
+from cloudfs.config.types import CacheDirSpec
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import defaults
 
@@ -66,28 +65,28 @@ def test_defaults() -> None:
 
 def test_every_value_has_the_type_that_its_field_declares(tmp_path: Path) -> None:
     texts = {
-        kinds.SWITCH: "true",
-        kinds.SIZE: "64MiB",
-        kinds.DURATION: "1s",
-        kinds.COUNT: "7",
-        kinds.MODE: "0700",
-        kinds.TEXT: "text",
-        kinds.ENDPOINT: "http://host",
-        kinds.CACHE_DIRECTORY: f"{tmp_path}:10GiB",
-        kinds.FILE: str(tmp_path / "log"),
-        kinds.COMPRESS: "off",
-        kinds.EVICTION: "lru",
-        kinds.LOG_FORMAT: "json",
-        kinds.LISTEN: "unix:/run/metrics",
-        kinds.PRICE: "0.09",
+        types.SWITCH: "true",
+        types.SIZE: "64MiB",
+        types.DURATION: "1s",
+        types.COUNT: "7",
+        types.MODE: "0700",
+        types.TEXT: "text",
+        types.ENDPOINT: "http://host",
+        types.CACHE_DIRECTORY: f"{tmp_path}:10GiB",
+        types.FILE: str(tmp_path / "log"),
+        types.COMPRESS: "off",
+        types.EVICTION: "lru",
+        types.LOG_FORMAT: "json",
+        types.LISTEN: "unix:/run/metrics",
+        types.PRICE: "0.09",
     }
-    words = [f"{o.name}={texts[o.kind]}" for o in options.settings_options()]
+    words = [f"{o.name}={texts[o.type]}" for o in options.settings_options()]
     words[words.index("kernel_read_ahead=64MiB")] = "kernel_read_ahead=1MiB"
     resolution = resolve(*words)
     declared = typing.get_type_hints(MountSettings)
     for field in dataclasses.fields(resolution.settings):
         hint = declared[field.name]
-        wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        wanted = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
         value = getattr(resolution.settings, field.name)
         assert value is not None
         if typing.get_origin(hint) is tuple:
@@ -180,7 +179,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_cache_directories_of_each_source(tmp_path: Path) -> None:
-    wanted = (CacheDirectory(Path("/a"), 10 * GIB), CacheDirectory(Path("/b,c")))
+    wanted = (CacheDirSpec(Path("/a"), 10 * GIB), CacheDirSpec(Path("/b,c")))
     array = toml(tmp_path, "cache-dir = ['/a:10GiB', '/b,c']")
     for resolution in (
         resolve(flags={"cache_dir": ("/a:10GiB", "/b,c")}),
@@ -199,7 +198,7 @@ def test_cache_directories_of_two_sources_are_not_joined(tmp_path: Path) -> None
         flags={"cache_dir": ("/a",), **toml(tmp_path, "cache-dir = ['/x', '/y']")},
         environ={"CLOUDFS_CACHE_DIR": "/b"},
     )
-    assert resolution.settings.cache_dirs == (CacheDirectory(Path("/a")),)
+    assert resolution.settings.cache_dirs == (CacheDirSpec(Path("/a")),)
     assert resolution.origins["cache_dir"] == "--cache-dir"
 
 
@@ -312,7 +311,7 @@ def test_foreground_and_background_at_once_contradict() -> None:
 def test_only_flags_know_a_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (directory,) = resolve(flags={"cache_dir": ("c:1GiB",)}).settings.cache_dirs
-    assert directory == CacheDirectory(tmp_path / "c", GIB)
+    assert directory == CacheDirSpec(tmp_path / "c", GIB)
     assert "absolute path" in error_of("cache_dir=c")
     assert "absolute path" in error_of(environ={"CLOUDFS_CACHE_DIR": "c"})
 
@@ -379,7 +378,7 @@ def test_memory_is_bounded_by_the_control_group(
 
 def test_the_memory_limit_is_never_below_the_least(tmp_path: Path) -> None:
     root = machine(tmp_path, "0::/\n", {"memory.max": "1048576\n"})
-    assert defaults.memory_limit(root) == options.BY_NAME["memory_limit"].least
+    assert defaults.memory_limit(root) == options.BY_NAME["memory_limit"].minimum
 
 
 def test_memory_without_control_groups_is_the_ram(tmp_path: Path) -> None:
@@ -448,7 +447,7 @@ def test_only_the_mountpoint_of_a_file_is_looked_at(tmp_path: Path) -> None:
 def test_a_password_in_an_address_is_never_shown() -> None:
     message = error_of(flags={"endpoint_url": "htps://me:hunter2@host"})
     assert message.startswith("bad value 'htps://***@host' for --endpoint-url: ")
-    assert kinds.ENDPOINT.show("https://me:hunter2@host:9000/x") == "https://***@host:9000/x"
+    assert types.ENDPOINT.show("https://me:hunter2@host:9000/x") == "https://***@host:9000/x"
 
 
 @pytest.mark.parametrize(
@@ -466,5 +465,5 @@ def test_a_password_in_an_address_is_never_shown() -> None:
 def test_a_value_is_shown_as_it_may_be_written(name: str, text: str) -> None:
     option = options.BY_NAME[name]
     value = option.parse(text)
-    assert option.parse(option.kind.show(value)) == value
-    assert option.kind.show(value) == text
+    assert option.parse(option.type.show(value)) == value
+    assert option.type.show(value) == text

@@ -9,7 +9,7 @@ from cloudfs.config.settings import resolve
 from cloudfs.doctor.checks.registry import STORE_CHECKS
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, Result
-from cloudfs.doctor.runner import examine
+from cloudfs.doctor.runner import run_checks
 
 Findings = dict[str, Finding]
 
@@ -23,7 +23,7 @@ async def findings_of(url: str, **flags: str) -> Findings:
     What moves many bytes is left out.
     """
     context = Context(resolve(url, None, flags=flags, required=("url",)), os.environ, quick=True)
-    examined = await examine(context, STORE_CHECKS, lambda _: None)
+    examined = await run_checks(context, STORE_CHECKS, lambda _: None)
     assert [one.check for one in examined] == [check.name for check in STORE_CHECKS]
     return {one.check: one.finding for one in examined}
 

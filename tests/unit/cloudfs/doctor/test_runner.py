@@ -14,7 +14,7 @@ from cloudfs.doctor.checks.registry import MACHINE_CHECKS, STORE_CHECKS
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, Result, failure, ok, skipped, warning
 from cloudfs.doctor.report import Report
-from cloudfs.doctor.runner import Check, Examined, Section, examine
+from cloudfs.doctor.runner import Check, ReportEntry, Section, run_checks
 from cloudfs.errors import ExitCode
 from cloudfs_backends.errors import ThrottledError
 from cloudfs_backends.local.client import LocalClient
@@ -36,7 +36,7 @@ def finds(finding: Finding) -> Callable[[Context], Awaitable[Finding]]:
 
 
 async def results(*checks: Check) -> list[tuple[str, Result, str]]:
-    done = await examine(context(), checks, lambda _: None)
+    done = await run_checks(context(), checks, lambda _: None)
     return [(one.check, one.finding.result, one.finding.text) for one in done]
 
 
@@ -77,7 +77,7 @@ async def test_each_finding_is_shown_as_soon_as_it_is_there() -> None:
         return ok("b")
 
     checks = [Check("a", finds(ok("a"))), Check("b", second)]
-    await examine(context(), checks, lambda one: shown.append(one.check))
+    await run_checks(context(), checks, lambda one: shown.append(one.check))
     assert shown == ["a", "b"]
 
 
@@ -89,7 +89,7 @@ async def hang(_: Context) -> Finding:
 @in_trio_autojump
 async def test_a_check_that_hangs_is_given_up() -> None:
     started = trio.current_time()
-    (hung,) = await examine(context(), [Check("a", hang, limit_s=7)], lambda _: None)
+    (hung,) = await run_checks(context(), [Check("a", hang, timeout_s=7)], lambda _: None)
     assert trio.current_time() - started == pytest.approx(7)
     assert hung.finding.text == "no result within 7 s"
     assert hung.finding.exit_code is ExitCode.UNREACHABLE
@@ -97,8 +97,10 @@ async def test_a_check_that_hangs_is_given_up() -> None:
 
 @in_trio_autojump
 async def test_a_check_of_the_machine_that_hangs_says_what_mends_it() -> None:
-    check = Check("a", hang, section=Section.MACHINE, late_code=ExitCode.CACHE, late_fix="a disk")
-    (hung,) = await examine(context(), [check], lambda _: None)
+    check = Check(
+        "a", hang, section=Section.MACHINE, timeout_code=ExitCode.CACHE, timeout_fix="a disk"
+    )
+    (hung,) = await run_checks(context(), [check], lambda _: None)
     assert (hung.finding.fix, hung.finding.exit_code) == ("a disk", ExitCode.CACHE)
     assert hung.section is Section.MACHINE
 
@@ -118,8 +120,8 @@ async def test_a_check_may_find_several_things() -> None:
 @in_trio_autojump
 async def test_all_checks_together_are_bounded() -> None:
     started = trio.current_time()
-    checks = [Check(f"{number}", hang, limit_s=25) for number in range(5)]
-    done = await examine(context(), checks, lambda _: None)
+    checks = [Check(f"{number}", hang, timeout_s=25) for number in range(5)]
+    done = await run_checks(context(), checks, lambda _: None)
     assert trio.current_time() - started == pytest.approx(runner.ALL_S_MAX)
     assert [one.finding.text for one in done] == [
         *("no result within 25 s", "no result within 25 s", "no result within 10 s"),
@@ -130,7 +132,7 @@ async def test_all_checks_together_are_bounded() -> None:
 @in_trio_autojump
 async def test_what_a_mount_does_not_need_may_hang() -> None:
     assert await results(
-        Check("a", hang, limit_s=7, vital=False), Check("b", finds(ok("b")), frozenset({"a"}))
+        Check("a", hang, timeout_s=7, required=False), Check("b", finds(ok("b")), frozenset({"a"}))
     ) == [("a", Result.WARNING, "no result within 7 s"), ("b", Result.OK, "b")]
 
 
@@ -139,7 +141,7 @@ async def test_what_the_store_says_is_a_failure_with_the_code_of_mount() -> None
     async def refused(_: Context) -> Finding:
         raise ThrottledError("SlowDown", operation="list", http_code=503, request_id="id")
 
-    (found,) = await examine(context(), [Check("a", refused)], lambda _: None)
+    (found,) = await run_checks(context(), [Check("a", refused)], lambda _: None)
     assert found.finding.text == "SlowDown (HTTP 503)"
     assert found.finding.fix == ThrottledError.advice
     assert found.finding.exit_code is ExitCode.UNREACHABLE
@@ -151,9 +153,9 @@ async def test_what_the_store_says_is_a_failure_with_the_code_of_mount() -> None
 async def test_findings_are_shown_without_secrets() -> None:
     secret = "hunter2hunter2"
     said = warning(f"{secret} a", f"{secret} b", fact=[f"{secret} c"])
-    shown: list[Examined] = []
+    shown: list[ReportEntry] = []
     subject = context(AWS_SECRET_ACCESS_KEY=secret)
-    done = await examine(subject, [Check("a", finds(said))], shown.append)
+    done = await run_checks(subject, [Check("a", finds(said))], shown.append)
     assert shown == done
     assert (done[0].finding.text, done[0].finding.fix) == ("*** a", "*** b")
     assert done[0].finding.facts == {"fact": ["*** c"]}
@@ -165,17 +167,19 @@ async def test_a_bug_is_not_hidden() -> None:
         raise KeyError("bug")
 
     with pytest.raises(KeyError):
-        await examine(context(), [Check("a", bug)], lambda _: None)
+        await run_checks(context(), [Check("a", bug)], lambda _: None)
 
 
 @in_trio
 async def test_the_store_is_closed(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"data")
     subject = Context(resolve(f"file://{tmp_path}", None, required=("url",)), {})
-    await examine(subject, STORE_CHECKS, lambda _: None)
-    assert isinstance(subject.opened, PipelinedStore)
-    assert isinstance(subject.opened.client, LocalClient)
-    assert not subject.opened.client._buffers  # a read has made one, and closing lets go of it
+    await run_checks(subject, STORE_CHECKS, lambda _: None)
+    assert isinstance(subject.opened_store, PipelinedStore)
+    assert isinstance(subject.opened_store.client, LocalClient)
+    assert (
+        not subject.opened_store.client._buffers
+    )  # a read has made one, and closing lets go of it
 
 
 def test_every_check_needs_only_earlier_ones() -> None:
@@ -198,7 +202,7 @@ def test_every_check_needs_only_earlier_ones() -> None:
 def test_the_verdict_and_the_code_follow_from_the_findings(
     findings: list[Finding], verdict: str, code: ExitCode
 ) -> None:
-    examined = [Examined(f"{number}", one, 0.0) for number, one in enumerate(findings)]
+    examined = [ReportEntry(f"{number}", one, 0.0) for number, one in enumerate(findings)]
     report = Report("s3://bucket", "mount it", examined)
     assert (report.verdict, report.exit_code) == (verdict, code)
     alone = Report("", "mount it", examined).verdict
@@ -215,5 +219,5 @@ def test_the_verdict_and_the_code_follow_from_the_findings(
     ],
 )
 def test_a_finding_cannot_contradict_itself(arguments: tuple[Result, str]) -> None:
-    with pytest.raises(ValueError, match="is for"):
+    with pytest.raises(ValueError, match="belongs to"):
         Finding(*arguments)

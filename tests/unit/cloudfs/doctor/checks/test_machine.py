@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from cloudfs.config.settings import resolve
-from cloudfs.doctor.checks.disk import judged_speed, shown_rate
-from cloudfs.doctor.checks.fuse import judged_configuration
-from cloudfs.doctor.checks.kernel import judged_release
-from cloudfs.doctor.checks.limits import files_needed, judged_memory, open_files, parse_meminfo
+from cloudfs.doctor.checks.disk import format_rate, judge_speed
+from cloudfs.doctor.checks.fuse import judge_configuration
+from cloudfs.doctor.checks.kernel import judge_release
+from cloudfs.doctor.checks.limits import files_needed, judge_memory, open_files, parse_meminfo
 from cloudfs.doctor.checks.mountpoint import mountpoint
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Result
@@ -41,7 +41,7 @@ def context(mountpoint: Path | None = None, url: str | None = None, **flags: str
     ],
 )
 def test_fuse_conf(text: str, mounts: int, *, allow_other: bool, result: Result) -> None:
-    found = judged_configuration(text, mounts, allow_other=allow_other)
+    found = judge_configuration(text, mounts, allow_other=allow_other)
     assert found.result is result
     assert found.exit_code == (ExitCode.FUSE if result is FAILURE else ExitCode.OK)
     assert ("/etc/fuse.conf" in found.fix) is (result is not OK)
@@ -58,7 +58,7 @@ def test_fuse_conf(text: str, mounts: int, *, allow_other: bool, result: Result)
     ],
 )
 def test_kernels(release: str, words: list[str]) -> None:
-    found = judged_release(release, None)
+    found = judge_release(release, None)
     assert found.result is (WARNING if words else OK)
     assert all(word in found.text for word in words)
     assert found.facts["release"] == release
@@ -81,7 +81,7 @@ MEMINFO = "MemAvailable:   2097152 kB\nCommitLimit:  1048576 kB\nCommitted_AS: 5
 )
 def test_memory(limit: int, usable: int, *, strict: bool, oom_score_adj: int, words: str) -> None:
     meminfo = parse_meminfo(MEMINFO)
-    found = judged_memory(limit, usable, meminfo, strict=strict, oom_score_adj=oom_score_adj)
+    found = judge_memory(limit, usable, meminfo, strict=strict, oom_score_adj=oom_score_adj)
     assert found.result is (WARNING if words else OK)
     assert words in found.text
     assert found.facts["available_bytes"] == 2 * GIB
@@ -118,12 +118,12 @@ def group(root: Path, folder: str, most: str, current: str) -> None:
 def test_the_smallest_room_of_all_groups_counts(tmp_path: Path, lines: str, prefix: str) -> None:
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_text(lines)
-    assert control_groups.room_for_tasks(tmp_path) is None
+    assert control_groups.task_headroom(tmp_path) is None
     group(tmp_path, f"{prefix}pod/container", "max", "10")
-    assert control_groups.room_for_tasks(tmp_path) is None
+    assert control_groups.task_headroom(tmp_path) is None
     group(tmp_path, f"{prefix}pod", "100", "90")
     group(tmp_path, prefix, "4096", "100")
-    assert control_groups.room_for_tasks(tmp_path) == 10
+    assert control_groups.task_headroom(tmp_path) == 10
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_the_smallest_room_of_all_groups_counts(tmp_path: Path, lines: str, pref
 )
 def test_disks(read: float, link: float | None, *, is_direct: bool, words: str) -> None:
     speed = DiskSpeed(1e9, read, is_direct, 128 * MIB)
-    found = judged_speed(Path("/ssd"), speed, link, rotates=True)
+    found = judge_speed(Path("/ssd"), speed, link, rotates=True)
     assert found.result is (WARNING if words else OK)
-    assert found.text == f"/ssd: reads {shown_rate(read)}, writes 1.0 GB/s" + (
+    assert found.text == f"/ssd: reads {format_rate(read)}, writes 1.0 GB/s" + (
         f": {words}" if words and is_direct else f", {words}" if words else ""
     )
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from cloudfs.doctor.probes import network
-from cloudfs.doctor.probes.failures import NetworkError, Trouble
-from cloudfs.doctor.probes.network import Answer, Target, ask
+from cloudfs.doctor.probes.network import Endpoint, HeadResponse, send_head
+from cloudfs.doctor.probes.network_errors import NetworkError
+from cloudfs.doctor.probes.network_errors import NetworkFailure as Failure
 from cloudfs.doctor.probes.proxies import Proxy
 from tests.support.proxy import Proxy as Wire
 from tests.support.proxy import Respond, always
@@ -22,10 +23,10 @@ from tests.support.tls import connect_proxy, make_certificate, tls_server
 from tests.unit.cloudfs.doctor.examined import UNKNOWN_DOMAIN
 
 
-def trouble_of(target: Target) -> tuple[Trouble, str]:
+def failure_of(endpoint: Endpoint) -> tuple[Failure, str]:
     with pytest.raises(NetworkError) as caught:
-        ask(target)
-    return caught.value.trouble, str(caught.value)
+        send_head(endpoint)
+    return caught.value.failure, str(caught.value)
 
 
 @contextmanager
@@ -39,82 +40,97 @@ class TestPlain:
     def test_any_answer_will_do(self, wire: Wire) -> None:
         date = "Sun, 06 Nov 1994 08:49:37 GMT"
         wire.plan = always(Respond(418, headers={"Date": date}))
-        answer = ask(Target(f"{wire.endpoint_url}/some/path?sig=secret"))
-        assert (answer.status, answer.date) == (418, date)
-        assert list(answer.steps) == ["name", "tcp", "http"]
+        response = send_head(Endpoint(f"{wire.endpoint_url}/some/path?sig=secret"))
+        assert (response.status, response.date) == (418, date)
+        assert list(response.steps) == ["name", "tcp", "http"]
         (request,) = wire.requests
         assert (request.method, request.target) == ("HEAD", "/some/path")
         assert request.headers["host"] == f"127.0.0.1:{wire.port}"
         assert "authorization" not in request.headers
 
     def test_no_name(self) -> None:
-        trouble, said = trouble_of(Target(f"http://{UNKNOWN_DOMAIN}"))
-        assert trouble is Trouble.NAME
+        failure, said = failure_of(Endpoint(f"http://{UNKNOWN_DOMAIN}"))
+        assert failure is Failure.NAME
         assert said.startswith(f"the name {UNKNOWN_DOMAIN} is not known: ")
 
     def test_what_can_be_no_name(self) -> None:
-        assert trouble_of(Target(f"http://{'a' * 64}.test"))[0] is Trouble.NAME
+        assert failure_of(Endpoint(f"http://{'a' * 64}.test"))[0] is Failure.NAME
 
     def test_nobody_listens(self) -> None:
-        assert trouble_of(Target("http://127.0.0.1:9")) == (
-            Trouble.REFUSED,
+        assert failure_of(Endpoint("http://127.0.0.1:9")) == (
+            Failure.REFUSED,
             "nothing listens on 127.0.0.1 port 9",
         )
 
     def test_nobody_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(network, "STEP_S_MAX", 0.2)
         with listener() as port:
-            trouble, said = trouble_of(Target(f"http://127.0.0.1:{port}"))
-        assert (trouble, said) == (
-            Trouble.SILENT,
+            failure, said = failure_of(Endpoint(f"http://127.0.0.1:{port}"))
+        assert (failure, said) == (
+            Failure.SILENT,
             "127.0.0.1 does not answer a request within 0.2 s",
         )
 
     def test_an_answer_that_is_no_http(self, server: S3Server, tmp_path: Path) -> None:
         """A server that wants TLS hangs up, or says so in TLS."""
         with tls_server(server.port, make_certificate(tmp_path)) as port:
-            trouble, said = trouble_of(Target(f"http://127.0.0.1:{port}"))
-        assert trouble is Trouble.HTTP
+            failure, said = failure_of(Endpoint(f"http://127.0.0.1:{port}"))
+        assert failure is Failure.HTTP
         assert said.startswith("127.0.0.1 answers no HTTP: ")
 
 
 class TestTls:
-    def ask(self, folder: Path, server: S3Server, *, trusted: bool = True, **made: Any) -> Answer:
+    def head(
+        self, folder: Path, server: S3Server, *, trusted: bool = True, **made: Any
+    ) -> HeadResponse:
         certificate = make_certificate(folder, **made)
         with tls_server(server.port, certificate) as port:
             bundle = str(certificate.ca_file) if trusted else None
-            return ask(Target(f"https://127.0.0.1:{port}", ca_bundle=bundle))
+            return send_head(Endpoint(f"https://127.0.0.1:{port}", ca_bundle=bundle))
 
     def test_a_ca_of_ones_own(self, tmp_path: Path, server: S3Server) -> None:
-        assert list(self.ask(tmp_path, server).steps) == ["name", "tcp", "tls", "http"]
+        assert list(self.head(tmp_path, server).steps) == ["name", "tcp", "tls", "http"]
 
     @pytest.mark.parametrize(
-        ("made", "trouble", "words"),
+        ("made", "failure", "words"),
         [
-            ({"trusted": False}, Trouble.UNKNOWN_ISSUER, "is signed by a CA that is not trusted"),
-            ({"trusted": False, "self_signed": True}, Trouble.SELF_SIGNED, "is self-signed"),
-            ({"host": "localhost"}, Trouble.OTHER_NAME, "is for another name than 127.0.0.1"),
-            ({"valid_until": timedelta(hours=-1)}, Trouble.EXPIRED, "has expired"),
-            ({"valid_from": timedelta(hours=1)}, Trouble.EARLY, "is not valid yet"),
+            (
+                {"trusted": False},
+                Failure.UNKNOWN_ISSUER,
+                "is signed by a CA that is not trusted",
+            ),
+            ({"trusted": False, "self_signed": True}, Failure.SELF_SIGNED, "is self-signed"),
+            (
+                {"host": "localhost"},
+                Failure.OTHER_NAME,
+                "is for another name than 127.0.0.1",
+            ),
+            ({"valid_until": timedelta(hours=-1)}, Failure.EXPIRED, "has expired"),
+            ({"valid_from": timedelta(hours=1)}, Failure.EARLY, "is not valid yet"),
         ],
     )
     def test_what_is_wrong_with_a_certificate(
-        self, tmp_path: Path, server: S3Server, made: dict[str, Any], trouble: Trouble, words: str
+        self,
+        tmp_path: Path,
+        server: S3Server,
+        made: dict[str, Any],
+        failure: Failure,
+        words: str,
     ) -> None:
         with pytest.raises(NetworkError, match=f"^the certificate of 127.0.0.1 {words}") as caught:
-            self.ask(tmp_path, server, **made)
-        assert caught.value.trouble is trouble
+            self.head(tmp_path, server, **made)
+        assert caught.value.failure is failure
 
     def test_a_server_without_tls(self, server: S3Server) -> None:
-        trouble, said = trouble_of(Target(f"https://127.0.0.1:{server.port}"))
-        assert trouble is Trouble.TLS
+        failure, said = failure_of(Endpoint(f"https://127.0.0.1:{server.port}"))
+        assert failure is Failure.TLS
         assert said == f"127.0.0.1 port {server.port} speaks no TLS: wrong version number"
 
     def test_a_server_that_begins_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(network, "STEP_S_MAX", 0.2)
         with listener() as port:
-            trouble, said = trouble_of(Target(f"https://127.0.0.1:{port}"))
-        assert trouble is Trouble.TLS
+            failure, said = failure_of(Endpoint(f"https://127.0.0.1:{port}"))
+        assert failure is Failure.TLS
         assert said == f"127.0.0.1 port {port} begins no TLS within 0.2 s"
 
     @pytest.mark.parametrize("content", [None, b"no certificate"])
@@ -124,9 +140,9 @@ class TestTls:
         bundle = tmp_path / "bundle.pem"
         if content is not None:
             bundle.write_bytes(content)
-        target = Target(f"https://127.0.0.1:{server.port}", ca_bundle=str(bundle))
-        trouble, said = trouble_of(target)
-        assert trouble is Trouble.BUNDLE
+        endpoint = Endpoint(f"https://127.0.0.1:{server.port}", ca_bundle=str(bundle))
+        failure, said = failure_of(endpoint)
+        assert failure is Failure.BUNDLE
         assert said.startswith(f"the CA certificates in {bundle} cannot be read: ")
 
 
@@ -136,15 +152,15 @@ class TestProxies:
         with tls_server(server.port, certificate) as port, connect_proxy() as (hop, heads):
             proxy = Proxy("HTTPS_PROXY", f"http://us%40er:pass@127.0.0.1:{hop}")
             url = f"https://127.0.0.1:{port}"
-            answer = ask(Target(url, proxy, str(certificate.ca_file)))
-        assert list(answer.steps) == ["name", "tcp", "tunnel", "tls", "http"]
+            response = send_head(Endpoint(url, proxy, str(certificate.ca_file)))
+        assert list(response.steps) == ["name", "tcp", "tunnel", "tls", "http"]
         assert heads[0].startswith(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\n")
         assert "Proxy-Authorization: Basic dXNAZXI6cGFzcw==" in heads[0]
 
     def test_http_is_asked_of_the_proxy(self, wire: Wire) -> None:
         wire.plan = always(Respond(200))
         proxy = Proxy("HTTP_PROXY", f"http://user:pass@127.0.0.1:{wire.port}")
-        ask(Target("http://store.test:81/path", proxy))
+        send_head(Endpoint("http://store.test:81/path", proxy))
         (request,) = wire.requests
         assert request.target == "http://store.test:81/path"
         assert request.headers["host"] == "store.test:81"
@@ -161,28 +177,28 @@ class TestProxies:
     def test_a_proxy_that_refuses(self, status: str, words: str) -> None:
         with connect_proxy(status) as (hop, _):
             proxy = Proxy("HTTPS_PROXY", f"http://user:secret@127.0.0.1:{hop}")
-            trouble, said = trouble_of(Target("https://store.test", proxy))
-        assert trouble is Trouble.PROXY
+            failure, said = failure_of(Endpoint("https://store.test", proxy))
+        assert failure is Failure.PROXY
         assert said.startswith(f"the proxy http://127.0.0.1:{hop} of HTTPS_PROXY {words}")
 
     def test_a_proxy_for_http_that_wants_a_password(self, wire: Wire) -> None:
         wire.plan = always(Respond(407))
-        trouble, said = trouble_of(
-            Target("http://store.test", Proxy("HTTP_PROXY", wire.endpoint_url))
+        failure, said = failure_of(
+            Endpoint("http://store.test", Proxy("HTTP_PROXY", wire.endpoint_url))
         )
-        assert trouble is Trouble.PROXY
+        assert failure is Failure.PROXY
         assert said.endswith("of HTTP_PROXY wants a password")
 
     def test_a_proxy_that_is_not_there(self) -> None:
         proxy = Proxy("HTTPS_PROXY", "http://127.0.0.1:9")
-        assert trouble_of(Target("https://store.test", proxy)) == (
-            Trouble.PROXY,
+        assert failure_of(Endpoint("https://store.test", proxy)) == (
+            Failure.PROXY,
             "the proxy http://127.0.0.1:9 of HTTPS_PROXY is not reached:"
             " nothing listens on 127.0.0.1 port 9",
         )
 
     @pytest.mark.parametrize("url", ["socks5://host:1080", "http://", "http://host:port"])
     def test_a_proxy_of_another_kind(self, url: str) -> None:
-        trouble, said = trouble_of(Target("https://store.test", Proxy("HTTPS_PROXY", url)))
-        assert trouble is Trouble.PROXY
+        failure, said = failure_of(Endpoint("https://store.test", Proxy("HTTPS_PROXY", url)))
+        assert failure is Failure.PROXY
         assert said.endswith("it is not of the kind http://host:port")

@@ -14,7 +14,7 @@ from cloudfs.doctor.checks.setup import setup
 from cloudfs.doctor.checks.store import listing
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, Result
-from cloudfs.doctor.runner import Check, examine
+from cloudfs.doctor.runner import Check, run_checks
 from cloudfs.units import MIB
 from tests.contract.in_trio import in_trio
 from tests.support.proxy import Proxy, Stall, always, is_get_object
@@ -33,7 +33,7 @@ async def found_of(endpoint: str, bucket: Bucket, **more: float) -> dict[str, Fi
     flags = {"endpoint_url": endpoint, "max_downloads": "4"}
     subject = Context(resolve(bucket.url, None, flags=flags, required=("url",)), os.environ)
     subject.disk_read_bytes_per_s = more.get("disk_read_bytes_per_s")
-    examined = await examine(subject, STORE_CHECKS, lambda _: None)
+    examined = await run_checks(subject, STORE_CHECKS, lambda _: None)
     return {one.check: one.finding for one in examined}
 
 
@@ -81,8 +81,8 @@ async def test_a_store_that_stops_answering_is_given_up(large: Bucket, wire: Pro
     checks = [
         Check("setup", setup),
         Check("list", listing),
-        Check("bandwidth", speed.bandwidth, limit_s=1.0, vital=False),
+        Check("bandwidth", speed.bandwidth, timeout_s=1.0, required=False),
     ]
-    *_, last = await examine(subject, checks, lambda _: None)
+    *_, last = await run_checks(subject, checks, lambda _: None)
     assert (last.finding.result, last.finding.text) == (Result.WARNING, "no result within 1 s")
     wire.wait_requests(1, is_get_object)

@@ -1,4 +1,4 @@
-"""What keeps a client from an endpoint, and the words for addresses and reasons."""
+"""Network failures: their classification, and the texts of addresses and reasons."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from urllib.parse import SplitResult, urlsplit
 PORTS: Final = {"http": 80, "https": 443}
 
 
-class Trouble(enum.Enum):
-    """What keeps a client from an endpoint."""
+class NetworkFailure(enum.Enum):
+    """The reason why a client does not reach an endpoint."""
 
     NAME = enum.auto()
     REFUSED = enum.auto()
@@ -25,7 +25,7 @@ class Trouble(enum.Enum):
     UNKNOWN_ISSUER = enum.auto()
     OTHER_NAME = enum.auto()
     CERTIFICATE = enum.auto()
-    """Something else about it."""
+    """Another problem of the certificate."""
     TLS = enum.auto()
     HTTP = enum.auto()
 
@@ -33,13 +33,13 @@ class Trouble(enum.Enum):
 class NetworkError(Exception):
     """The endpoint was not reached; the message is one line and names the address."""
 
-    def __init__(self, trouble: Trouble, message: str) -> None:
+    def __init__(self, failure: NetworkFailure, message: str) -> None:
         super().__init__(message)
-        self.trouble = trouble
+        self.failure = failure
 
 
 def is_address(url: str) -> bool:
-    """Whether a URL leads to a server of HTTP."""
+    """Whether a URL is that of an HTTP server."""
     try:
         parts = urlsplit(url)
         return parts.scheme in PORTS and bool(parts.hostname) and parts.port != 0
@@ -48,12 +48,12 @@ def is_address(url: str) -> bool:
 
 
 def host_and_port(url: SplitResult) -> tuple[str, int]:
-    """Return where a URL leads to."""
+    """Return the host of a URL and its port, the default of the scheme if it has none."""
     return url.hostname or "", url.port or PORTS[url.scheme]
 
 
 def reason_of(error: Exception) -> str:
-    """Return why, in few words: OpenSSL's and the system's messages have them at their ends."""
+    """Return the reason of an error in a few words: those of OpenSSL, or of the system."""
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.lower().replace("_", " ")
     words = error.strerror if isinstance(error, OSError) else str(error)
