@@ -28,7 +28,7 @@ from cloudfs.admin.usage import count_local
 from cloudfs.config.path_policy import PathPolicies
 from cloudfs.config.settings import MountSettings
 from cloudfs.control import server
-from cloudfs.daemon import assembly
+from cloudfs.daemon import resources
 from cloudfs.errors import UserError
 from cloudfs.fuse import session, tuning
 from cloudfs.fuse.deadlines import RequestWatch
@@ -110,8 +110,8 @@ async def _serve(
     settings: MountSettings, on_ready: Callable[[], None], manager: ServiceManager
 ) -> None:
     started_at = time.monotonic()
-    store = await assembly.open_store(settings)
-    disks = await assembly.open_disks(settings, store.identity)
+    store = await resources.open_store(settings)
+    disks = await resources.open_disks(settings, store.identity)
     disk = disks.tier
     memory = MemoryCache(settings.memory_limit, staging=disk is not None)
     cache = TieredCache(partial(_fetch, store), memory, disk, max_downloads=settings.max_downloads)
@@ -119,7 +119,7 @@ async def _serve(
     metrics = RequestMetrics()
     watch = RequestWatch(settings.retry_budget + _DEADLINE_MARGIN_S)
     invalidator = EntryInvalidator()
-    remembered = assembly.open_catalog(settings, disk, store.identity)
+    remembered = resources.open_catalog(settings, disk, store.identity)
     async with trio.open_nursery() as services:
         freshness = FreshnessPolicy(settings.metadata_ttl, settings.negative_ttl, policies.ttl)
         tree = Tree(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloudfs.daemon import assembly
+from cloudfs.daemon import resources
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, failure
 from cloudfs.doctor.probes.failures import Trouble
@@ -39,7 +39,7 @@ def failure_of(error: StoreError, context: Context) -> Finding:
     """Return the finding for what the store said, with the exit code that `mount` has for it."""
     said, status = str(error), f"HTTP {error.http_code}"
     return failure(
-        assembly.exit_code(error),
+        resources.exit_code(error),
         said if error.http_code is None or status in said else f"{said} ({status})",
         fix_of(error, context),
         error=type(error).__name__,

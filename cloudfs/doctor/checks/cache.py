@@ -20,7 +20,7 @@ import trio
 
 from cloudfs.config.settings import MountSettings
 from cloudfs.config.types import CacheDirectory
-from cloudfs.daemon import assembly
+from cloudfs.daemon import resources
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, failure, ok, warning
 from cloudfs.doctor.probes import disks
@@ -52,7 +52,7 @@ async def cache(context: Context) -> Sequence[Finding]:
 def _examined(settings: MountSettings) -> list[Finding]:
     findings = []
     devices: dict[int, Path] = {}
-    for directory in assembly.cache_directories(settings):
+    for directory in resources.cache_directories(settings):
         found = _directory(settings, directory)
         findings += found
         place = disks.existing(directory.path)

@@ -9,7 +9,7 @@ from typing import Final
 import trio
 
 from cloudfs.config.settings import MountSettings
-from cloudfs.daemon import assembly
+from cloudfs.daemon import resources
 from cloudfs.doctor.checks.cache import is_off
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, ok, skipped, warning
@@ -42,7 +42,7 @@ async def disk(context: Context) -> Sequence[Finding]:
 def _places(settings: MountSettings) -> list[Path]:
     """Return a folder on each disk of the cache."""
     places: dict[int, Path] = {}
-    for directory in assembly.cache_directories(settings):
+    for directory in resources.cache_directories(settings):
         if not is_off(settings, directory):
             place = disks.existing(directory.path)
             places.setdefault(place.stat().st_dev, place)
