@@ -1,7 +1,7 @@
-"""What a mount is made of, opened from its settings: the store, the cache directories, the catalog.
+"""Resources of a mount, opened from its settings: the store, the cache directories, the catalog.
 
-Everything that can be wrong with the user's input or surroundings is found here, as UserError,
-before anything is mounted. It does not know how the parts work together.
+What is wrong with the user's input or machine is found here, as UserError, before anything is
+mounted. The doctor uses it without FUSE.
 """
 
 from __future__ import annotations
@@ -40,8 +40,29 @@ _STORE_EXIT_CODES: Final[tuple[tuple[type[backends.StoreError], ExitCode], ...]]
 )
 
 
-async def open_store(settings: MountSettings) -> backends.ObjectStore:
-    """Open the store and see that it answers."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a mount has opened. `disk` is None when the disk cache is turned off."""
+
+    store: backends.ObjectStore
+    disk: Tier | None
+    disks_left_out: Mapping[str, str]
+    """Cache directories that could not be used, with the reasons."""
+    catalog: Remembered
+
+
+async def open_resources(settings: MountSettings) -> Resources:
+    """Open the store, which must answer, and the cache directories in use.
+
+    Of several cache directories, those that cannot be used are left out.
+    """
+    store = await _open_store(settings)
+    disk, left_out = await _open_disks(settings, store.identity)
+    catalog = _catalog(settings, disk, store.identity)
+    return Resources(store=store, disk=disk, disks_left_out=left_out, catalog=catalog)
+
+
+async def _open_store(settings: MountSettings) -> backends.ObjectStore:
     policy = RetryPolicy(budget_s=settings.retry_budget)
     try:
         store = open_backend(settings.url, store_options(settings), policy)
@@ -53,14 +74,14 @@ async def open_store(settings: MountSettings) -> backends.ObjectStore:
 
 
 def exit_code(error: backends.StoreError) -> ExitCode:
-    """Return the code of a command that ends because the store cannot be used."""
+    """Return the exit code of a command that cannot use the store."""
     if isinstance(error, backends.InvalidRequestError) and not error.operation:
         return ExitCode.USAGE  # nothing was asked yet: an option, or a package, is wrong
     return next(code for kind, code in _STORE_EXIT_CODES if isinstance(error, kind))
 
 
 def store_options(settings: MountSettings) -> backends.StoreOptions:
-    """What the settings tell a backend."""
+    """Return the settings of a mount that its backend needs."""
     return backends.StoreOptions(
         endpoint_url=settings.endpoint_url,
         region=settings.region,
@@ -75,20 +96,10 @@ def store_options(settings: MountSettings) -> backends.StoreOptions:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Disks:
-    """The cache directories as one tier (None: the disk cache is turned off), and those that are
-    left out, with the reasons."""
-
-    tier: Tier | None
-    left_out: Mapping[str, str]
-
-
-async def open_disks(settings: MountSettings, identity: str) -> Disks:
-    """Open the cache directories for the store with this identity.
-
-    Of several, those that cannot be used are left out.
-    """
+async def _open_disks(
+    settings: MountSettings, identity: str
+) -> tuple[Tier | None, Mapping[str, str]]:
+    """Return the usable cache directories as one tier, and why others were left out."""
     directories = [
         directory for directory in cache_directories(settings) if _size(settings, directory) != 0
     ]
@@ -106,8 +117,8 @@ async def open_disks(settings: MountSettings, identity: str) -> Disks:
         log.warning("%s; going on with the other cache directories", failure)
     left_out = {path: str(failure) for path, failure in failures.items()}
     if not tiers:
-        return Disks(None, left_out)
-    return Disks(tiers[0] if len(tiers) == 1 else ShardedTier(tiers), left_out)
+        return None, left_out
+    return tiers[0] if len(tiers) == 1 else ShardedTier(tiers), left_out
 
 
 def cache_directories(settings: MountSettings) -> Sequence[CacheDirectory]:
@@ -115,8 +126,8 @@ def cache_directories(settings: MountSettings) -> Sequence[CacheDirectory]:
     return settings.cache_dirs or (CacheDirectory(defaults.cache_directory()),)
 
 
-def open_catalog(settings: MountSettings, disk: Tier | None, identity: str) -> Remembered:
-    """What earlier mounts learnt about names, kept in the first cache directory in use."""
+def _catalog(settings: MountSettings, disk: Tier | None, identity: str) -> Remembered:
+    """Return the persistent metadata cache, kept in the first cache directory in use."""
     if disk is None:
         return Remembered(None, identity)
     directory = disk.statistics()[0].directory
@@ -141,9 +152,9 @@ def _size(settings: MountSettings, directory: CacheDirectory) -> int | None:
     return settings.max_cache_size if directory.size_bytes is None else directory.size_bytes
 
 
-async def _probe(store: backends.ObjectStore, place: str) -> None:
-    """Probe within a bound that suits a person who waits for the command."""
+async def _probe(store: backends.ObjectStore, address: str) -> None:
+    """Probe within a bound that suits a user who waits for the command."""
     with trio.move_on_after(_PROBE_BUDGET_S) as scope:
         await store.probe()
     if scope.cancelled_caught:
-        raise backends.UnavailableError(f"no answer from {place} within {_PROBE_BUDGET_S:.0f} s")
+        raise backends.UnavailableError(f"no answer from {address} within {_PROBE_BUDGET_S:.0f} s")

@@ -112,7 +112,7 @@ class Operations(pyfuse3.Operations):
     ) -> None:
         super().__init__()
         self.metrics = metrics
-        self.mount_device: tuple[int, int] | None = None
+        self._device: tuple[int, int] | None = None
         self.initialised = trio.Event()
         self._fs = filesystem
         self._ownership = ownership
@@ -122,6 +122,10 @@ class Operations(pyfuse3.Operations):
     def init(self) -> None:
         """The kernel and libfuse have agreed: the mount answers as soon as this returns."""
         self.initialised.set()
+
+    def mounted_as(self, device: tuple[int, int]) -> None:
+        """Take the device (major, minor) of the mount; direct reads find their readers by it."""
+        self._device = device
 
     def translate(self, operation: str, error: Exception) -> int:
         """Return the errno of an exception and log what an operator must know, once each."""
@@ -201,8 +205,8 @@ class Operations(pyfuse3.Operations):
         data = self._fs.read_nowait(handle, off, size)
         if data is None:
             dying = None
-            if handle.direct and self.mount_device is not None:
-                dying = partial(dying_reader_of, handle.inode.ino, self.mount_device)
+            if handle.direct and self._device is not None:
+                dying = partial(dying_reader_of, handle.inode.ino, self._device)
             about = partial(self._about_read, handle, off, size)
             with self._watch.waiting("read", about, dying):
                 data = await self._fs.read(handle, off, size)

@@ -43,8 +43,11 @@ _STATES_FINE: Final = ("ok", "off")
 
 @dataclass(slots=True)
 class MountState:
-    """The parts of a running mount that have statistics. `kernel` is set once it is tuned, and
-    `metrics_address` once there is one; `disks_left_out` has the reasons by directory."""
+    """The parts of a running mount that have statistics.
+
+    `disks_left_out` has the reasons by directory. `kernel` and `metrics_address` are known only
+    while the mount starts: `kernel_tuned` and `metrics_bound` report them.
+    """
 
     settings: MountSettings
     store: ObjectStore
@@ -63,6 +66,14 @@ class MountState:
     def __post_init__(self) -> None:
         self._recent = Recent(Totals(self.started_at))
         self._censor = Censor(os.environ)
+
+    def kernel_tuned(self, kernel: KernelSettings) -> None:
+        """Take the kernel's settings of this mount, known once it answers."""
+        self.kernel = kernel
+
+    def metrics_bound(self, address: str | None) -> None:
+        """Take the address that metrics are served on, as text."""
+        self.metrics_address = address
 
     async def sample_forever(self) -> None:
         """Keep what is needed to tell what happens now. Runs until cancelled."""

@@ -42,7 +42,7 @@ class ServiceManager:
         self._status = ""
 
     @classmethod
-    def taken_from(cls, environ: MutableMapping[str, str]) -> ServiceManager:
+    def from_environment(cls, environ: MutableMapping[str, str]) -> ServiceManager:
         """Return the manager that the environment names, and remove it there.
 
         Programs started by this one must not speak for it.

@@ -209,7 +209,7 @@ def _patched(tmp_path: Path, patch: str) -> list[str]:
 
 _STALL = """
 import trio
-from cloudfs_backends import local
+from cloudfs_backends.local import client as local
 
 async def never(*args, **kwargs):
     await trio.sleep_forever()

@@ -94,7 +94,7 @@ def test_a_manager_that_has_stopped_reading_holds_nobody_up(listener: Listener) 
 
 def test_the_environment_is_taken_and_not_handed_on(listener: Listener) -> None:
     own = {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "30000000", "HOME": "/root"}
-    manager = ServiceManager.taken_from(own)
+    manager = ServiceManager.from_environment(own)
     manager.show("heard")
     assert manager.watchdog_s == 30
     assert own == {"HOME": "/root"}
@@ -114,7 +114,7 @@ def test_the_environment_is_taken_and_not_handed_on(listener: Listener) -> None:
 def test_signs_of_life_are_owed_by_the_process_that_is_meant(
     variables: dict[str, str], expected_s: float | None
 ) -> None:
-    assert ServiceManager.taken_from(variables).watchdog_s == expected_s
+    assert ServiceManager.from_environment(variables).watchdog_s == expected_s
 
 
 def test_signs_of_life_come_twice_as_often_as_asked(
