@@ -17,7 +17,7 @@ from cloudfs.doctor import fixes
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, Result, failure, skipped, warning
 from cloudfs.errors import ExitCode
-from cloudfs.telemetry.redact import Censor
+from cloudfs.telemetry.redact import Redactor
 from cloudfs_backends.api import StoreError
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ Show: TypeAlias = Callable[[Examined], None]
 
 async def examine(context: Context, checks: Sequence[Check], show: Show) -> list[Examined]:
     """Run the checks in their order, `show` each as it ends, and close what they opened."""
-    censor = Censor(context.environ)
+    redactor = Redactor(context.environ)
     deadline = trio.current_time() + ALL_S_MAX
     causes: dict[str, str] = {}
     done: list[Examined] = []
@@ -91,7 +91,7 @@ async def examine(context: Context, checks: Sequence[Check], show: Show) -> list
                 causes[check.name] = cause or check.name
             seconds = trio.current_time() - started
             for finding in findings:
-                clean = _censored(finding, censor)
+                clean = _redacted(finding, redactor)
                 done.append(Examined(check.name, clean, seconds, check.section))
                 log.debug("%s took %.3f s: %s", check.name, seconds, clean.facts)
                 show(done[-1])
@@ -114,12 +114,12 @@ async def _bounded(check: Check, context: Context, left_s: float) -> Sequence[Fi
     return [warning(text, check.late_fix)]
 
 
-def _censored(finding: Finding, censor: Censor) -> Finding:
+def _redacted(finding: Finding, redactor: Redactor) -> Finding:
     return replace(
         finding,
-        text=censor.clean(finding.text),
-        fix=censor.clean(finding.fix),
-        facts=censor.clean_all(finding.facts),
+        text=redactor.redact(finding.text),
+        fix=redactor.redact(finding.fix),
+        facts=redactor.redact_all(finding.facts),
     )
 
 

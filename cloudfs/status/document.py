@@ -24,7 +24,7 @@ from cloudfs.fuse.tuning import KernelSettings
 from cloudfs.telemetry.cost import Payer, estimate
 from cloudfs.telemetry.counters import RequestMetrics
 from cloudfs.telemetry.rates import SAMPLE_EVERY_S, Recent, Totals
-from cloudfs.telemetry.redact import Censor
+from cloudfs.telemetry.redact import Redactor
 from cloudfs.units import format_count
 from cloudfs.vfs.tree import Tree
 from cloudfs_backends.api import ObjectStore, OperationStatistics
@@ -61,11 +61,11 @@ class MountState:
     disks_left_out: Mapping[str, str]
     metrics_address: str | None = None
     _recent: Recent = field(init=False)
-    _censor: Censor = field(init=False)
+    _redactor: Redactor = field(init=False)
 
     def __post_init__(self) -> None:
         self._recent = Recent(Totals(self.started_at))
-        self._censor = Censor(os.environ)
+        self._redactor = Redactor(os.environ)
 
     def kernel_tuned(self, kernel: KernelSettings) -> None:
         """Take the kernel's settings of this mount, known once it answers."""
@@ -168,7 +168,7 @@ class MountState:
             "retries": sum(o.retries for o in operations.values()),
             "received_bytes": sum(o.received_bytes for o in operations.values()),
             "mean_latency_s": seconds / total if total else 0.0,
-            "last_error": last_error and self._censor.clean(last_error),
+            "last_error": last_error and self._redactor.redact(last_error),
             "operations": {name: _operation(name, o) for name, o in operations.items()},
             "threads": {name: asdict(threads) for name, threads in statistics.threads.items()},
         }

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cloudfs.telemetry.logs.repeats import wording
-from cloudfs.telemetry.redact import Censor
+from cloudfs.telemetry.redact import Redactor
 from cloudfs_backends.histogram import no_counts, place
 
 _ERRORS_MAX: Final = 10
@@ -64,12 +64,12 @@ class RecentErrors:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._censor = Censor(os.environ)
+        self._redactor = Redactor(os.environ)
         self._records: OrderedDict[tuple[str, int, str], ErrorRecord] = OrderedDict()
 
     def note(self, operation: str, name: str, number: int, cause: str, advice: str) -> None:
         """Take an error that was answered with the errno `number`; secrets are taken out."""
-        cause = self._censor.clean(cause)[:_TEXT_MAX]
+        cause = self._redactor.redact(cause)[:_TEXT_MAX]
         # Each answer of a store has a request id of its own.
         key = operation, number, wording(cause)
         earlier = self._records.pop(key, None)
@@ -79,7 +79,7 @@ class RecentErrors:
             name=name[:_TEXT_MAX],
             errno=errno_name(number),
             cause=cause,
-            advice=self._censor.clean(advice)[:_TEXT_MAX],
+            advice=self._redactor.redact(advice)[:_TEXT_MAX],
             count=1 if earlier is None else earlier.count + 1,
         )
         while len(self._records) > _ERRORS_MAX:

@@ -16,13 +16,13 @@ from typing import Final
 
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.telemetry.logs.formats import (
-    CleanFormatter,
     JournalFormatter,
     JsonFormatter,
+    RedactingFormatter,
     TextFormatter,
 )
 from cloudfs.telemetry.logs.repeats import RepeatLimit
-from cloudfs.telemetry.redact import Censor
+from cloudfs.telemetry.redact import Redactor
 
 LOGGERS: Final = ("cloudfs", "cloudfs_cache", "cloudfs_backends")
 
@@ -63,18 +63,18 @@ def setup(
 def _formatter(
     log_file: Path | None, log_format: str, environ: Mapping[str, str]
 ) -> logging.Formatter:
-    censor = Censor(environ)
+    redactor = Redactor(environ)
     in_journal = log_file is None and _is_journal(environ.get("JOURNAL_STREAM", ""))
-    formatter: CleanFormatter
+    formatter: RedactingFormatter
     if log_format == "json":
-        formatter = JsonFormatter(censor)
+        formatter = JsonFormatter(redactor)
     elif in_journal:
-        formatter = TextFormatter(censor, "%(message)s")
+        formatter = TextFormatter(redactor, "%(message)s")
     elif log_file is None:
-        formatter = TextFormatter(censor, "%(asctime)s %(levelname)s %(message)s", _CLOCK)
+        formatter = TextFormatter(redactor, "%(asctime)s %(levelname)s %(message)s", _CLOCK)
     else:
         dated = "%(asctime)s.%(msecs)03d %(levelname)s [%(process)d] %(name)s: %(message)s"
-        formatter = TextFormatter(censor, dated, _DATE_AND_CLOCK)
+        formatter = TextFormatter(redactor, dated, _DATE_AND_CLOCK)
     return JournalFormatter(formatter) if in_journal else formatter
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from cloudfs.telemetry.redact import Censor
+from cloudfs.telemetry.redact import Redactor
 
 _MESSAGE_MAX: Final = 16_384
 _TRACEBACK_MAX: Final = 65_536
@@ -33,16 +33,18 @@ _PRIORITIES: Final = (
 _PRIORITY_OF_DEBUG: Final = 7
 
 
-class CleanFormatter(logging.Formatter):
+class RedactingFormatter(logging.Formatter):
     """Yields the parts of a record without secrets. Never caches them in the record."""
 
-    def __init__(self, censor: Censor, line: str = "%(message)s", clock: str | None = None) -> None:
+    def __init__(
+        self, redactor: Redactor, line: str = "%(message)s", clock: str | None = None
+    ) -> None:
         super().__init__(line, clock)
-        self._censor = censor
+        self._redactor = redactor
 
     def message(self, record: logging.LogRecord) -> str:
         """Return the message, cut at 16 KiB."""
-        return self._censor.clean(_cut(record.getMessage().strip("\n"), _MESSAGE_MAX))
+        return self._redactor.redact(_cut(record.getMessage().strip("\n"), _MESSAGE_MAX))
 
     def traceback(self, record: logging.LogRecord) -> str:
         """Return the traceback or the stack that came with it, cut at 64 KiB; "" without."""
@@ -53,10 +55,10 @@ class CleanFormatter(logging.Formatter):
             parts.append(record.exc_text)
         if record.stack_info:
             parts.append(record.stack_info)
-        return self._censor.clean(_cut("\n".join(parts), _TRACEBACK_MAX))
+        return self._redactor.redact(_cut("\n".join(parts), _TRACEBACK_MAX))
 
 
-class TextFormatter(CleanFormatter):
+class TextFormatter(RedactingFormatter):
     """One line per record; the lines of a traceback follow it, indented."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -69,7 +71,7 @@ class TextFormatter(CleanFormatter):
         return "\n".join(lines)
 
 
-class JsonFormatter(CleanFormatter):
+class JsonFormatter(RedactingFormatter):
     """One object per line: time, level, logger, message, pid, exception, and what `extra` had."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -88,8 +90,8 @@ class JsonFormatter(CleanFormatter):
     def _extra(self, record: logging.LogRecord) -> dict[str, Any]:
         names = [name for name in vars(record) if name not in _STANDARD][:_FIELDS_MAX]
         fields = {name: _plain(getattr(record, name)) for name in names}
-        cleaned: dict[str, Any] = self._censor.clean_all(fields)
-        return cleaned
+        redacted: dict[str, Any] = self._redactor.redact_all(fields)
+        return redacted
 
 
 class JournalFormatter(logging.Formatter):
