@@ -23,7 +23,7 @@ from cloudfs.fuse.deadlines import RequestWatch, Wait
 from cloudfs.fuse.tuning import KernelSettings
 from cloudfs.telemetry.cost import Payer, estimate
 from cloudfs.telemetry.counters import RequestMetrics
-from cloudfs.telemetry.rates import SAMPLE_EVERY_S, Recent, Totals
+from cloudfs.telemetry.rates import SAMPLE_EVERY_S, SlidingRates, TrafficTotals
 from cloudfs.telemetry.redact import Redactor
 from cloudfs.units import format_count
 from cloudfs.vfs.tree import Tree
@@ -60,11 +60,11 @@ class MountState:
     started_at: float
     disks_left_out: Mapping[str, str]
     metrics_address: str | None = None
-    _recent: Recent = field(init=False)
+    _rates: SlidingRates = field(init=False)
     _redactor: Redactor = field(init=False)
 
     def __post_init__(self) -> None:
-        self._recent = Recent(Totals(self.started_at))
+        self._rates = SlidingRates(TrafficTotals(self.started_at))
         self._redactor = Redactor(os.environ)
 
     def kernel_tuned(self, kernel: KernelSettings) -> None:
@@ -78,14 +78,14 @@ class MountState:
     async def sample_forever(self) -> None:
         """Keep what is needed to tell what happens now. Runs until cancelled."""
         while True:
-            self._recent.note(self._totals(self.cache.statistics()))
+            self._rates.sample(self._totals(self.cache.statistics()))
             await trio.sleep(SAMPLE_EVERY_S)
 
     def document(self) -> dict[str, Any]:
         """Return the document."""
         cache = self.cache.statistics()
         totals = self._totals(cache)
-        within, longest = self._recent.within(totals), self.watch.longest(_WAITING_MAX)
+        within, longest = self._rates.increase(totals), self.watch.longest(_WAITING_MAX)
         reasons = [*self._reasons(cache), *store_reasons(within, longest[:1])]
         return {
             "schema": SCHEMA,
@@ -100,7 +100,7 @@ class MountState:
             "health_reasons": reasons,
             # Every mount is read-only for now, whether --read-only was given or not.
             "options": {**_options(self.settings), "read_only": True},
-            "now": asdict(self._recent.now(totals)),
+            "now": asdict(self._rates.rates(totals)),
             "hit_ratio": totals.hit_ratio(),
             "histogram_bounds_s": list(BOUNDS_S),
             "fuse": {
@@ -142,10 +142,10 @@ class MountState:
                 why = f": {disk.reason}" if disk.reason else ""
                 yield f"cache directory {disk.directory} is {disk.state}{why}"
 
-    def _totals(self, cache: CacheStatistics) -> Totals:
+    def _totals(self, cache: CacheStatistics) -> TrafficTotals:
         store = self.store.statistics().operations.values()
         sources = cache.sources
-        return Totals(
+        return TrafficTotals(
             at=time.monotonic(),
             read_bytes=sources.memory_bytes + sources.disk_bytes + sources.store_bytes,
             store_bytes=sources.store_bytes,
@@ -189,7 +189,7 @@ class MountState:
         )
 
 
-def store_reasons(within: Totals, longest: Sequence[Wait]) -> Iterator[str]:
+def store_reasons(within: TrafficTotals, longest: Sequence[Wait]) -> Iterator[str]:
     """Say what is wrong with the store just now, by its answers of the last seconds and by the
     request that waits longest."""
     failures, requests = within.store_failures, within.store_requests
