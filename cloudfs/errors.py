@@ -44,8 +44,14 @@ def printable(text: str) -> str:
 
     File names and answers of other processes may hold anything, terminal escapes included.
     """
-    one_line = " ".join(text.split())
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in one_line)
+    return escaped(" ".join(text.split()))
+
+
+def escaped(text: str) -> str:
+    """Return `text` with backslash escapes for line breaks and all that cannot be printed."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -89,7 +89,7 @@ def request(
                 return result
             finally:
                 metrics.inflight -= 1
-                metrics.note(operation, time.perf_counter() - started, number)
+                metrics.record(operation, time.perf_counter() - started, number)
 
         return answered
 
@@ -132,7 +132,7 @@ class Operations(pyfuse3.Operations):
         number = errno_of(error)
         if number is None:
             log.error("bug in %s: please report it", operation, exc_info=error)
-            self.metrics.last_errors.note(operation, "", errno.EIO, f"bug: {error!r}", _BUG_ADVICE)
+            self.metrics.last_errors.add(operation, "", errno.EIO, f"bug: {error!r}", _BUG_ADVICE)
             return errno.EIO
         # One error is raised in every reader that waited for it.
         if isinstance(error, StoreError) and error not in self._reported:
@@ -140,7 +140,7 @@ class Operations(pyfuse3.Operations):
             line = f"{error.describe()} (answered {errno.errorcode[number]})"
             log.log(logging.INFO if number in _QUIET else logging.WARNING, "%s", line)
             cause, advice = error.cause(), error.advice
-            self.metrics.last_errors.note(operation, error.key, number, cause, advice)
+            self.metrics.last_errors.add(operation, error.key, number, cause, advice)
         return number
 
     def _about(self, ino: int) -> tuple[str, WaitsFor]:
@@ -317,7 +317,7 @@ def _refuse_writes(operation: str) -> Callable[..., Coroutine[Any, Any, NoReturn
     """A handler for an operation that changes something: the mount takes no writes."""
 
     async def refuse(self: Operations, *_args: object) -> NoReturn:
-        self.metrics.note(operation, 0.0, errno.EROFS)
+        self.metrics.record(operation, 0.0, errno.EROFS)
         raise pyfuse3.FUSEError(errno.EROFS)
 
     refuse.__name__ = operation

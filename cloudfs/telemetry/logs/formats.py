@@ -1,7 +1,7 @@
-"""How a log record is written: text, JSON lines, and the journal's prefixes.
+"""Log formats: text, JSON lines, and the journal's priority prefixes.
 
-Whatever the format, secrets are hidden and a record cannot pass for several: control characters
-are escaped, and the lines of a traceback are indented. It does not know where records go.
+In every format secrets are redacted and a record cannot pass for several: control characters are
+escaped, and the lines of a traceback are indented.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from cloudfs.errors import escaped
 from cloudfs.telemetry.redact import Redactor
 
 _MESSAGE_MAX: Final = 16_384
@@ -21,7 +22,7 @@ _TRACEBACK_MAX: Final = 65_536
 _FIELDS_MAX: Final = 32
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""Attributes that every record has: the others came with `extra`."""
+"""Attributes that every record has; the others came with `extra`."""
 
 # sd-daemon(3): the journal takes the priority from this prefix.
 _PRIORITIES: Final = (
@@ -34,7 +35,7 @@ _PRIORITY_OF_DEBUG: Final = 7
 
 
 class RedactingFormatter(logging.Formatter):
-    """Yields the parts of a record without secrets. Never caches them in the record."""
+    """Formats the parts of a record without secrets. Never caches them in the record."""
 
     def __init__(
         self, redactor: Redactor, line: str = "%(message)s", clock: str | None = None
@@ -47,7 +48,7 @@ class RedactingFormatter(logging.Formatter):
         return self._redactor.redact(_cut(record.getMessage().strip("\n"), _MESSAGE_MAX))
 
     def traceback(self, record: logging.LogRecord) -> str:
-        """Return the traceback or the stack that came with it, cut at 64 KiB; "" without."""
+        """Return the traceback and the stack of the record, cut at 64 KiB; "" without."""
         parts = []
         if record.exc_info and record.exc_info[0] is not None:
             parts.append(self.formatException(record.exc_info))
@@ -63,16 +64,16 @@ class TextFormatter(RedactingFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text."""
-        record.message = _escaped(self.message(record))
+        record.message = escaped(self.message(record))
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
         lines = [self.formatMessage(record)]
-        lines += [f"  {_escaped(line)}" for line in self.traceback(record).splitlines()]
+        lines += [f"  {escaped(line)}" for line in self.traceback(record).splitlines()]
         return "\n".join(lines)
 
 
 class JsonFormatter(RedactingFormatter):
-    """One object per line: time, level, logger, message, pid, exception, and what `extra` had."""
+    """One object per line: time, level, logger, message, pid, exception, fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a JSON object on one line, in ASCII."""
@@ -95,7 +96,7 @@ class JsonFormatter(RedactingFormatter):
 
 
 class JournalFormatter(logging.Formatter):
-    """Prefixes every line with its priority; the journal keeps the time itself."""
+    """Prefixes every line with its priority; the journal adds the time itself."""
 
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
@@ -108,13 +109,6 @@ class JournalFormatter(logging.Formatter):
         return "\n".join(prefix + line for line in self._inner.format(record).split("\n"))
 
 
-def _escaped(text: str) -> str:
-    """Return `text` on one line, free of control characters and of what no encoding has."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}... ({len(text)} characters)"
 
@@ -125,7 +119,7 @@ def _iso_time(seconds: float) -> str:
 
 
 def _plain(value: object) -> object:
-    """Return `value` as something that JSON has."""
+    """Return `value` as a JSON value: what JSON cannot represent becomes text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in list(value.items())[:_FIELDS_MAX]}
     if isinstance(value, list | tuple):

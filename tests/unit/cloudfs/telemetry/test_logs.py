@@ -17,8 +17,8 @@ import pytest
 
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.telemetry import logs
-from cloudfs.telemetry.logs import repeats
-from cloudfs.telemetry.logs.repeats import SHOWN_MAX, RepeatLimit
+from cloudfs.telemetry.logs import rate_limit
+from cloudfs.telemetry.logs.rate_limit import SHOWN_MAX, RateLimitingHandler
 from tests.support.mounting import wait_until
 
 LOG = logging.getLogger("cloudfs.fuse")
@@ -221,7 +221,7 @@ class Limited:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._stream = io.StringIO()
-        self.limit = RepeatLimit(logging.StreamHandler(self._stream), clock=clock)
+        self.limit = RateLimitingHandler(logging.StreamHandler(self._stream), clock=clock)
         self.logger = logging.Logger("cloudfs.test")
         self.logger.addHandler(self.limit)
 
@@ -241,7 +241,7 @@ def limited(clock: Clock) -> Iterator[Limited]:
     made.limit.close()
 
 
-def test_repeats_are_counted_and_told_when_the_window_is_over(
+def test_repeats_are_counted_and_logged_when_the_window_is_over(
     limited: Limited, clock: Clock
 ) -> None:
     for number in range(SHOWN_MAX + 5):
@@ -263,7 +263,7 @@ def test_tracebacks_are_repeats_too(limited: Limited) -> None:
     assert limited.lines().count("ValueError: again") == SHOWN_MAX
 
 
-def test_closing_tells_what_was_held_back(limited: Limited) -> None:
+def test_closing_logs_what_was_suppressed(limited: Limited) -> None:
     for _ in range(SHOWN_MAX + 1):
         limited.logger.warning("again")
     limited.limit.close()
@@ -271,7 +271,7 @@ def test_closing_tells_what_was_held_back(limited: Limited) -> None:
 
 
 def test_a_window_ends_without_another_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repeats, "WINDOW_S", 0.2)
+    monkeypatch.setattr(rate_limit, "WINDOW_S", 0.2)
     limited = Limited(time.monotonic)
     for _ in range(SHOWN_MAX + 3):
         limited.logger.warning("again")
@@ -289,7 +289,7 @@ def test_names_and_numbers_make_no_other_kind_and_words_do(limited: Limited) -> 
     assert limited.lines()[SHOWN_MAX:] == ["the disk is bypassed", "the disk is used again"]
 
 
-def test_debug_and_other_levels_are_not_held_back(limited: Limited) -> None:
+def test_debug_and_other_levels_are_not_suppressed(limited: Limited) -> None:
     limited.logger.setLevel(logging.DEBUG)
     for level in (logging.DEBUG, logging.INFO, logging.WARNING):
         for _ in range(SHOWN_MAX + 2):
@@ -301,7 +301,7 @@ def test_the_kinds_are_bounded_and_no_first_record_is_lost(limited: Limited) -> 
     for words in itertools.islice(itertools.product("abcdefghijklmno", repeat=3), 3000):
         limited.logger.warning("kind %s", "".join(words))
     assert len(limited.lines()) == 3000
-    assert len(limited.limit._windows) == repeats._KINDS_MAX
+    assert len(limited.limit._windows) == rate_limit._KINDS_MAX
 
 
 def test_every_record_is_shown_or_counted_whichever_thread_logs(limited: Limited) -> None:
