@@ -26,7 +26,7 @@ from cloudfs.daemon.resources import open_resources
 from cloudfs.errors import UserError
 from cloudfs.fuse import session, tuning
 from cloudfs.status import prometheus
-from cloudfs.system.malloc import keep_freed_memory
+from cloudfs.system.malloc import tune_malloc
 from cloudfs.system.systemd import ServiceManager, status_line
 from cloudfs_cache.api import KeyRange
 
@@ -49,7 +49,7 @@ def run(settings: MountSettings, *, on_ready: Callable[[], None]) -> None:
 
     Raises UserError for what the user can fix; then nothing is mounted.
     """
-    keep_freed_memory()
+    tune_malloc()
     # Threads that copy chunks hold the interpreter for microseconds at a time; the loop, which
     # answers every reader, should not have to wait for the default 5 ms to get it back.
     sys.setswitchinterval(_SWITCH_INTERVAL_S)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Final
 
 log = logging.getLogger(__name__)
 
-MAX_BACKGROUND = 128
+MAX_BACKGROUND: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
