@@ -1,9 +1,9 @@
-"""A mount without a kernel that works on a cache directory until it is killed.
+"""Victim of the crash tests: a cache without FUSE that works on a directory until it is killed.
 
     python -m tests.stress.crash_child DIR SEED
 
-Reads random objects, evicts, recodes, pins and warms, with all disk calls in worker threads as in a
-daemon. Every byte read is checked: a wrong one ends the process with status 3.
+Reads random objects, evicts, recompresses, pins and warms up, with all disk calls in worker threads
+as in a daemon. Every byte read is checked: a wrong one ends the process with status 3.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OBJECTS = [version(f"dir{n % 3}/k{n}", blocks) for n, blocks in enumerate([0.3, 
 
 
 def work(directory: Path, seed: int) -> None:
-    """Until killed."""
+    """Work until killed."""
     trio.run(_work, directory, random.Random(seed))
 
 

@@ -1,4 +1,4 @@
-"""A mount that is killed at any moment leaves a directory that serves right bytes and no leaks."""
+"""Crash safety: a mount killed at any moment leaves a directory that serves right bytes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 
 def born(directory: Path, seed: int) -> int:
-    """Start a child that works on the directory, without the start of an interpreter."""
+    """Fork a child that works on the directory."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -40,7 +40,7 @@ def born(directory: Path, seed: int) -> int:
 
 
 def kill(pid: int) -> None:
-    """Kill a child that is still at work: it has neither failed nor found a wrong byte."""
+    """Kill a child, and check that it had neither failed nor found a wrong byte before."""
     assert os.waitpid(pid, os.WNOHANG) == (0, 0)
     os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
@@ -48,14 +48,14 @@ def kill(pid: int) -> None:
 
 
 def intents(directory: Path) -> int:
-    """How many things the dead had begun."""
+    """Return the number of write intents that killed mounts left."""
     with closing(sqlite3.connect(directory / "index.sqlite")) as index:
         (count,) = index.execute("SELECT count(*) FROM intents").fetchone()
         return int(count)
 
 
 async def served(directory: Path) -> None:
-    """A fresh mount serves every object right, and finds no wrong block on the disk."""
+    """Check that a fresh mount serves every object right and finds no wrong block on the disk."""
     tier = open_tier(directory, capacity_bytes=crash_child.CAPACITY_BYTES, recode=True)
     cache = TieredCache(Source().fetch, MemoryCache(0), tier, max_downloads=4)
     async with trio.open_nursery() as nursery:
@@ -71,7 +71,7 @@ async def served(directory: Path) -> None:
 
 
 def closed_properly(directory: Path) -> None:
-    """Be the mount that ends what those that were killed had begun."""
+    """Open and close a mount, which settles the intents of the killed ones."""
     storage_of(open_tier(directory, capacity_bytes=crash_child.CAPACITY_BYTES)).close()
 
 

@@ -224,13 +224,13 @@ def test_reads_and_writes_fail_until_mended(kind: str, tmp_path: Path) -> None:
             with pytest.raises(OSError, match="Input/output error") as failure:
                 os.preadv(fd, [block], 0)
             assert failure.value.errno == errno.EIO
-            media.mend()
+            media.repair()
             assert os.preadv(fd, [block], 0) == 4096
             media.break_writes()
             with pytest.raises(OSError, match=r"Input/output error|Read-only"):
                 os.pwritev(fd, [block], 0)
             assert os.preadv(fd, [block], 0) == 4096
-            media.mend()
+            media.repair()
 
 
 def test_an_errno_of_choice(tmp_path: Path) -> None:

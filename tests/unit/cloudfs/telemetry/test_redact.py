@@ -11,7 +11,7 @@ from cloudfs.telemetry.redact import Redactor, redacted
 REDACT = Redactor({}).redact
 
 SECRETS = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-", min_size=16)
-"""What keys, signatures and tokens are made of."""
+"""The characters of keys, signatures and tokens."""
 
 AROUND = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 

@@ -13,10 +13,10 @@ from cloudfs.system.mountpoints import checks, table
 
 @pytest.mark.usefixtures("mountinfo")
 def test_a_mountpoint_in_use_says_by_what() -> None:
-    with pytest.raises(UserError, match=re.escape("by cloudfs, from file:///b")) as caught:
+    with pytest.raises(UserError, match=re.escape("cloudfs umount /mnt/other")) as caught:
         mountpoints.check_mountpoint(Path("/mnt/other"))
     assert caught.value.exit_code is ExitCode.MOUNTPOINT
-    with pytest.raises(UserError, match=r"mountpoint of proc \(proc\)"):
+    with pytest.raises(UserError, match=r"proc \(proc\)"):
         mountpoints.check_mountpoint(Path("/proc"))
 
 
@@ -56,7 +56,7 @@ def test_fuse_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert caught.value.exit_code is ExitCode.FUSE
     device.write_text("")
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(UserError, match="may not be opened"):
+    with pytest.raises(UserError, match=f"chmod 666 {device}"):
         mountpoints.check_fuse(allow_other=False)
 
 
@@ -64,7 +64,7 @@ def test_fuse_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_plain_user_needs_fusermount3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mountpoints.check_fuse(allow_other=False)
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    with pytest.raises(UserError, match="install the package fuse3"):
+    with pytest.raises(UserError, match="fuse3"):
         mountpoints.check_fuse(allow_other=False)
 
 
