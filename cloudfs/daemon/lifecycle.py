@@ -141,7 +141,7 @@ class _Daemon:
         """Invalidate all metadata; cached blocks stay, and open files go on."""
         self._manager.reloading()
         names = await self._mount.filesystem.invalidate([KeyRange("", subtree=True)])
-        log.info("SIGHUP: names and attributes are asked for again, %d were known", names)
+        log.info("SIGHUP: invalidated all metadata, the kernel had cached %d names", names)
         self._manager.ready(status_line(self._mount.state.document()))
 
     async def _stop(self) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from cloudfs_backends.api import BucketNotFoundError, UnavailableError
+from tests.support import disks
 from tests.support import proxy as proxies
 from tests.support.environment import clean_environment
 from tests.support.mounting import Mounted, cloudfs, is_mounted, wait_until
@@ -31,7 +32,7 @@ from tests.support.stores import S3Server
 MountFunction = Callable[..., Mounted]
 MIB = 1 << 20
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be another user")
 
 
 @dataclass(frozen=True)
@@ -75,18 +76,11 @@ def wire(server: S3Server) -> Iterator[Proxy]:
 
 
 @contextmanager
-def small_disk(path: Path, size: str, *options: str) -> Iterator[Path]:
-    """A file system of its own with so much space; skips the test where that is not allowed."""
-    path.mkdir(exist_ok=True)
-    words = ",".join([f"size={size}", *options])
-    command = ["mount", "-t", "tmpfs", "-o", words, "cloudfs-test", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
-    try:
+def small_disk(path: Path, size_mib: int, *options: str) -> Iterator[Path]:
+    """A file system of this size on `path`; skips the test where that is not possible."""
+    disks.need(disks.why_no_tmpfs())
+    with disks.small_tmpfs(path, size_mib * MIB, *options):
         yield path
-    finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)
 
 
 @contextmanager
@@ -244,9 +238,8 @@ def test_a_cache_below_a_file(folder: Path, tmp_path: Path, mode: str) -> None:
     assert "--cache-dir" in line
 
 
-@needs_root
 def test_a_cache_on_a_read_only_disk(folder: Path, tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", "1m", "ro") as disk:
+    with small_disk(tmp_path / "disk", 1, "ro") as disk:
         start = Start(f"file://{folder}", ("--cache-dir", str(disk / "cache")))
         code, line = start.run(tmp_path)
     assert code == 7
@@ -255,10 +248,9 @@ def test_a_cache_on_a_read_only_disk(folder: Path, tmp_path: Path) -> None:
     assert "--cache-dir" in line
 
 
-@needs_root
 @pytest.mark.parametrize("options", [(), ("--min-free-space", "0")], ids=["default", "no floor"])
 def test_a_cache_on_a_full_disk(folder: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
-    with small_disk(tmp_path / "disk", "4m") as disk:
+    with small_disk(tmp_path / "disk", 4) as disk:
         fill_up(disk)
         start = Start(f"file://{folder}", ("--cache-dir", str(disk / "cache"), *options))
         code, line = start.run(tmp_path)
@@ -273,13 +265,12 @@ def fill_up(disk: Path) -> None:
             file.write(bytes(64 * 1024))
 
 
-@needs_root
 def test_a_disk_that_fills_up_while_the_mount_runs(
     folder: Path, tmp_path: Path, mount: MountFunction
 ) -> None:
     """The disk is smaller than the limit, and another process takes the rest of it."""
     contents = put_files(folder)
-    with small_disk(tmp_path / "disk", "24m") as disk:
+    with small_disk(tmp_path / "disk", 24) as disk:
         mounted = mount(
             f"file://{folder}", "--max-cache-size", "1GiB", "--min-free-space", "0",
             "--memory-limit", "64MiB", cache_dir=disk / "cache", allowed=["cache directory"],
@@ -319,12 +310,11 @@ def disk_hog(disk: Path) -> Iterator[None]:
         thread.join()
 
 
-@needs_root
 def test_the_limit_holds_on_a_small_disk(
     folder: Path, tmp_path: Path, mount: MountFunction
 ) -> None:
     contents = put_files(folder)
-    with small_disk(tmp_path / "disk", "32m") as disk:
+    with small_disk(tmp_path / "disk", 32) as disk:
         mounted = mount(
             f"file://{folder}", "--max-cache-size", "16MiB", "--min-free-space", "4MiB",
             "--memory-limit", "64MiB", cache_dir=disk / "cache",

@@ -31,11 +31,6 @@ from tests.support.mounting import Mounted, wait_until
 MountFunction = Callable[..., Mounted]
 
 
-def need(reason: str | None) -> None:
-    if reason:
-        pytest.skip(reason)
-
-
 # Disks come before `mount` in the signature of a test: then all its mounts end before the disk
 # goes, also when the test fails.
 
@@ -43,7 +38,7 @@ def need(reason: str | None) -> None:
 @pytest.fixture
 def stalling(tmp_path: Path) -> Iterator[disks.StallingDisk]:
     """A disk that stalls and dies on command."""
-    need(disks.why_no_stalling_disk())
+    disks.need(disks.why_no_stalling_disk())
     with disks.stalling_disk(tmp_path / "disk", tmp_path / "backing") as disk:
         yield disk
 
@@ -52,7 +47,7 @@ def stalling(tmp_path: Path) -> Iterator[disks.StallingDisk]:
 def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[disks.Disk]:
     """A disk of 96 MiB."""
     is_tmpfs = request.param == "tmpfs"
-    need(disks.why_no_tmpfs() if is_tmpfs else disks.why_no_loop_disk())
+    disks.need(disks.why_no_tmpfs() if is_tmpfs else disks.why_no_loop_disk())
     made = disks.small_tmpfs if is_tmpfs else disks.loop_disk
     with made(tmp_path / "disk", 96 * MIB) as disk:
         yield disk

@@ -34,20 +34,15 @@ PATIENCE_S = 30.0
 pytestmark = pytest.mark.slow
 
 
-def need(reason: str | None) -> None:
-    if reason:
-        pytest.skip(reason)
-
-
 @contextmanager
 def small_disk(kind: str, path: Path, size_bytes: int = 64 * MIB) -> Iterator[disks.Disk]:
     """A disk with a folder `cache` on it."""
     made: AbstractContextManager[disks.Disk]
     if kind == "tmpfs":
-        need(disks.why_no_tmpfs())
+        disks.need(disks.why_no_tmpfs())
         made = disks.small_tmpfs(path, size_bytes)
     else:
-        need(disks.why_no_loop_disk(kind))
+        disks.need(disks.why_no_loop_disk(kind))
         made = disks.loop_disk(path, size_bytes, kind)
     with made as disk:
         yield disk
@@ -185,7 +180,7 @@ def test_two_mounts_keep_the_floor_together(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_falls_read_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    need(disks.why_no_loop_disk())
+    disks.need(disks.why_no_loop_disk())
 
     async def test(disk: disks.LoopDisk) -> None:
         async with mounted(disk) as cache:
@@ -250,7 +245,7 @@ async def survives_a_stall(
 
 
 def test_a_stalled_file_system(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    need(disks.why_no_stalling_disk())
+    disks.need(disks.why_no_stalling_disk())
     with disks.stalling_disk(tmp_path / "disk", tmp_path / "backing") as disk:
         trio.run(survives_a_stall, disk, disk.stall, disk.resume)
         assert audit(disk.path / "cache").intents == 0
@@ -258,7 +253,7 @@ def test_a_stalled_file_system(tmp_path: Path, caplog: pytest.LogCaptureFixture)
 
 
 def test_a_stalled_device(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    need(disks.why_no_faulty_loop_disk())
+    disks.need(disks.why_no_faulty_loop_disk())
     with disks.faulty_loop_disk(tmp_path / "disk", 96 * MIB) as disk:
         trio.run(survives_a_stall, disk, disk.media.stall, disk.media.resume)
         assert audit(disk.path / "cache").intents == 0
@@ -267,7 +262,7 @@ def test_a_stalled_device(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
 
 def test_a_frozen_file_system(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Reads of it go on, and all writes hang."""
-    need(disks.why_no_loop_disk())
+    disks.need(disks.why_no_loop_disk())
     with disks.loop_disk(tmp_path / "disk", 96 * MIB) as disk:
         trio.run(survives_a_stall, disk, disk.freeze, disk.thaw)
         assert audit(disk.path / "cache").intents == 0
@@ -276,7 +271,7 @@ def test_a_frozen_file_system(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
 
 @pytest.mark.parametrize("what", ["reads", "writes", "both"])
 def test_a_device_that_fails(what: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    need(disks.why_no_stalling_disk())
+    disks.need(disks.why_no_stalling_disk())
 
     async def test(disk: disks.StallingDisk) -> None:
         async with mounted(disk) as cache:
@@ -313,7 +308,7 @@ async def all_right(disk: disks.Disk) -> None:
 
 
 def test_a_disk_that_dies(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    need(disks.why_no_stalling_disk())
+    disks.need(disks.why_no_stalling_disk())
 
     async def test(disk: disks.StallingDisk) -> None:
         async with mounted(disk) as cache:
@@ -359,7 +354,7 @@ def test_wrong_bytes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_half_of_the_device_is_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    need(disks.why_no_loop_disk())
+    disks.need(disks.why_no_loop_disk())
 
     async def test(disk: disks.LoopDisk) -> None:
         async with mounted(disk) as cache:
@@ -377,7 +372,7 @@ def test_half_of_the_device_is_gone(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 def test_power_is_cut(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Data and index lose what was not on the disk yet."""
-    need(disks.why_no_loop_disk())
+    disks.need(disks.why_no_loop_disk())
 
     async def lost(disk: disks.LoopDisk) -> None:
         async with mounted(disk) as cache:

@@ -23,7 +23,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .mounting import can_mount, is_mounted, wait_until
+import pytest
+
+from tests.support.mounting import can_mount, is_mounted, wait_until
 
 # How long a file system may stay busy once the test is over: killed processes take a moment.
 _BUSY_S = 5.0
@@ -33,6 +35,12 @@ _SOURCE = Path(__file__).with_name("passthrough.c")
 _PAGE = 4096
 _SHUTDOWN = 0x8004587D
 _SHUTDOWN_WITHOUT_FLUSH = 2
+
+
+def need(reason: str | None) -> None:
+    """Skip the test if there is a reason, as the `why_no_...` functions return it."""
+    if reason:
+        pytest.skip(reason)
 
 
 def why_no_tmpfs() -> str | None:
@@ -200,10 +208,11 @@ class FaultyLoopDisk(LoopDisk):
 
 
 @contextmanager
-def small_tmpfs(path: Path, size_bytes: int) -> Iterator[Disk]:
+def small_tmpfs(path: Path, size_bytes: int, *options: str) -> Iterator[Disk]:
     """A tmpfs of limited size. O_DIRECT works, through memory all the same."""
     path.mkdir(exist_ok=True)
-    _run("mount", "-t", "tmpfs", "-o", f"size={size_bytes},mode=0700", "testdisk", str(path))
+    words = ",".join([f"size={size_bytes}", "mode=0700", *options])
+    _run("mount", "-t", "tmpfs", "-o", words, "testdisk", str(path))
     try:
         yield Disk(path)
     finally:
