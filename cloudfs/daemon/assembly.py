@@ -39,7 +39,7 @@ _DEADLINE_MARGIN_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class MountParts:
     """The parts of one mount. All of them belong to the trio loop."""
 
     settings: MountSettings
@@ -57,7 +57,7 @@ class Mount:
 
 def build(
     settings: MountSettings, resources: Resources, background: trio.Nursery, *, started_at: float
-) -> Mount:
+) -> MountParts:
     """Wire the parts of a mount.
 
     `background` runs the jobs of its users and the refreshes of its metadata; `started_at` is
@@ -103,7 +103,7 @@ def build(
         started_at=started_at,
         disks_left_out=resources.disks_left_out,
     )
-    return Mount(
+    return MountParts(
         settings=settings,
         store=store,
         cache=cache,

@@ -89,7 +89,7 @@ async def _mount(
 class _Daemon:
     """The running of one mount: its services, and what the manager and signals ask of it."""
 
-    def __init__(self, mount: assembly.Mount, manager: ServiceManager) -> None:
+    def __init__(self, mount: assembly.MountParts, manager: ServiceManager) -> None:
         self._mount = mount
         self._manager = manager
         self._is_drained = False
