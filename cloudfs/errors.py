@@ -48,7 +48,7 @@ def printable(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return `text` with characters that are not printable, line breaks included, escaped."""
+    """Return `text` with backslash escapes for line breaks and all that cannot be printed."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

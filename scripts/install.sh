@@ -30,7 +30,7 @@ link() {
     ln -sfn "$1" "$root$2"
 }
 
-# Copy the files $2... to the folder $1, readable for everybody.
+# Copy the files $2... to the folder $1, readable for all users.
 copy() {
     folder=$root$1
     shift

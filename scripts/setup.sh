@@ -42,7 +42,7 @@ find_python() {
     done
 }
 
-# Whether what a package provides is there, from Debian's package or from elsewhere.
+# Succeed if the contents of a package are installed, from Debian's package or from elsewhere.
 have() {
     case $1 in
         fuse3) runs fusermount3 ;;
@@ -102,7 +102,7 @@ apt_install() {
     fi
 }
 
-# Make .setup/azurite, all of it or nothing; the marker's name is the version. Says why it cannot.
+# Make .setup/azurite, all of it or nothing; the marker's name is the version. Reports failures.
 install_azurite() {
     missing=$(missing_of $packages_azurite)
     # In a subshell: without these packages the rest is set up all the same.

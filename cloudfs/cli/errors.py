@@ -51,9 +51,9 @@ def run(call: Callable[[], object]) -> int:
 
 def show_traceback() -> None:
     """Print the traceback of the current exception on stderr, without secrets."""
-    from cloudfs.telemetry.redact import Censor  # noqa: PLC0415 - its patterns are for bugs only
+    from cloudfs.telemetry.redact import Redactor  # noqa: PLC0415 - its patterns are for bugs only
 
-    click.echo(Censor(os.environ).clean(traceback.format_exc()), err=True, nl=False)
+    click.echo(Redactor(os.environ).redact(traceback.format_exc()), err=True, nl=False)
 
 
 def say(message: str) -> None:

@@ -1,150 +1,139 @@
-"""What a mount is made of, opened from its settings: the store, the cache directories, the catalog.
+"""The parts of one mount, wired from its settings and the resources that were opened for it.
 
-Everything that can be wrong with the user's input or surroundings is found here, as UserError,
-before anything is mounted. It does not know how the parts work together.
+Nothing runs, is mounted or waits here: `cloudfs.daemon.lifecycle` starts and ends the parts.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import trio
 
+from cloudfs.admin.commands import handlers as admin_handlers
+from cloudfs.admin.jobs import Jobs
+from cloudfs.admin.usage import count_local
+from cloudfs.config.path_policy import PathPolicies
 from cloudfs.config.settings import MountSettings
-from cloudfs.config.types import CacheDirSpec
-from cloudfs.errors import ExitCode, UserError
-from cloudfs.system import defaults
+from cloudfs.control.server import Handler
+from cloudfs.daemon.resources import Resources
+from cloudfs.fuse.attributes import Ownership
+from cloudfs.fuse.deadlines import RequestWatch
+from cloudfs.fuse.invalidation import EntryInvalidator
+from cloudfs.fuse.operations import Operations
+from cloudfs.fuse.tuning import KernelSettings
+from cloudfs.status.document import MountState
+from cloudfs.telemetry.counters import RequestMetrics
+from cloudfs.vfs.filesystem import FileSystem
 from cloudfs.vfs.metadata.persistent import PersistentMetadata
-from cloudfs_backends import api as backends
-from cloudfs_backends import errors as store_errors
-from cloudfs_backends.registry import open_store as open_backend
-from cloudfs_backends.wrappers.retry import RetryPolicy
-from cloudfs_cache.api import CacheSetupError
-from cloudfs_cache.disk.capacity import derive_limits
-from cloudfs_cache.disk.open import DiskSettings, open_disk_tier
-from cloudfs_cache.metadata.database import Catalog
-from cloudfs_cache.tiers.api import Tier
-from cloudfs_cache.tiers.sharded import ShardedTier
+from cloudfs.vfs.metadata.ttl import TtlPolicy
+from cloudfs.vfs.tree import Tree
+from cloudfs_backends.api import ObjectStore
+from cloudfs_cache.api import ChunkSink, ObjectVersion
+from cloudfs_cache.cache import TieredCache
+from cloudfs_cache.memory.lru import MemoryCache
 
-log = logging.getLogger(__name__)
-
-_PROBE_BUDGET_S: Final = 10.0
-_STORE_EXIT_CODES: Final[tuple[tuple[type[store_errors.StoreError], ExitCode], ...]] = (
-    (store_errors.BucketNotFoundError, ExitCode.BUCKET),
-    (store_errors.CredentialsError, ExitCode.CREDENTIALS),
-    (store_errors.AccessDeniedError, ExitCode.CREDENTIALS),
-    (store_errors.StoreError, ExitCode.UNREACHABLE),
-)
+_DEADLINE_MARGIN_S: Final = 60.0
 
 
-async def open_store(settings: MountSettings) -> backends.ObjectStore:
-    """Open the store and see that it answers."""
-    policy = RetryPolicy(budget_s=settings.retry_budget)
-    try:
-        store = open_backend(settings.url, store_options(settings), policy)
-        await _probe(store, settings.endpoint_url or settings.url)
-    except store_errors.StoreError as error:
-        cause = str(error).rstrip(".")
-        raise UserError(exit_code(error), f"{settings.url}: {cause}: {error.advice}") from error
-    return store
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountParts:
+    """The parts of one mount. All of them belong to the trio loop."""
+
+    settings: MountSettings
+    store: ObjectStore
+    cache: TieredCache
+    catalog: PersistentMetadata
+    filesystem: FileSystem
+    invalidator: EntryInvalidator
+    watch: RequestWatch
+    operations: Operations
+    state: MountState
+    commands: Mapping[str, Handler]
+    """The commands of the control socket by name."""
 
 
-def exit_code(error: store_errors.StoreError) -> ExitCode:
-    """Return the code of a command that ends because the store cannot be used."""
-    if isinstance(error, store_errors.InvalidRequestError) and not error.operation:
-        return ExitCode.USAGE  # nothing was asked yet: an option, or a package, is wrong
-    return next(code for kind, code in _STORE_EXIT_CODES if isinstance(error, kind))
+def build(
+    settings: MountSettings, resources: Resources, background: trio.Nursery, *, started_at: float
+) -> MountParts:
+    """Wire the parts of a mount.
 
-
-def store_options(settings: MountSettings) -> backends.StoreOptions:
-    """What the settings tell a backend."""
-    return backends.StoreOptions(
-        endpoint_url=settings.endpoint_url,
-        region=settings.region,
-        profile=settings.profile,
-        no_sign_request=settings.no_sign_request,
-        force_path_style=settings.force_path_style,
-        requester_pays=settings.requester_pays,
-        sse_customer_key=settings.sse_customer_key,
-        user_project=settings.user_project,
-        azure_account=settings.azure_account,
+    `background` runs the jobs of its users and the refreshes of its metadata; `started_at` is
+    monotonic, in seconds.
+    """
+    store, disk = resources.store, resources.disk
+    policies = PathPolicies(settings.policies)
+    cache = TieredCache(
+        partial(_fetch, store),
+        MemoryCache(settings.memory_limit, staging=disk is not None),
+        () if disk is None else (disk,),
         max_downloads=settings.max_downloads,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Disks:
-    """The cache directories as one tier (None: the disk cache is turned off), and those that are
-    left out, with the reasons."""
-
-    tier: Tier | None
-    left_out: Mapping[str, str]
-
-
-async def open_disks(settings: MountSettings, identity: str) -> Disks:
-    """Open the cache directories for the store with this identity.
-
-    Of several, those that cannot be used are left out.
-    """
-    directories = [each for each in cache_directories(settings) if each.size_bytes != 0]
-    tiers: list[Tier] = []
-    failures: dict[str, CacheSetupError] = {}
-    for directory in directories:
-        try:
-            tiers.append(await _open_disk(settings, directory, identity))
-        except CacheSetupError as error:
-            failures[str(directory.path)] = error
-    if failures and not tiers:
-        first = next(iter(failures.values()))
-        raise UserError(ExitCode.CACHE, str(first)) from first
-    for failure in failures.values():
-        log.warning("%s; going on with the other cache directories", failure)
-    left_out = {path: str(failure) for path, failure in failures.items()}
-    if not tiers:
-        return Disks(None, left_out)
-    return Disks(tiers[0] if len(tiers) == 1 else ShardedTier(tiers), left_out)
-
-
-def cache_directories(settings: MountSettings) -> Sequence[CacheDirSpec]:
-    """Return the directories that were given, or the default one, each with its limit."""
-    given = settings.cache_dirs or (CacheDirSpec(defaults.cache_directory()),)
-    return [
-        replace(each, size_bytes=settings.max_cache_size) if each.size_bytes is None else each
-        for each in given
-    ]
-
-
-def open_catalog(settings: MountSettings, disk: Tier | None, identity: str) -> PersistentMetadata:
-    """Return the metadata that mounts of the node share, in the first cache directory in use."""
-    if disk is None:
-        return PersistentMetadata(None, identity)
-    directory = disk.statistics()[0].directory
-    limits = derive_limits(directory, 0, settings.min_free_space, 0)
-    opened = partial(Catalog, directory, min_free_bytes=limits.min_free_bytes)
-    return PersistentMetadata(opened, identity)
-
-
-async def _open_disk(settings: MountSettings, directory: CacheDirSpec, identity: str) -> Tier:
-    disk_settings = DiskSettings(
-        capacity_bytes=directory.size_bytes,
-        min_free_bytes=settings.min_free_space,
-        eviction=settings.eviction,
-        recompress=settings.compress != "off",
-        trace_path=None if settings.record_visits is None else str(settings.record_visits),
+    invalidator = EntryInvalidator()
+    tree = Tree(
+        store,
+        TtlPolicy(settings.metadata_ttl, settings.negative_ttl, policies.ttl),
+        background,
+        on_invalidated=invalidator.invalidate,
+        persistent=resources.catalog,
     )
-    opened = partial(open_disk_tier, str(directory.path), identity, disk_settings)
-    return await trio.to_thread.run_sync(opened)
+    filesystem = FileSystem(
+        store,
+        tree,
+        cache,
+        read_ahead_bytes=settings.read_ahead,
+        placement_of=policies.placement,
+        count_local=partial(count_local, store, cache.admin, policies),
+    )
+    metrics = RequestMetrics()
+    watch = RequestWatch(settings.retry_budget + _DEADLINE_MARGIN_S)
+    jobs = Jobs(background)
+    state = MountState(
+        settings=settings,
+        store=store,
+        tree=tree,
+        cache=cache,
+        metrics=metrics,
+        watch=watch,
+        jobs=jobs,
+        kernel=KernelSettings(None, None),
+        started_at=started_at,
+        disks_left_out=resources.disks_left_out,
+    )
+    return MountParts(
+        settings=settings,
+        store=store,
+        cache=cache,
+        catalog=resources.catalog,
+        filesystem=filesystem,
+        invalidator=invalidator,
+        watch=watch,
+        operations=Operations(filesystem, _ownership(settings), metrics, watch),
+        state=state,
+        commands={
+            "status": partial(_status, state),
+            **admin_handlers(store, cache.admin, policies, filesystem, jobs),
+        },
+    )
 
 
-async def _probe(store: backends.ObjectStore, place: str) -> None:
-    """Probe within a bound that suits a person who waits for the command."""
-    with trio.move_on_after(_PROBE_BUDGET_S) as scope:
-        await store.probe()
-    if scope.cancelled_caught:
-        raise store_errors.UnavailableError(
-            f"no answer from {place} within {_PROBE_BUDGET_S:.0f} s"
-        )
+def _ownership(settings: MountSettings) -> Ownership:
+    return Ownership(
+        uid=os.getuid() if settings.uid is None else settings.uid,
+        gid=os.getgid() if settings.gid is None else settings.gid,
+        file_mode=settings.file_mode & ~settings.umask,
+        dir_mode=settings.dir_mode & ~settings.umask,
+    )
+
+
+async def _fetch(
+    store: ObjectStore, version: ObjectVersion, start: int, stop: int, sink: ChunkSink
+) -> None:
+    await store.get_range(version.key, start, stop, etag=version.etag, sink=sink)
+
+
+async def _status(state: MountState, _arguments: Mapping[str, object]) -> Mapping[str, object]:
+    return state.document()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cloudfs.daemon import assembly
+from cloudfs.daemon import resources
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, failure
 from cloudfs.doctor.probes.network_errors import NetworkFailure
@@ -36,7 +36,7 @@ def store_failure(error: StoreError, context: Context) -> Finding:
     """Return the finding of a `StoreError`, with the exit code that `cloudfs mount` has for it."""
     message, status = str(error), f"HTTP {error.http_code}"
     return failure(
-        assembly.exit_code(error),
+        resources.exit_code(error),
         message if error.http_code is None or status in message else f"{message} ({status})",
         store_fix(error, context),
         error=type(error).__name__,

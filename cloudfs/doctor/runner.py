@@ -14,7 +14,7 @@ from cloudfs.doctor import fixes
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, Result, failure, skipped, warning
 from cloudfs.errors import ExitCode
-from cloudfs.telemetry.redact import Censor
+from cloudfs.telemetry.redact import Redactor
 from cloudfs_backends.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ Show: TypeAlias = Callable[[ReportEntry], None]
 
 async def run_checks(context: Context, checks: Sequence[Check], show: Show) -> list[ReportEntry]:
     """Run the checks in their order, `show` each finding at once, and close the store."""
-    censor = Censor(context.environ)
+    redactor = Redactor(context.environ)
     deadline = trio.current_time() + ALL_S_MAX
     causes: dict[str, str] = {}
     entries: list[ReportEntry] = []
@@ -88,7 +88,7 @@ async def run_checks(context: Context, checks: Sequence[Check], show: Show) -> l
                 causes[check.name] = cause or check.name
             seconds = trio.current_time() - started
             for finding in findings:
-                clean = _censored(finding, censor)
+                clean = _redacted(finding, redactor)
                 entries.append(ReportEntry(check.name, clean, seconds, check.section))
                 log.debug("%s took %.3f s: %s", check.name, seconds, clean.facts)
                 show(entries[-1])
@@ -111,12 +111,12 @@ async def _run(check: Check, context: Context, left_s: float) -> Sequence[Findin
     return [warning(text, check.timeout_fix)]
 
 
-def _censored(finding: Finding, censor: Censor) -> Finding:
+def _redacted(finding: Finding, redactor: Redactor) -> Finding:
     return replace(
         finding,
-        text=censor.clean(finding.text),
-        fix=censor.clean(finding.fix),
-        facts=censor.clean_all(finding.facts),
+        text=redactor.redact(finding.text),
+        fix=redactor.redact(finding.fix),
+        facts=redactor.redact_all(finding.facts),
     )
 
 

@@ -1,8 +1,8 @@
-"""One FUSE session: mounting, waiting until the mount answers, and unmounting after an orderly end.
+"""FUSE session: mounting, waiting until the mount answers, unmounting after an orderly end.
 
 pyfuse3 has one session per process, in globals of its own; this is the only module that opens and
-closes it. A mountpoint `/dev/fd/N` is a FUSE device that the caller has opened and mounted: where
-and how is the caller's matter, as is unmounting it. It does not know what is served.
+closes it. A mountpoint `/dev/fd/N` is a FUSE device that the caller has opened and mounted: the
+caller chooses where and how, and unmounts it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import trio
 from cloudfs.config.settings import MountSettings
 from cloudfs.control import server
 from cloudfs.errors import ExitCode, UserError
-from cloudfs.fuse import tuning
 from cloudfs.fuse.operations import Operations
 from cloudfs.system import mountpoints
 
@@ -28,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def mounted(settings: MountSettings, operations: Operations) -> AsyncIterator[None]:
-    """Mount; unmount after an orderly end only: a crash must not look like an empty dataset."""
+    """Mount, and unmount after an orderly end only: a crash must not look like an empty dataset."""
     try:
         pyfuse3.init(operations, str(settings.mountpoint), _mount_options(settings))
     except RuntimeError as error:
@@ -41,27 +40,25 @@ async def mounted(settings: MountSettings, operations: Operations) -> AsyncItera
     pyfuse3.close(unmount=True)
 
 
-async def answering(settings: MountSettings, operations: Operations) -> tuning.KernelSettings:
-    """Return once the mount answers, with the kernel's side of it tuned."""
-    descriptor = mountpoints.passed_descriptor(settings.mountpoint)
+async def wait_answering(mountpoint: Path, initialised: trio.Event) -> tuple[int, int] | None:
+    """Return the device (major, minor) of the mount, once it answers; None where it is unknown.
+
+    `initialised` is set by the INIT request of the kernel.
+    """
+    descriptor = mountpoints.passed_descriptor(mountpoint)
     if descriptor is None:
-        await trio.to_thread.run_sync(os.stat, settings.mountpoint, abandon_on_cancel=True)
-        device = mountpoints.device_at(settings.mountpoint)
-    else:
-        # Where it is mounted may be out of sight: a request of our own could not reach it.
-        await operations.initialised.wait()
-        device = mountpoints.device_of(descriptor)
-    if device is None:
-        return tuning.KernelSettings(None, None)
-    operations.mount_device = device
-    return await trio.to_thread.run_sync(tuning.tune, device, settings.kernel_read_ahead)
+        await trio.to_thread.run_sync(os.stat, mountpoint, abandon_on_cancel=True)
+        return mountpoints.device_at(mountpoint)
+    # The mount may be in another namespace: a request of our own could not reach it.
+    await initialised.wait()
+    return mountpoints.device_of(descriptor)
 
 
 def control_socket(mountpoint: Path) -> Path:
-    """Return where the daemon of this process listens.
+    """Return the path of the control socket of this process.
 
-    Nobody finds the socket of a passed descriptor by its mountpoint, and two containers may each
-    have a process 1 with a /dev/fd/3 and share the folder of sockets.
+    The mountpoint of a passed descriptor is not unique: two containers may each have a process 1
+    with a /dev/fd/3 and share the folder of sockets.
     """
     if mountpoints.passed_descriptor(mountpoint) is None:
         return server.socket_path(mountpoint)

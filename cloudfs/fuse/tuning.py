@@ -1,22 +1,24 @@
-"""Settings of the kernel's side of a mount, made right after mounting; all need root.
+"""Kernel tuning of a FUSE mount, right after mounting: read-ahead and background requests.
 
 `read_ahead_kb` decides how large the READ requests of a sequential reader are, `max_background` how
-many of them the kernel keeps in flight. Blocks for microseconds (sysfs): worker threads only.
+many of them the kernel keeps in flight; setting either needs root. Blocks for microseconds (sysfs):
+worker threads only.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Final
 
 log = logging.getLogger(__name__)
 
-MAX_BACKGROUND = 128
+MAX_BACKGROUND: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
 class KernelSettings:
-    """What is in force now; None where it could not be read."""
+    """The settings in force; None where they could not be read, or before the mount answers."""
 
     read_ahead_bytes: int | None
     max_background: int | None
@@ -25,7 +27,7 @@ class KernelSettings:
 def tune(device: tuple[int, int], read_ahead_bytes: int) -> KernelSettings:
     """Set read-ahead and background requests of the mount on `device` (major, minor).
 
-    Without the rights one line says what is lost and what to run.
+    Without the rights, log what is lost and what to run as root. Return what is in force then.
     """
     read_ahead, background, congestion = _paths(device)
     kib = read_ahead_bytes >> 10
@@ -52,7 +54,7 @@ def tune(device: tuple[int, int], read_ahead_bytes: int) -> KernelSettings:
 
 
 def current(device: tuple[int, int]) -> KernelSettings:
-    """Return what is in force."""
+    """Return the settings in force."""
     read_ahead, background, _ = _paths(device)
     kib = _read(read_ahead)
     return KernelSettings(None if kib is None else kib << 10, _read(background))

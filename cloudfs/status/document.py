@@ -23,8 +23,8 @@ from cloudfs.fuse.deadlines import RequestWatch, Wait
 from cloudfs.fuse.tuning import KernelSettings
 from cloudfs.telemetry.cost import Payer, estimate
 from cloudfs.telemetry.counters import RequestMetrics
-from cloudfs.telemetry.rates import SAMPLE_EVERY_S, Recent, Totals
-from cloudfs.telemetry.redact import Censor
+from cloudfs.telemetry.rates import SAMPLE_EVERY_S, SlidingRates, TrafficTotals
+from cloudfs.telemetry.redact import Redactor
 from cloudfs.units import format_count
 from cloudfs.vfs.tree import Tree
 from cloudfs_backends.api import ObjectStore, OperationStatistics
@@ -43,8 +43,11 @@ _STATES_FINE: Final = ("ok", "off")
 
 @dataclass(slots=True)
 class MountState:
-    """The parts of a running mount that have statistics. `kernel` is set once it is tuned, and
-    `metrics_address` once there is one; `disks_left_out` has the reasons by directory."""
+    """The parts of a running mount that have statistics.
+
+    `disks_left_out` has the reasons by directory. `kernel` and `metrics_address` are known only
+    while the mount starts: `kernel_tuned` and `metrics_bound` report them.
+    """
 
     settings: MountSettings
     store: ObjectStore
@@ -57,24 +60,32 @@ class MountState:
     started_at: float
     disks_left_out: Mapping[str, str]
     metrics_address: str | None = None
-    _recent: Recent = field(init=False)
-    _censor: Censor = field(init=False)
+    _rates: SlidingRates = field(init=False)
+    _redactor: Redactor = field(init=False)
 
     def __post_init__(self) -> None:
-        self._recent = Recent(Totals(self.started_at))
-        self._censor = Censor(os.environ)
+        self._rates = SlidingRates(TrafficTotals(self.started_at))
+        self._redactor = Redactor(os.environ)
+
+    def kernel_tuned(self, kernel: KernelSettings) -> None:
+        """Take the kernel's settings of this mount, known once it answers."""
+        self.kernel = kernel
+
+    def metrics_bound(self, address: str | None) -> None:
+        """Take the address that metrics are served on, as text."""
+        self.metrics_address = address
 
     async def sample_forever(self) -> None:
         """Keep what is needed to tell what happens now. Runs until cancelled."""
         while True:
-            self._recent.note(self._totals(self.cache.statistics()))
+            self._rates.sample(self._totals(self.cache.statistics()))
             await trio.sleep(SAMPLE_EVERY_S)
 
     def document(self) -> dict[str, Any]:
         """Return the document."""
         cache = self.cache.statistics()
         totals = self._totals(cache)
-        within, longest = self._recent.within(totals), self.watch.longest(_WAITING_MAX)
+        within, longest = self._rates.increase(totals), self.watch.longest(_WAITING_MAX)
         reasons = [*self._reasons(cache), *store_reasons(within, longest[:1])]
         return {
             "schema": SCHEMA,
@@ -89,7 +100,7 @@ class MountState:
             "health_reasons": reasons,
             # Every mount is read-only for now, whether --read-only was given or not.
             "options": {**_options(self.settings), "read_only": True},
-            "now": asdict(self._recent.now(totals)),
+            "now": asdict(self._rates.rates(totals)),
             "hit_ratio": totals.hit_ratio(),
             "histogram_bounds_s": list(BOUNDS_S),
             "fuse": {
@@ -131,10 +142,10 @@ class MountState:
                 why = f": {disk.reason}" if disk.reason else ""
                 yield f"cache directory {disk.directory} is {disk.state}{why}"
 
-    def _totals(self, cache: CacheStatistics) -> Totals:
+    def _totals(self, cache: CacheStatistics) -> TrafficTotals:
         store = self.store.statistics().operations.values()
         sources = cache.sources
-        return Totals(
+        return TrafficTotals(
             at=time.monotonic(),
             read_bytes=sources.memory_bytes + sources.disk_bytes + sources.store_bytes,
             store_bytes=sources.store_bytes,
@@ -157,7 +168,7 @@ class MountState:
             "retries": sum(o.retries for o in operations.values()),
             "received_bytes": sum(o.received_bytes for o in operations.values()),
             "mean_latency_s": seconds / total if total else 0.0,
-            "last_error": last_error and self._censor.clean(last_error),
+            "last_error": last_error and self._redactor.redact(last_error),
             "operations": {name: _operation(name, o) for name, o in operations.items()},
             "threads": {name: asdict(threads) for name, threads in statistics.threads.items()},
         }
@@ -178,7 +189,7 @@ class MountState:
         )
 
 
-def store_reasons(within: Totals, longest: Sequence[Wait]) -> Iterator[str]:
+def store_reasons(within: TrafficTotals, longest: Sequence[Wait]) -> Iterator[str]:
     """Say what is wrong with the store just now, by its answers of the last seconds and by the
     request that waits longest."""
     failures, requests = within.store_failures, within.store_requests

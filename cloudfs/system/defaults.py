@@ -1,7 +1,6 @@
-"""Values that come from the machine: memory for the data, and where sockets, logs and the cache go.
+"""Defaults from the machine: the memory limit, and the folders of sockets, logs and the cache.
 
-It reads /proc, the control groups and the environment, and creates nothing. It does not know the
-options that override these values.
+Reads /proc, the control groups and the environment; creates nothing.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ def runtime_directory(environ: Mapping[str, str] = os.environ) -> Path:
 
 def _user_runtime_directory() -> Path:
     with warnings.catch_warnings():
-        # It falls back to a private folder below /tmp, which the user need not be told.
+        # Its warning that it falls back to a private folder below /tmp is of no use here.
         warnings.simplefilter("ignore")
         return Path(platformdirs.user_runtime_dir("cloudfs"))
 
@@ -83,7 +82,7 @@ def runtime_directories(environ: Mapping[str, str] = os.environ) -> list[Path]:
     """Return the folders where mounts of this machine may have sockets, the likeliest first.
 
     A mount started by systemd and a command typed by its owner have different environments, and
-    root looks after the mounts of all users.
+    root administers the mounts of all users.
     """
     found = [runtime_directory(environ), _ROOT_RUNTIME_DIRECTORY]
     found += sorted(path for path in _ROOT_RUNTIME_DIRECTORY.glob("*") if path.is_dir())
@@ -95,7 +94,7 @@ def runtime_directories(environ: Mapping[str, str] = os.environ) -> list[Path]:
 
 
 def mountpoint_digest(mountpoint: Path) -> str:
-    """Return the 16 hexadecimal digits that stand for a canonical mountpoint in file names."""
+    """Return 16 hexadecimal digits that identify a canonical mountpoint in file names."""
     return hashlib.sha256(os.fsencode(mountpoint)).hexdigest()[:16]
 
 

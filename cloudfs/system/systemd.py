@@ -1,8 +1,7 @@
-"""What the daemon tells the service manager that started it: ready, stopping, alive, in one line.
+"""Service manager notifications (sd_notify(3)): ready, reloading, stopping, watchdog, status line.
 
-The protocol is sd_notify(3): lines in a datagram to a socket that the manager named. Nothing here
-can fail a mount: without a manager, or with one that does not listen, nothing is said. It does not
-know what is served.
+One datagram of lines to the socket that the manager named. A notification never fails a mount:
+without a manager, or with one that does not listen, nothing is sent.
 """
 
 from __future__ import annotations
@@ -15,6 +14,9 @@ from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 import trio
+
+from cloudfs.errors import escaped
+from cloudfs.units import format_count
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +32,10 @@ _STATUS_CHARACTERS_MAX: Final = 500
 
 
 class ServiceManager:
-    """The manager that listens at `address` (None: nobody does).
+    """The manager that listens at `address` (None: there is none).
 
-    It expects a sign of life every `watchdog_s` seconds, or none when that is None. Loop only,
-    once there is a loop.
+    It expects a watchdog notification every `watchdog_s` seconds, or none when that is None. Loop
+    only, once there is a loop.
     """
 
     def __init__(self, address: str | None, watchdog_s: float | None = None) -> None:
@@ -42,59 +44,59 @@ class ServiceManager:
         self._status = ""
 
     @classmethod
-    def taken_from(cls, environ: MutableMapping[str, str]) -> ServiceManager:
-        """Return the manager that the environment names, and remove it there.
+    def from_environment(cls, environ: MutableMapping[str, str]) -> ServiceManager:
+        """Return the manager that the environment names, and remove its variables there.
 
-        Programs started by this one must not speak for it.
+        Programs started by this one must not notify in its name.
         """
         address = environ.pop(_ADDRESS, None)
         microseconds = environ.pop(_WATCHDOG, "")
-        meant = environ.pop(_WATCHDOG_PID, str(os.getpid()))
-        is_watched = microseconds.isdecimal() and int(microseconds) and meant == str(os.getpid())
+        pid = environ.pop(_WATCHDOG_PID, str(os.getpid()))
+        is_watched = microseconds.isdecimal() and int(microseconds) and pid == str(os.getpid())
         return cls(address or None, int(microseconds) / 1e6 if is_watched else None)
 
     def ready(self, status: str) -> None:
-        """The mount answers; also said once a reload is over."""
+        """Report that the mount answers, or that a reload is over."""
         self._status = status
-        self._tell("READY=1", f"STATUS={_shown(status)}")
+        self._notify("READY=1", f"STATUS={_shown(status)}")
 
     def reloading(self) -> None:
-        """What is known of the bucket is being dropped; `ready` must follow."""
+        """Report that cached metadata is being invalidated; `ready` must follow."""
         now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={now_us}")
+        self._notify("RELOADING=1", f"MONOTONIC_USEC={now_us}")
 
     def stopping(self, within_s: float, status: str) -> None:
-        """The mount ends, which may take `within_s` seconds from now."""
+        """Report that the mount ends, which may take `within_s` seconds from now."""
         self._status = status
-        self._tell(
+        self._notify(
             "STOPPING=1", f"EXTEND_TIMEOUT_USEC={round(within_s * 1e6)}", f"STATUS={_shown(status)}"
         )
 
     def show(self, status: str) -> None:
-        """Show this line from now on; nothing is sent while it stays the same."""
+        """Report this status line; nothing is sent while it stays the same."""
         if status != self._status:
             self._status = status
-            self._tell(f"STATUS={_shown(status)}")
+            self._notify(f"STATUS={_shown(status)}")
 
     async def keep_alive(self) -> None:
-        """Give the signs of life that are expected. Runs until cancelled.
+        """Send the watchdog notifications that are expected. Runs until cancelled.
 
-        They come from the loop that answers the kernel, so a loop that is stuck gives none.
+        They come from the loop that answers the kernel, so a loop that is stuck sends none.
         """
         if self._address is None or self.watchdog_s is None:
             return
         while True:
-            self._tell("WATCHDOG=1")
+            self._notify("WATCHDOG=1")
             await trio.sleep(self.watchdog_s / 2)
 
     async def show_status(self, document: Document) -> None:
-        """Show the line of the status document, looked at every 10 s. Runs until cancelled."""
+        """Report the line of the status document every 10 s. Runs until cancelled."""
         while self._address is not None:
             await trio.sleep(STATUS_EVERY_S)
             self.show(status_line(document()))
 
-    def _tell(self, *lines: str) -> None:
-        """Send one datagram. It may wait for a tenth of a second where the manager is behind."""
+    def _notify(self, *lines: str) -> None:
+        """Send one datagram. Blocks for 0.1 s at most when the manager's queue is full."""
         if self._address is None:
             return
         name = "\0" + self._address[1:] if self._address.startswith("@") else self._address
@@ -104,24 +106,23 @@ class ServiceManager:
                 sender.sendto("\n".join(lines).encode("utf-8", "replace"), os.fsencode(name))
         except OSError as error:
             # A name that does not fit is an OSError too; the next message may find it listening.
-            log.debug("the service manager at %s was not told %s: %s", name, lines[0], error)
+            log.debug("the service manager at %s was not notified of %s: %s", name, lines[0], error)
 
 
 def status_line(document: Mapping[str, Any]) -> str:
-    """Return the status document of a mount in one line for people."""
+    """Return the status document of a mount as one line for its users."""
     facts = [f"{document['url']} on {document['mountpoint']}"]
     if (health := document.get("health", "ok")) != "ok":
         facts.append(str(health))
     if (ratio := document.get("hit_ratio")) is not None:
-        facts.append(f"{ratio:.0%} from the cache".replace("%", " %"))
+        facts.append(f"{ratio * 100:.0f} % cache hits")
     now = document.get("now") or {}
     facts.append(f"{now.get('read_bytes_per_s', 0.0) / 1e6:.0f} MB/s")
     if waiting := document.get("waiting_count", 0):
-        facts.append(f"{waiting} {'request' if waiting == 1 else 'requests'} waiting")
+        facts.append(f"{format_count(waiting, 'request')} waiting")
     return f"{facts[0]}: {', '.join(facts[1:])}"
 
 
 def _shown(status: str) -> str:
     """Return text as one line of bounded length: a name may hold line breaks."""
-    line = "".join(character if character.isprintable() else "?" for character in status)
-    return line[:_STATUS_CHARACTERS_MAX]
+    return escaped(status)[:_STATUS_CHARACTERS_MAX]

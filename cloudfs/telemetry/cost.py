@@ -1,7 +1,6 @@
-"""What the requests and bytes of a mount may have cost: an estimate from public list prices.
+"""Cost estimate for the requests and bytes of a mount, from public list prices of one month.
 
-A contract, another region or storage class, free tiers and taxes make the real bill another one.
-The prices are those of one month; nobody is asked for newer ones. Pure; it does not know the mount.
+A contract, another region or storage class, free tiers and taxes make the real bill different.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _AZURE_PUBLIC: Final = ".blob.core.windows.net"
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """US dollars for 1,000 requests of each kind; `of` says what they are the list prices of."""
+    """List prices of the service `of`, in US dollars for 1,000 requests of each kind."""
 
     of: str
     get: float
@@ -44,7 +43,7 @@ PRICES: Final[Mapping[str, Prices]] = {
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """Whose requests they are: `url` and `identity` are the store's, the rest the options'."""
+    """The account that pays: `url` and `identity` are the store's, the rest are options."""
 
     url: str
     identity: str
@@ -55,7 +54,7 @@ class Payer:
 def estimate(
     payer: Payer, requests: Mapping[str, int], received_bytes: int, egress_price: float
 ) -> dict[str, Any]:
-    """Return the estimate, or `unknown` with the reason in words.
+    """Return the estimate, or `unknown` with the reason as text.
 
     `egress_price` is in US dollars per GB (10^9 bytes) of `received_bytes`.
     """
@@ -76,7 +75,7 @@ def estimate(
 
 
 def _basis(prices: Prices, egress_price: float) -> str:
-    """Say what was multiplied with what."""
+    """Return the prices that were used, as text."""
     requests = f"get {prices.get:g}, head {prices.head:g}, list {prices.list:g} USD"
     return f"{prices.of}: {requests} for 1,000 requests; {egress_price:g} USD for a GB received"
 
@@ -93,7 +92,7 @@ def _why_unknown(payer: Payer) -> str:
 
 
 def _is_elsewhere(payer: Payer) -> bool:
-    """Whether the endpoint is none of the cloud's own: then the identity names it."""
+    """Return whether the endpoint is not the cloud's own: then the identity names it."""
     if _scheme(payer) == AZ:
         return not payer.identity.endswith(_AZURE_PUBLIC)
     return payer.identity != payer.url

@@ -1,7 +1,6 @@
-"""Counts of kernel requests: the source of what status and metrics say about FUSE.
+"""Counters of kernel requests by operation, and the last errors that were answered.
 
-Owned by the trio loop. The stores and tiers keep their own statistics; this module knows none of
-them.
+Owned by the trio loop. Stores and cache tiers keep their own statistics.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from cloudfs.telemetry.logs.repeats import wording
-from cloudfs.telemetry.redact import Censor
+from cloudfs.telemetry.logs.rate_limit import fingerprint
+from cloudfs.telemetry.redact import Redactor
 from cloudfs_backends.histogram import bucket_of, empty_histogram
 
 _ERRORS_MAX: Final = 10
@@ -24,10 +23,10 @@ _TEXT_MAX: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class RequestStatistics:
-    """Requests of one kind since the mount was made.
+    """Requests of one operation since the mount was made.
 
     `errnos` counts the failed ones by the name of their errno; `durations` is a histogram over
-    `durations.BOUNDS_S`.
+    `histogram.BOUNDS_S`.
     """
 
     requests: int
@@ -39,7 +38,7 @@ class RequestStatistics:
 
 @dataclass(frozen=True, slots=True)
 class ErrorRecord:
-    """An error that a program got, and how often: the name and time (Unix) are the last ones."""
+    """An error answered to a program, `count` times; `name` and `time` (Unix) are the last ones."""
 
     time: float
     operation: str
@@ -51,7 +50,7 @@ class ErrorRecord:
 
 
 @dataclass(slots=True)
-class _Counter:
+class _OperationCounter:
     requests: int = 0
     errors: int = 0
     seconds: float = 0.0
@@ -60,18 +59,18 @@ class _Counter:
 
 
 class RecentErrors:
-    """The last errors, each cause once. An outage that meets every file is one record."""
+    """The last errors, one record per cause: an outage that affects every file is one record."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._censor = Censor(os.environ)
+        self._redactor = Redactor(os.environ)
         self._records: OrderedDict[tuple[str, int, str], ErrorRecord] = OrderedDict()
 
-    def note(self, operation: str, name: str, number: int, cause: str, advice: str) -> None:
-        """Take an error that was answered with the errno `number`; secrets are taken out."""
-        cause = self._censor.clean(cause)[:_TEXT_MAX]
+    def add(self, operation: str, name: str, number: int, cause: str, advice: str) -> None:
+        """Count an error that was answered with the errno `number`; secrets are redacted."""
+        cause = self._redactor.redact(cause)[:_TEXT_MAX]
         # Each answer of a store has a request id of its own.
-        key = operation, number, wording(cause)
+        key = operation, number, fingerprint(cause)
         earlier = self._records.pop(key, None)
         self._records[key] = ErrorRecord(
             time=round(self._clock(), 3),
@@ -79,31 +78,31 @@ class RecentErrors:
             name=name[:_TEXT_MAX],
             errno=errno_name(number),
             cause=cause,
-            advice=self._censor.clean(advice)[:_TEXT_MAX],
+            advice=self._redactor.redact(advice)[:_TEXT_MAX],
             count=1 if earlier is None else earlier.count + 1,
         )
         while len(self._records) > _ERRORS_MAX:
             self._records.popitem(last=False)
 
     def records(self) -> list[ErrorRecord]:
-        """Return them, the latest last."""
+        """Return the records, the latest last."""
         return list(self._records.values())
 
 
 @dataclass(slots=True)
 class RequestMetrics:
-    """Mutable counters by operation, bytes delivered, requests in flight, the last errors."""
+    """Counters by operation, bytes returned to readers, requests in flight, the last errors."""
 
     read_bytes: int = 0
     inflight: int = 0
     last_errors: RecentErrors = field(default_factory=RecentErrors)
-    _counters: dict[str, _Counter] = field(default_factory=dict)
+    _counters: dict[str, _OperationCounter] = field(default_factory=dict)
 
-    def note(self, operation: str, seconds: float, number: int) -> None:
+    def record(self, operation: str, seconds: float, number: int) -> None:
         """Count one request, answered with the errno `number`, 0 for success."""
         counter = self._counters.get(operation)
         if counter is None:
-            counter = self._counters[operation] = _Counter()
+            counter = self._counters[operation] = _OperationCounter()
         counter.requests += 1
         counter.seconds += seconds
         counter.durations[bucket_of(seconds)] += 1

@@ -1,8 +1,8 @@
-"""Keeps secrets out of what is shown or logged: errors of an SDK may quote a URL or a variable.
+"""Redaction of secrets in what is shown or logged: an SDK's error may quote a URL or a variable.
 
-Findings, statuses and log messages are made without secrets; this is the net below them. It hides
-what has the shape of a secret, and the values of the secret variables of an environment. Names are
-shown: access key ids, accounts, roles. It does not know who shows what.
+Findings, statuses and log messages are written without secrets; this is the net below them. It
+hides text that has the shape of a secret, and the values of the secret variables of an environment.
+Names stay: access key ids, accounts, roles.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FIELDS: Final = (
     r"|(?:access|refresh|id|auth|bearer|identity)_?token|private_?key|client_?assertion|api_?key"
     r"|x-(?:amz|goog)-(?:signature|credential|security-token)|googleaccessid"
 )
-# Words that sentences have: what is hidden is only what an equals sign or quotes make a value.
+# Words that sentences have: only an equals sign or quotes make what follows a value.
 _WORDS: Final = r"password|passwd|passphrase|secret|token|credential|skoid|sktid"
 
 _QUOTED: Final = r"""b?(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
@@ -46,14 +46,16 @@ _NAME: Final = rf"(?:{_FIELDS}|{_WORDS}|{_START}sig(?:nature)?)"
 
 
 def _shape(pattern: str, flags: int = re.IGNORECASE) -> tuple[re.Pattern[str], str]:
-    """Return a pattern and what it becomes: its first group, if it has one, stays."""
+    """Return a pattern and its replacement, which keeps the first group if there is one."""
     compiled = re.compile(pattern, flags)
     return compiled, rf"\g<1>{HIDDEN}" if compiled.groups else HIDDEN
 
 
 @cache
 def _shapes() -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Return what secrets look like. Compiled when it is needed: most commands never say anything.
+    """Return the patterns of secrets and their replacements.
+
+    Compiled at first use, because most commands never show an error.
 
     Every repetition is bounded or cannot begin within itself, so that the time is linear.
     """
@@ -80,8 +82,8 @@ _SECRET_KEY: Final = re.compile(
 )
 
 
-class Censor:
-    """Hides the values of the secret variables of an environment, and what has a secret's shape."""
+class Redactor:
+    """Hides the values of the secret variables of `environ`, and text with a secret's shape."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         values = {value for name, value in environ.items() if _NAMES.match(name)}
@@ -89,30 +91,30 @@ class Censor:
         # Longest first: one may be a part of another.
         self._values = sorted((v for v in values if len(v) >= _LENGTH_MIN), key=len, reverse=True)
 
-    def clean(self, text: str) -> str:
-        """Return `text` without secrets."""
+    def redact(self, text: str) -> str:
+        """Return `text` with secrets replaced by `HIDDEN`."""
         for value in self._values:
             text = text.replace(value, HIDDEN)
         return redacted(text)
 
-    def clean_all(self, value: Any) -> Any:
-        """Return `value` with every text in it cleaned; what a secret name stands for is hidden."""
+    def redact_all(self, value: Any) -> Any:
+        """Return `value` with every text in it redacted, and hide the values of secret keys."""
         if isinstance(value, str):
-            return self.clean(value)
+            return self.redact(value)
         if isinstance(value, Mapping):
-            return {key: self._clean_item(key, item) for key, item in value.items()}
+            return {key: self._redact_item(key, item) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self.clean_all(item) for item in value]
+            return [self.redact_all(item) for item in value]
         return value
 
-    def _clean_item(self, key: object, item: Any) -> Any:
+    def _redact_item(self, key: object, item: Any) -> Any:
         if isinstance(item, str | bytes) and _SECRET_KEY.fullmatch(str(key)):
             return HIDDEN
-        return self.clean_all(item)
+        return self.redact_all(item)
 
 
 def redacted(text: str) -> str:
-    """Return `text` with what has the shape of a secret replaced."""
+    """Return `text` with everything that has the shape of a secret replaced."""
     for pattern, replacement in _shapes():
         text = pattern.sub(replacement, text)
     return text

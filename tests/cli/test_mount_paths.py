@@ -24,7 +24,7 @@ def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for mountpoint, fstype in ((path, "fuse.cloudfs"), (other, "ext4"))
     )
     (tmp_path / "mountinfo").write_text(table)
-    monkeypatch.setattr(mountpoints, "_MOUNTINFO", str(tmp_path / "mountinfo"))
+    monkeypatch.setattr(mountpoints.table, "_MOUNTINFO", str(tmp_path / "mountinfo"))
     monkeypatch.chdir(tmp_path)
     return path
 

@@ -18,7 +18,7 @@ from tests.cli.conftest import Daemon, Run
 def _empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the mounts that this machine may have from the process of the test."""
     (tmp_path / "mountinfo").write_text("21 28 0:19 / /proc rw - proc proc rw\n")
-    monkeypatch.setattr(mountpoints, "_MOUNTINFO", str(tmp_path / "mountinfo"))
+    monkeypatch.setattr(mountpoints.table, "_MOUNTINFO", str(tmp_path / "mountinfo"))
     monkeypatch.setattr(defaults, "runtime_directories", lambda: [tmp_path / "runtime"])
 
 

@@ -1,4 +1,4 @@
-"""The kernel's side of a mount: read-ahead and background requests, set after mounting."""
+"""Kernel tuning of a mount: read-ahead and background requests, set after mounting."""
 
 from __future__ import annotations
 

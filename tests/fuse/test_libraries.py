@@ -1,4 +1,4 @@
-"""Real libraries read through the mount what they read from the source folder.
+"""Real libraries read the same through the mount as from the source folder.
 
 Each library runs in a process of its own, as in a training job: this file run as a module. `write`
 makes the sample files, `read NAME FOLDER...` prints what reader NAME makes of each folder.
@@ -535,7 +535,7 @@ def test_shell_tools(samples: Path, mount: MountFunction, tmp_path: Path, name: 
 
 
 def test_a_walk_sees_names_sizes_and_times(samples: Path, mount: MountFunction) -> None:
-    """What rsync looks at to decide what to copy."""
+    """Return the attributes by which rsync decides what to copy."""
     mounted = mount(f"file://{samples}")
 
     def walk(top: Path) -> dict[str, tuple[int, int]]:

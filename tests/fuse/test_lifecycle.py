@@ -1,4 +1,4 @@
-"""How a mount starts and ends: by signals, by umount, by a crash, under load."""
+"""Mount lifecycle: start and end by signals, by umount, by a crash, under load."""
 
 from __future__ import annotations
 

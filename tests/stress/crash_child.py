@@ -1,4 +1,4 @@
-"""A mount without a kernel that works on a cache directory until it is killed.
+"""Victim of the crash tests: a cache without FUSE that works on a directory until it is killed.
 
     python -m tests.stress.crash_child DIR SEED
 
@@ -29,7 +29,7 @@ OBJECTS = [version(f"dir{n % 3}/k{n}", blocks) for n, blocks in enumerate([0.3, 
 
 
 def work(directory: Path, seed: int) -> None:
-    """Until killed."""
+    """Work until killed."""
     trio.run(_work, directory, random.Random(seed))
 
 

@@ -1,4 +1,4 @@
-"""A mount that is killed at any moment leaves a directory that serves right bytes and no leaks."""
+"""Crash safety: a mount killed at any moment leaves a directory that serves right bytes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 
 def born(directory: Path, seed: int) -> int:
-    """Start a child that works on the directory, without the start of an interpreter."""
+    """Fork a child that works on the directory."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -40,7 +40,7 @@ def born(directory: Path, seed: int) -> int:
 
 
 def kill(pid: int) -> None:
-    """Kill a child that is still at work: it has neither failed nor found a wrong byte."""
+    """Kill a child, and check that it had neither failed nor found a wrong byte before."""
     assert os.waitpid(pid, os.WNOHANG) == (0, 0)
     os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
@@ -48,7 +48,7 @@ def kill(pid: int) -> None:
 
 
 def intents(directory: Path) -> int:
-    """How many things the dead had begun."""
+    """Return the number of write intents that killed mounts left."""
     with closing(sqlite3.connect(directory / "index.sqlite")) as index:
         (count,) = index.execute("SELECT count(*) FROM intents").fetchone()
         return int(count)

@@ -1,4 +1,4 @@
-"""The SSD tier on disks that fill up, fail, hang and die: reads are right and wait for nobody."""
+"""The SSD tier on disks that fill up, fail, hang and die: reads are right and never blocked."""
 
 from __future__ import annotations
 
@@ -29,14 +29,9 @@ from tests.unit.cache.source import Source
 
 MIB = 1 << 20
 PATIENCE_S = 30.0
-"""No test waits so long; without limits of its own, a read from a stalled disk would for ever."""
+"""Longer than any test waits; without limits, a read from a stalled disk would wait for ever."""
 
 pytestmark = pytest.mark.slow
-
-
-def need(reason: str | None) -> None:
-    if reason:
-        pytest.skip(reason)
 
 
 @contextmanager
@@ -44,10 +39,10 @@ def small_disk(kind: str, path: Path, size_bytes: int = 64 * MIB) -> Iterator[di
     """A disk with a folder `cache` on it."""
     made: AbstractContextManager[disks.Disk]
     if kind == "tmpfs":
-        need(disks.why_no_tmpfs())
+        disks.need(disks.why_no_tmpfs())
         made = disks.small_tmpfs(path, size_bytes)
     else:
-        need(disks.why_no_loop_disk(kind))
+        disks.need(disks.why_no_loop_disk(kind))
         made = disks.loop_disk(path, size_bytes, kind)
     with made as disk:
         yield disk
@@ -63,7 +58,7 @@ def state_of(cache: TieredCache) -> DiskStatistics:
 
 
 async def until(cache: TieredCache, reached: Callable[[DiskStatistics], bool]) -> None:
-    """Wait for a state that the background work brings about."""
+    """Wait for a state that background work must reach."""
     await eventually(lambda: reached(state_of(cache)), PATIENCE_S)
 
 
@@ -85,7 +80,7 @@ async def idle(cache: TieredCache) -> None:
 
 
 async def readable(cache: TieredCache, *wanted: ObjectVersion) -> None:
-    """Every byte of these comes, and in time."""
+    """Read every byte of these objects, in time."""
     with trio.fail_after(PATIENCE_S):
         for one in wanted:
             await read_all(cache, one)
@@ -112,7 +107,7 @@ def test_a_full_disk(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 
 
 @pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
-def test_somebody_else_fills_the_disk(
+def test_another_process_fills_the_disk(
     kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test(disk: disks.Disk) -> None:
@@ -185,7 +180,7 @@ def test_two_mounts_keep_the_floor_together(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_falls_read_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    need(disks.why_no_loop_disk())
+    disks.need(disks.why_no_loop_disk())
 
     async def test(disk: disks.LoopDisk) -> None:
         async with mounted(disk) as cache:
@@ -196,7 +191,7 @@ def test_a_disk_that_falls_read_only(tmp_path: Path, caplog: pytest.LogCaptureFi
             assert state_of(cache).reason
             await readable(cache, version("before"), *objects(3))
 
-    async def mended(disk: disks.LoopDisk) -> None:
+    async def repaired(disk: disks.LoopDisk) -> None:
         async with mounted(disk) as cache:
             await readable(cache, version("before"))
             await stored(cache, version("after"))
@@ -206,7 +201,7 @@ def test_a_disk_that_falls_read_only(tmp_path: Path, caplog: pytest.LogCaptureFi
     with disks.loop_disk(tmp_path / "disk", 64 * MIB) as disk:
         trio.run(test, disk)
         disk.power_on()
-        trio.run(mended, disk)
+        trio.run(repaired, disk)
     caplog.clear()
 
 
@@ -250,7 +245,7 @@ async def survives_a_stall(
 
 
 def test_a_stalled_file_system(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    need(disks.why_no_stalling_disk())
+    disks.need(disks.why_no_stalling_disk())
     with disks.stalling_disk(tmp_path / "disk", tmp_path / "backing") as disk:
         trio.run(survives_a_stall, disk, disk.stall, disk.resume)
         assert audit(disk.path / "cache").intents == 0
@@ -258,7 +253,7 @@ def test_a_stalled_file_system(tmp_path: Path, caplog: pytest.LogCaptureFixture)
 
 
 def test_a_stalled_device(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    need(disks.why_no_faulty_loop_disk())
+    disks.need(disks.why_no_faulty_loop_disk())
     with disks.faulty_loop_disk(tmp_path / "disk", 96 * MIB) as disk:
         trio.run(survives_a_stall, disk, disk.media.stall, disk.media.resume)
         assert audit(disk.path / "cache").intents == 0
@@ -267,7 +262,7 @@ def test_a_stalled_device(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
 
 def test_a_frozen_file_system(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Reads of it go on, and all writes hang."""
-    need(disks.why_no_loop_disk())
+    disks.need(disks.why_no_loop_disk())
     with disks.loop_disk(tmp_path / "disk", 96 * MIB) as disk:
         trio.run(survives_a_stall, disk, disk.freeze, disk.thaw)
         assert audit(disk.path / "cache").intents == 0
@@ -276,7 +271,7 @@ def test_a_frozen_file_system(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
 
 @pytest.mark.parametrize("what", ["reads", "writes", "both"])
 def test_a_device_that_fails(what: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    need(disks.why_no_stalling_disk())
+    disks.need(disks.why_no_stalling_disk())
 
     async def test(disk: disks.StallingDisk) -> None:
         async with mounted(disk) as cache:
@@ -291,7 +286,7 @@ def test_a_device_that_fails(what: str, tmp_path: Path, caplog: pytest.LogCaptur
             await until(cache, lambda now: now.errors > 0 and now.state == "bypassed")
             assert state_of(cache).reason
             await readable(cache, *objects(8))
-            disk.mend()
+            disk.repair()
             await until(cache, lambda now: now.state == "ok")
             await stored(cache, version("after"))
             assert await cache.admin.local_bytes([version("after")]) == [4 * MIB]
@@ -303,7 +298,7 @@ def test_a_device_that_fails(what: str, tmp_path: Path, caplog: pytest.LogCaptur
 
 
 async def all_right(disk: disks.Disk) -> None:
-    """A later mount finds nothing that is wrong."""
+    """Check that a later mount finds nothing wrong."""
     async with mounted(disk) as cache:
         await cache.admin.verify(lambda _progress: None)
         await readable(cache, *objects(8))
@@ -313,7 +308,7 @@ async def all_right(disk: disks.Disk) -> None:
 
 
 def test_a_disk_that_dies(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    need(disks.why_no_stalling_disk())
+    disks.need(disks.why_no_stalling_disk())
 
     async def test(disk: disks.StallingDisk) -> None:
         async with mounted(disk) as cache:
@@ -330,7 +325,7 @@ def test_a_disk_that_dies(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_wrong_bytes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Files are cut short and overwritten under a mount that knows them."""
+    """Files are truncated and overwritten under a mount whose index lists them."""
 
     async def test(disk: disks.Disk) -> None:
         async with mounted(disk) as cache:
@@ -359,7 +354,7 @@ def test_wrong_bytes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_half_of_the_device_is_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    need(disks.why_no_loop_disk())
+    disks.need(disks.why_no_loop_disk())
 
     async def test(disk: disks.LoopDisk) -> None:
         async with mounted(disk) as cache:
@@ -376,8 +371,8 @@ def test_half_of_the_device_is_gone(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 
 def test_power_is_cut(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What was not on the disk yet is lost, of data and index alike."""
-    need(disks.why_no_loop_disk())
+    """Data and index lose what was not on the disk yet."""
+    disks.need(disks.why_no_loop_disk())
 
     async def lost(disk: disks.LoopDisk) -> None:
         async with mounted(disk) as cache:

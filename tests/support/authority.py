@@ -1,4 +1,4 @@
-"""A tiny login service, as azure-identity talks to one: it hands out tokens that nobody signed.
+"""A tiny login service for azure-identity, whose tokens are not signed.
 
 It speaks plain HTTP on 127.0.0.1 in a thread of the test's process; put `tls_server` in front.
 """
@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 TENANT = "adfs"
-"""A tenant whose login service is asked for its addresses, and nobody else about it."""
+"""A tenant whose addresses azure-identity asks the login service itself for, and no other."""
 
 
 class Authority:

@@ -1,7 +1,7 @@
 """Real bad disks for tests of the SSD cache: full, read-only, failing, stalled, without power.
 
 Every context manager yields a disk whose `path` is a file system of its own: O_DIRECT, holes,
-locks and SQLite's WAL work there (no O_TMPFILE on a `stalling_disk`). It mends and removes
+locks and SQLite's WAL work there (no O_TMPFILE on a `stalling_disk`). It repairs and removes
 everything on the way out, and fails the test that still has files open on it by then. Needs root.
 """
 
@@ -23,7 +23,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .mounting import can_mount, is_mounted, wait_until
+import pytest
+
+from tests.support.mounting import can_mount, is_mounted, wait_until
 
 # How long a file system may stay busy once the test is over: killed processes take a moment.
 _BUSY_S = 5.0
@@ -35,23 +37,29 @@ _SHUTDOWN = 0x8004587D
 _SHUTDOWN_WITHOUT_FLUSH = 2
 
 
+def need(reason: str | None) -> None:
+    """Skip the test if there is a reason, as the `why_no_...` functions return it."""
+    if reason:
+        pytest.skip(reason)
+
+
 def why_no_tmpfs() -> str | None:
-    """Why this machine has no `small_tmpfs`, or None when it has."""
+    """Return why this machine has no `small_tmpfs`, or None when it has."""
     return _root("mount", "umount") or _works(_try_tmpfs)
 
 
 def why_no_loop_disk(fstype: str = "ext4") -> str | None:
-    """Why this machine has no `loop_disk` of this type, or None when it has."""
+    """Return why this machine has no `loop_disk` of this type, or None when it has."""
     return _root("mount", "umount", "losetup", "fsfreeze", f"mkfs.{fstype}") or _works(_try_loop)
 
 
 def why_no_stalling_disk() -> str | None:
-    """Why this machine has no `stalling_disk`, or None when it has."""
+    """Return why this machine has no `stalling_disk`, or None when it has."""
     return _root("umount", "gcc", "pkg-config") or can_mount() or _works(_passthrough)
 
 
 def why_no_faulty_loop_disk() -> str | None:
-    """Why this machine has no `faulty_loop_disk`, or None when it has."""
+    """Return why this machine has no `faulty_loop_disk`, or None when it has."""
     return why_no_loop_disk() or why_no_stalling_disk()
 
 
@@ -85,7 +93,7 @@ class Disk:
         return file
 
     def free_bytes(self) -> int:
-        """What an ordinary user can still write."""
+        """Return the bytes that an ordinary user can still write."""
         state = os.statvfs(self.path)
         return state.f_bavail * state.f_frsize
 
@@ -98,7 +106,7 @@ class LoopDisk(Disk):
     fstype: str
 
     def remount_read_only(self) -> None:
-        """What an operator does; refused (CommandError) while a file is open for writing."""
+        """Remount as an operator does; CommandError while a file is open for writing."""
         _run("mount", "-o", "remount,ro", str(self.path))
 
     def remount_read_write(self) -> None:
@@ -106,15 +114,15 @@ class LoopDisk(Disk):
         _run("mount", "-o", "remount,rw", str(self.path))
 
     def fall_read_only(self) -> None:
-        """What ext4 (only) does after an error of its metadata, whoever has files open.
+        """Become read-only as ext4 (only) does after an error of its metadata, open files or not.
 
-        Linux takes that back by `power_on` alone.
+        Only `power_on` reverts that.
         """
         name = os.path.basename(self.device)
         Path(f"/sys/fs/ext4/{name}/trigger_fs_error").write_text("a test of cloudfs\n")
 
     def freeze(self) -> None:
-        """Writes wait, unkillable, until `thaw`; reads go on."""
+        """Block writes, unkillable, until `thaw`; reads go on."""
         _run("fsfreeze", "-f", str(self.path))
 
     def thaw(self) -> None:
@@ -122,7 +130,7 @@ class LoopDisk(Disk):
         _run("fsfreeze", "-u", str(self.path))
 
     def cut_power(self) -> None:
-        """Lose what is not on the device yet; everything fails (EIO) until `power_on`."""
+        """Discard what is not on the device yet; everything fails (EIO) until `power_on`."""
         fd = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.ioctl(fd, _SHUTDOWN, struct.pack("I", _SHUTDOWN_WITHOUT_FLUSH))
@@ -156,12 +164,12 @@ class _Switch:
 
 @dataclass(frozen=True, slots=True)
 class StallingDisk(Disk):
-    """A passthrough FUSE mount. Who waits for it cannot always be killed before it resumes."""
+    """A passthrough FUSE mount. A process that waits for it may be unkillable until it resumes."""
 
     _switch: _Switch
 
     def stall(self) -> None:
-        """Every operation waits until `resume`, those under way included."""
+        """Block every operation until `resume`, those in flight included."""
         self._switch.process.send_signal(signal.SIGSTOP)
         wait_until(lambda: _is_stopped(self._switch.process.pid), _COMMAND_S, "not stopped")
 
@@ -170,12 +178,12 @@ class StallingDisk(Disk):
         self._switch.process.send_signal(signal.SIGCONT)
 
     def die(self) -> None:
-        """Be gone for good: everything fails from now on, what waits included."""
+        """Fail for good: every operation from now on, and those that wait."""
         self._switch.process.kill()
         self._switch.process.wait(_COMMAND_S)
 
     def break_reads(self, number: int = errno.EIO) -> None:
-        """Reads of contents that the page cache does not answer fail with this errno.
+        """Fail reads that the page cache does not answer with this errno.
 
         SQLite reports EIO of a read as SQLITE_CORRUPT, and dies of SIGBUS where it has mapped the
         page (the WAL's shared memory), as it may on any disk that fails.
@@ -183,11 +191,11 @@ class StallingDisk(Disk):
         self._switch.command("read", number)
 
     def break_writes(self, number: int = errno.EIO) -> None:
-        """Writes, syncs, and changes of names, sizes and attributes fail with this errno."""
+        """Fail writes, syncs, and changes of names, sizes and attributes with this errno."""
         self._switch.command("write", number)
 
-    def mend(self) -> None:
-        """Reads and writes work again."""
+    def repair(self) -> None:
+        """Let reads and writes work again."""
         self.break_reads(0)
         self.break_writes(0)
 
@@ -200,10 +208,11 @@ class FaultyLoopDisk(LoopDisk):
 
 
 @contextmanager
-def small_tmpfs(path: Path, size_bytes: int) -> Iterator[Disk]:
+def small_tmpfs(path: Path, size_bytes: int, *options: str) -> Iterator[Disk]:
     """A tmpfs of limited size. O_DIRECT works, through memory all the same."""
     path.mkdir(exist_ok=True)
-    _run("mount", "-t", "tmpfs", "-o", f"size={size_bytes},mode=0700", "testdisk", str(path))
+    words = ",".join([f"size={size_bytes}", "mode=0700", *options])
+    _run("mount", "-t", "tmpfs", "-o", words, "testdisk", str(path))
     try:
         yield Disk(path)
     finally:
@@ -223,8 +232,8 @@ def loop_disk(path: Path, size_bytes: int, fstype: str = "ext4") -> Iterator[Loo
 def faulty_loop_disk(path: Path, size_bytes: int) -> Iterator[FaultyLoopDisk]:
     """ext4 on a device that stalls or fails on command.
 
-    Who waits for a stalled device cannot be killed, as with a real one: call `media.resume()`
-    before waiting for its end.
+    A process that waits for a stalled device cannot be killed, as with a real one: call
+    `media.resume()` before waiting for its end.
     """
     media_path, backing = path.with_name(path.name + ".media"), path.with_name(path.name + ".back")
     backing.mkdir()
@@ -305,11 +314,11 @@ def _calm(disk: StallingDisk) -> None:
     """Let everything that waits on the disk go on, unless its process is gone already."""
     disk.resume()
     with suppress(BrokenPipeError, AssertionError):
-        disk.mend()
+        disk.repair()
 
 
 def _reap(process: subprocess.Popen[str]) -> None:
-    """End a passthrough. Its mount, if any is left, fails from then on and makes nobody wait."""
+    """End a passthrough. A mount of it that is left fails from then on instead of blocking."""
     process.kill()
     process.wait(_COMMAND_S)
     for pipe in (process.stdin, process.stdout):
@@ -336,7 +345,7 @@ def _unmount(path: Path) -> None:
 
 
 def _users(path: Path) -> list[str]:
-    """Which processes have what open below the path."""
+    """Return the processes that have files open below the path, with the files."""
     found = []
     for link in [*Path("/proc").glob("[0-9]*/fd/*"), *Path("/proc").glob("[0-9]*/cwd")]:
         with suppress(OSError):

@@ -1,6 +1,6 @@
-"""Environments for tests: nobody's real credentials, no metadata server, harmless fake ones.
+"""Environments for tests: no real credentials, no metadata server, harmless fake credentials.
 
-It hides what the SDKs look at by themselves; it knows nothing of the stores.
+They hide every variable, file and server that the SDKs read by themselves.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ _SDK_PREFIXES = (
     "IDENTITY_", "IMDS_", "MSI_", "NO_GCE_", "STORAGE_EMULATOR_",
 )  # fmt: skip
 
-# Pytest's import of readline sets them in workers, where they would belie every test's terminal.
+# Pytest's import of readline sets them in workers, where they would hide a test's own terminal.
 _SIZE_OF_NO_TERMINAL = {"COLUMNS", "LINES"}
 
-_NOWHERE = "http://127.0.0.1:9"  # the discard port, where nobody listens
+_NOWHERE = "http://127.0.0.1:9"  # the discard port: no listener
 _NO_FOLDER = os.path.join(os.devnull, "none")
 
 _HIDING = {

@@ -1,7 +1,7 @@
 """Real mounts for tests: `cloudfs mount` as a foreground subprocess, ended whatever happens.
 
-A `Mounted` fails its test when the daemon logged a warning nobody expected, left its mount behind,
-or had to be killed.
+A `Mounted` fails its test when the daemon logged an unexpected warning, left its mount behind, or
+had to be killed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PROBLEM = re.compile(
 
 
 def can_mount() -> str | None:
-    """Why this machine cannot mount FUSE file systems, or None when it can."""
+    """Return why this machine cannot mount FUSE file systems, or None when it can."""
     try:
         os.close(os.open("/dev/fuse", os.O_RDWR))
     except OSError as error:
@@ -37,7 +37,7 @@ def can_mount() -> str | None:
 
 
 def is_mounted(path: Path) -> bool:
-    """The path is in this process's mount table."""
+    """Return whether the path is in this process's mount table."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
         return any(line.split()[4] == str(path) for line in table)
 
@@ -94,7 +94,7 @@ class Mounted:
         return document
 
     def gets(self) -> int:
-        """How many GET requests the store had."""
+        """Return the number of GET requests to the store."""
         return int(self.status()["store"]["requests"].get("get", 0))
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -109,7 +109,7 @@ class Mounted:
         return code
 
     def problems(self, allowed: Sequence[str]) -> list[str]:
-        """Log lines that no test should leave behind."""
+        """Return the log lines that no test should leave behind."""
         return [
             line
             for line in self.lines

@@ -1,7 +1,7 @@
-"""A systemd that was really booted, over the files of this machine and beside it.
+"""A booted systemd in namespaces of its own, over the files of this machine.
 
-It is the first process of namespaces of its own (processes, mounts, host name, control groups) and
-sees this machine's files through an overlay that forgets what is written. The network is the
+It is the first process of its namespaces (processes, mounts, host name, control groups) and sees
+this machine's files through an overlay that discards what is written. The network is the
 machine's: servers on loopback are reached from inside. Needs root and a cgroup2 file system.
 """
 
@@ -32,7 +32,7 @@ _COMMAND_S = 60.0
 
 
 def why_not_booted() -> str | None:
-    """Why this machine cannot boot one, or None when it can."""
+    """Return why this machine cannot boot one, or None when it can."""
     if os.geteuid() != 0:
         return "needs root"
     missing = [name for name in ("unshare", "nsenter", "setpriv") if shutil.which(name) is None]
@@ -68,8 +68,8 @@ class Machine:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command inside to its end, as root in `/`, with `text` as its input.
 
-        With `check`, an AssertionError shows what it said when it fails. It sees no variables but
-        PATH, HOME and those of `env`.
+        With `check`, a failure is an AssertionError with its output. Its environment has PATH, HOME
+        and the variables of `env` only.
         """
         done = subprocess.run(
             ["nsenter", "--target", str(self.pid), "--all", "--", *command],

@@ -1,5 +1,4 @@
-"""TLS on the loopback: certificates with all their faults, a server in front of another one that
-speaks plain HTTP, and a proxy that connects to it.
+"""TLS on the loopback: faulty certificates, a server in front of a plain HTTP one, a proxy.
 
 Everything listens on 127.0.0.1, in one thread for each server, and ends with its context manager.
 """
@@ -26,7 +25,7 @@ _Streams = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None
 
 @dataclass(frozen=True)
 class Certificate:
-    """A server's certificate with its key in one PEM file, and the file of who signed it."""
+    """A server's certificate with its key in one PEM file, and the file of its issuer."""
 
     file: Path
     ca_file: Path

@@ -1,4 +1,4 @@
-"""One worker of a test run that has several: a mount table and a /run/cloudfs of its own.
+"""Isolation of a test worker: a mount table and a /run/cloudfs of its own.
 
 `cloudfs status` without a path shows every mount of the machine, and a mount's socket lies in
 /run/cloudfs: tests of two workers would see each other's.
@@ -16,7 +16,7 @@ _SOCKETS = Path("/run/cloudfs")
 
 
 def is_worker() -> bool:
-    """Whether this process runs a share of the tests beside others."""
+    """Return whether this process runs a share of the tests beside others."""
     return "PYTEST_XDIST_WORKER" in os.environ
 
 
@@ -28,7 +28,7 @@ def have_mounts_of_its_own() -> None:
     if libc.unshare(_CLONE_NEWNS) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
     _SOCKETS.mkdir(mode=0o700, exist_ok=True)
-    # Private, or what is mounted here would be mounted for everybody.
+    # Private, or mounts made here would appear in the namespaces of all other processes.
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0700", "cloudfs", _SOCKETS], check=True)
 

@@ -96,7 +96,7 @@ def test_reload_asks_the_bucket_again(node: Installed) -> None:
     assert node.machine.run("cat", f"{MOUNTPOINT}/b.txt").stdout == "2\n"
     assert node.daemon() == before
     assert node.machine.show(UNIT, "ActiveState") == "active"
-    assert "SIGHUP: names and attributes are asked for again" in node.machine.journal(UNIT)
+    assert "SIGHUP: invalidated" in node.machine.journal(UNIT)
 
 
 def test_stop_leaves_an_empty_directory_and_no_complaint(node: Installed) -> None:

@@ -90,13 +90,13 @@ def _examine(resolution: Resolution, mount_command: str, show: Show, *, quick: b
     from cloudfs.doctor.context import Context  # noqa: PLC0415
     from cloudfs.doctor.report import Report  # noqa: PLC0415
     from cloudfs.doctor.runner import run_checks  # noqa: PLC0415
-    from cloudfs.telemetry.redact import Censor  # noqa: PLC0415
+    from cloudfs.telemetry.redact import Redactor  # noqa: PLC0415
 
     url, mountpoint = resolution.settings.url, resolution.settings.mountpoint
     subject = Context(resolution, os.environ, quick=quick)
     checks = MACHINE_CHECKS if url == NO_URL else (*MACHINE_CHECKS, *STORE_CHECKS)
     entries = trio.run(run_checks, subject, checks, show)
-    command = Censor(os.environ).clean(mount_command)
+    command = Redactor(os.environ).redact(mount_command)
     return Report(url, command, entries, None if mountpoint == NO_MOUNTPOINT else str(mountpoint))
 
 

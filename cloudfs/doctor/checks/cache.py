@@ -15,7 +15,7 @@ import trio
 
 from cloudfs.config.settings import MountSettings
 from cloudfs.config.types import CacheDirSpec
-from cloudfs.daemon import assembly
+from cloudfs.daemon import resources
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, failure, ok, warning
 from cloudfs.doctor.probes import disks
@@ -46,7 +46,7 @@ async def cache(context: Context) -> Sequence[Finding]:
 def _examined(settings: MountSettings) -> list[Finding]:
     findings = []
     devices: dict[int, Path] = {}
-    for directory in assembly.cache_directories(settings):
+    for directory in resources.cache_directories(settings):
         findings += _directory(settings, directory)
         parent = disks.nearest_existing(directory.path)
         other = devices.setdefault(os.stat(parent).st_dev, directory.path)

@@ -9,7 +9,7 @@ from typing import Final
 import trio
 
 from cloudfs.config.settings import MountSettings
-from cloudfs.daemon import assembly
+from cloudfs.daemon import resources
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, ok, skipped, warning
 from cloudfs.doctor.probes import disk_speed, disks
@@ -41,7 +41,7 @@ async def disk(context: Context) -> Sequence[Finding]:
 def _folders(settings: MountSettings) -> list[Path]:
     """Return a folder on each disk of the cache."""
     folders: dict[int, Path] = {}
-    for directory in assembly.cache_directories(settings):
+    for directory in resources.cache_directories(settings):
         if directory.size_bytes != 0:
             folder = disks.nearest_existing(directory.path)
             folders.setdefault(folder.stat().st_dev, folder)

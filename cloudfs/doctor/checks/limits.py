@@ -11,7 +11,7 @@ from typing import Final
 import trio
 
 from cloudfs.config.settings import MountSettings
-from cloudfs.daemon import assembly
+from cloudfs.daemon import resources
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, ok, warning
 from cloudfs.doctor.probes import control_groups
@@ -46,7 +46,7 @@ def threads_needed(settings: MountSettings) -> int:
 
 
 def _disks(settings: MountSettings) -> int:
-    return len(assembly.cache_directories(settings))
+    return len(resources.cache_directories(settings))
 
 
 async def open_files(context: Context) -> Finding:

@@ -11,7 +11,7 @@ import trio
 from cloudfs.config import options
 from cloudfs.config.option import Heading
 from cloudfs.config.settings import DEFAULT_ORIGIN
-from cloudfs.daemon import assembly
+from cloudfs.daemon import resources
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, ok
 from cloudfs_backends.registry import open_inspector
@@ -28,7 +28,7 @@ _HEADINGS: Final = frozenset({Heading.BUCKET, Heading.ENDPOINT})
 async def setup(context: Context) -> Finding:
     """Open the store, without a request."""
     settings = context.settings
-    open_store = partial(open_inspector, settings.url, assembly.store_options(settings))
+    open_store = partial(open_inspector, settings.url, resources.store_options(settings))
     # In a thread because an SDK takes a while to import.
     context.opened_store = await trio.to_thread.run_sync(open_store, abandon_on_cancel=True)
     origins = _origins(context)

@@ -71,7 +71,7 @@ def request(
                 return result
             finally:
                 metrics.inflight -= 1
-                metrics.note(operation, time.perf_counter() - started, number)
+                metrics.record(operation, time.perf_counter() - started, number)
 
         return answered
 
@@ -94,7 +94,7 @@ class Handlers(pyfuse3.Operations):
     ) -> None:
         super().__init__()
         self.metrics = metrics
-        self.mount_device: tuple[int, int] | None = None
+        self._device: tuple[int, int] | None = None
         self.initialised = trio.Event()
         self._fs = filesystem
         self._files = filesystem.files
@@ -106,12 +106,16 @@ class Handlers(pyfuse3.Operations):
         """Note that the kernel and libfuse have agreed: from now on the mount answers."""
         self.initialised.set()
 
+    def mounted_as(self, device: tuple[int, int]) -> None:
+        """Take the device (major, minor) of the mount; direct reads find their readers by it."""
+        self._device = device
+
     def translate(self, operation: str, error: Exception) -> int:
         """Return the errno of an exception and log what an operator must know, once each."""
         number = errno_of(error)
         if number is None:
             log.error("bug in %s: please report it", operation, exc_info=error)
-            self.metrics.last_errors.note(operation, "", errno.EIO, f"bug: {error!r}", _BUG_ADVICE)
+            self.metrics.last_errors.add(operation, "", errno.EIO, f"bug: {error!r}", _BUG_ADVICE)
             return errno.EIO
         # One error is raised in every reader that waited for it.
         if isinstance(error, StoreError) and error not in self._reported:
@@ -119,7 +123,7 @@ class Handlers(pyfuse3.Operations):
             line = f"{error.describe()} (answered {errno.errorcode[number]})"
             log.log(logging.INFO if number in _QUIET else logging.WARNING, "%s", line)
             cause, advice = error.cause(), error.advice
-            self.metrics.last_errors.note(operation, error.key, number, cause, advice)
+            self.metrics.last_errors.add(operation, error.key, number, cause, advice)
         return number
 
     def _bounded(

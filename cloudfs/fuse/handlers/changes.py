@@ -15,7 +15,7 @@ def _refused(operation: str) -> Callable[..., Coroutine[Any, Any, NoReturn]]:
     """Return a handler that counts a request and refuses it."""
 
     async def refuse(self: Handlers, *_args: object) -> NoReturn:
-        self.metrics.note(operation, 0.0, errno.EROFS)
+        self.metrics.record(operation, 0.0, errno.EROFS)
         raise pyfuse3.FUSEError(errno.EROFS)
 
     return refuse

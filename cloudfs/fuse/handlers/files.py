@@ -37,8 +37,8 @@ class FileHandlers(Handlers):
         data = handle.content.read_nowait(off, size)
         if data is None:
             dying = None
-            if handle.direct and self.mount_device is not None:
-                dying = partial(dying_reader_of, handle.inode.ino, self.mount_device)
+            if handle.direct and self._device is not None:
+                dying = partial(dying_reader_of, handle.inode.ino, self._device)
             about = partial(self._about_read, handle, off, size)
             with self._watch.waiting("read", about, dying):
                 data = await self._fs.read(handle, off, size)

@@ -1,8 +1,4 @@
-"""Where log records go: stderr, the journal, or a file of bounded size.
-
-It configures the root logger once per process. It does not know the options' sources, nor who logs
-what.
-"""
+"""Logging set-up: records go to stderr, the journal, or a rotated file of bounded size."""
 
 from __future__ import annotations
 
@@ -16,13 +12,13 @@ from typing import Final
 
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.telemetry.logs.formats import (
-    CleanFormatter,
     JournalFormatter,
     JsonFormatter,
+    RedactingFormatter,
     TextFormatter,
 )
-from cloudfs.telemetry.logs.repeats import RepeatLimit
-from cloudfs.telemetry.redact import Censor
+from cloudfs.telemetry.logs.rate_limit import RateLimitingHandler
+from cloudfs.telemetry.redact import Redactor
 
 LOGGERS: Final = ("cloudfs", "cloudfs_cache", "cloudfs_backends")
 
@@ -42,10 +38,9 @@ def setup(
     """Send log records and Python's warnings to `log_file`, or to stderr when it is None.
 
     `log_format` is `text` or `json`. Records of cloudfs are shown from INFO on, with `debug` from
-    DEBUG on; those of libraries from WARNING on, for what they say at DEBUG has headers and
-    signatures. Secrets are hidden, those of `environ` wherever they occur; what is said over and
-    over is counted instead (see `RepeatLimit`). Replaces what an earlier call set up. Raises
-    `UserError` when the file cannot be written.
+    DEBUG on; those of libraries from WARNING on, because at DEBUG they hold headers and signatures.
+    Secrets are redacted, those of `environ` wherever they occur, and repeats are rate limited.
+    Replaces the set-up of an earlier call. Raises `UserError` when the file cannot be written.
     """
     handler = _file_handler(log_file) if log_file else logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(log_file, log_format, environ))
@@ -53,7 +48,7 @@ def setup(
     for old in list(root.handlers):
         root.removeHandler(old)
         old.close()
-    root.addHandler(RepeatLimit(handler))
+    root.addHandler(RateLimitingHandler(handler))
     root.setLevel(logging.WARNING)
     for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.INFO)
@@ -63,25 +58,25 @@ def setup(
 def _formatter(
     log_file: Path | None, log_format: str, environ: Mapping[str, str]
 ) -> logging.Formatter:
-    censor = Censor(environ)
+    redactor = Redactor(environ)
     in_journal = log_file is None and _is_journal(environ.get("JOURNAL_STREAM", ""))
-    formatter: CleanFormatter
+    formatter: RedactingFormatter
     if log_format == "json":
-        formatter = JsonFormatter(censor)
+        formatter = JsonFormatter(redactor)
     elif in_journal:
-        formatter = TextFormatter(censor, "%(message)s")
+        formatter = TextFormatter(redactor, "%(message)s")
     elif log_file is None:
-        formatter = TextFormatter(censor, "%(asctime)s %(levelname)s %(message)s", _CLOCK)
+        formatter = TextFormatter(redactor, "%(asctime)s %(levelname)s %(message)s", _CLOCK)
     else:
         dated = "%(asctime)s.%(msecs)03d %(levelname)s [%(process)d] %(name)s: %(message)s"
-        formatter = TextFormatter(censor, dated, _DATE_AND_CLOCK)
+        formatter = TextFormatter(redactor, dated, _DATE_AND_CLOCK)
     return JournalFormatter(formatter) if in_journal else formatter
 
 
 def _is_journal(stream: str) -> bool:
-    """Whether stderr is the journal's stream, which systemd names as DEVICE:INODE.
+    """Return whether stderr is the journal's stream, which systemd names as DEVICE:INODE.
 
-    The variable alone says nothing: it is inherited by whoever redirects stderr elsewhere.
+    The variable alone is no proof: a child whose stderr is redirected inherits it.
     """
     try:
         stat = os.fstat(sys.stderr.fileno())

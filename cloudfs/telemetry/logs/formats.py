@@ -1,7 +1,7 @@
-"""How a log record is written: text, JSON lines, and the journal's prefixes.
+"""Log formats: text, JSON lines, and the journal's priority prefixes.
 
-Whatever the format, secrets are hidden and a record cannot pass for several: control characters
-are escaped, and the lines of a traceback are indented. It does not know where records go.
+In every format secrets are redacted and a record cannot pass for several: control characters are
+escaped, and the lines of a traceback are indented.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from cloudfs.errors import escaped
-from cloudfs.telemetry.redact import Censor
+from cloudfs.telemetry.redact import Redactor
 
 _MESSAGE_MAX: Final = 16_384
 _TRACEBACK_MAX: Final = 65_536
 _FIELDS_MAX: Final = 32
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""Attributes that every record has: the others came with `extra`."""
+"""Attributes that every record has; the others came with `extra`."""
 
 # sd-daemon(3): the journal takes the priority from this prefix.
 _PRIORITIES: Final = (
@@ -34,19 +34,21 @@ _PRIORITIES: Final = (
 _PRIORITY_OF_DEBUG: Final = 7
 
 
-class CleanFormatter(logging.Formatter):
-    """Yields the parts of a record without secrets. Never caches them in the record."""
+class RedactingFormatter(logging.Formatter):
+    """Formats the parts of a record without secrets. Never caches them in the record."""
 
-    def __init__(self, censor: Censor, line: str = "%(message)s", clock: str | None = None) -> None:
+    def __init__(
+        self, redactor: Redactor, line: str = "%(message)s", clock: str | None = None
+    ) -> None:
         super().__init__(line, clock)
-        self._censor = censor
+        self._redactor = redactor
 
     def message(self, record: logging.LogRecord) -> str:
         """Return the message, cut at 16 KiB."""
-        return self._censor.clean(_cut(record.getMessage().strip("\n"), _MESSAGE_MAX))
+        return self._redactor.redact(_cut(record.getMessage().strip("\n"), _MESSAGE_MAX))
 
     def traceback(self, record: logging.LogRecord) -> str:
-        """Return the traceback or the stack that came with it, cut at 64 KiB; "" without."""
+        """Return the traceback and the stack of the record, cut at 64 KiB; "" without."""
         parts = []
         if record.exc_info and record.exc_info[0] is not None:
             parts.append(self.formatException(record.exc_info))
@@ -54,10 +56,10 @@ class CleanFormatter(logging.Formatter):
             parts.append(record.exc_text)
         if record.stack_info:
             parts.append(record.stack_info)
-        return self._censor.clean(_cut("\n".join(parts), _TRACEBACK_MAX))
+        return self._redactor.redact(_cut("\n".join(parts), _TRACEBACK_MAX))
 
 
-class TextFormatter(CleanFormatter):
+class TextFormatter(RedactingFormatter):
     """One line per record; the lines of a traceback follow it, indented."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -70,8 +72,8 @@ class TextFormatter(CleanFormatter):
         return "\n".join(lines)
 
 
-class JsonFormatter(CleanFormatter):
-    """One object per line: time, level, logger, message, pid, exception, and what `extra` had."""
+class JsonFormatter(RedactingFormatter):
+    """One object per line: time, level, logger, message, pid, exception, fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a JSON object on one line, in ASCII."""
@@ -89,12 +91,12 @@ class JsonFormatter(CleanFormatter):
     def _extra(self, record: logging.LogRecord) -> dict[str, Any]:
         names = [name for name in vars(record) if name not in _STANDARD][:_FIELDS_MAX]
         fields = {name: _plain(getattr(record, name)) for name in names}
-        cleaned: dict[str, Any] = self._censor.clean_all(fields)
-        return cleaned
+        redacted: dict[str, Any] = self._redactor.redact_all(fields)
+        return redacted
 
 
 class JournalFormatter(logging.Formatter):
-    """Prefixes every line with its priority; the journal keeps the time itself."""
+    """Prefixes every line with its priority; the journal adds the time itself."""
 
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
@@ -117,7 +119,7 @@ def _iso_time(seconds: float) -> str:
 
 
 def _plain(value: object) -> object:
-    """Return `value` as something that JSON has."""
+    """Return `value` as a JSON value: what JSON cannot represent becomes text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in list(value.items())[:_FIELDS_MAX]}
     if isinstance(value, list | tuple):

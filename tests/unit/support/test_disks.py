@@ -41,11 +41,6 @@ KINDS: dict[str, tuple[Callable[[], str | None], Make]] = {
 }
 
 
-def need(reason: str | None) -> None:
-    if reason:
-        pytest.skip(reason)
-
-
 @pytest.fixture(autouse=True)
 def nothing_attached(tmp_path: Path) -> Iterator[None]:
     """No mount and no loop device of the test is left."""
@@ -58,7 +53,7 @@ def nothing_attached(tmp_path: Path) -> Iterator[None]:
 @contextmanager
 def made(kind: str, path: Path) -> Iterator[disks.Disk]:
     reason, make = KINDS[kind]
-    need(reason())
+    disks.need(reason())
     with make(path) as disk:
         yield disk
 
@@ -140,7 +135,7 @@ def test_a_full_disk_takes_what_was_left_and_no_more(kind: str, tmp_path: Path) 
 
 
 def test_a_read_only_disk_can_be_written_again_later(tmp_path: Path) -> None:
-    need(disks.why_no_loop_disk())
+    disks.need(disks.why_no_loop_disk())
     with disks.loop_disk(tmp_path / "disk", 16 * MIB) as disk:
         file = disk.path / "file"
         with file.open("wb"), pytest.raises(disks.CommandError, match="busy"):
@@ -153,7 +148,7 @@ def test_a_read_only_disk_can_be_written_again_later(tmp_path: Path) -> None:
 
 
 def test_a_disk_falls_read_only_under_open_files(tmp_path: Path) -> None:
-    need(disks.why_no_loop_disk())
+    disks.need(disks.why_no_loop_disk())
     with disks.loop_disk(tmp_path / "disk", 16 * MIB) as disk:
         file = disk.path / "file"
         with file.open("w+b", buffering=0) as out:
@@ -168,7 +163,7 @@ def test_a_disk_falls_read_only_under_open_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fstype", ["ext4", "xfs"])
 def test_writes_wait_for_a_frozen_disk(fstype: str, tmp_path: Path) -> None:
-    need(disks.why_no_loop_disk(fstype))
+    disks.need(disks.why_no_loop_disk(fstype))
     with disks.loop_disk(tmp_path / "disk", 320 * MIB, fstype) as disk:
         (disk.path / "old").write_bytes(b"old")
         disk.freeze()
@@ -183,7 +178,7 @@ def test_writes_wait_for_a_frozen_disk(fstype: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fstype", ["ext4", "xfs"])
 def test_a_power_cut_loses_what_was_not_synced(fstype: str, tmp_path: Path) -> None:
-    need(disks.why_no_loop_disk(fstype))
+    disks.need(disks.why_no_loop_disk(fstype))
     with disks.loop_disk(tmp_path / "disk", 320 * MIB, fstype) as disk:
         safe, lost = disk.path / "safe", disk.path / "lost"
         with safe.open("wb") as out:
@@ -224,17 +219,17 @@ def test_reads_and_writes_fail_until_mended(kind: str, tmp_path: Path) -> None:
             with pytest.raises(OSError, match="Input/output error") as failure:
                 os.preadv(fd, [block], 0)
             assert failure.value.errno == errno.EIO
-            media.mend()
+            media.repair()
             assert os.preadv(fd, [block], 0) == 4096
             media.break_writes()
             with pytest.raises(OSError, match=r"Input/output error|Read-only"):
                 os.pwritev(fd, [block], 0)
             assert os.preadv(fd, [block], 0) == 4096
-            media.mend()
+            media.repair()
 
 
 def test_an_errno_of_choice(tmp_path: Path) -> None:
-    need(disks.why_no_stalling_disk())
+    disks.need(disks.why_no_stalling_disk())
     with disks.stalling_disk(tmp_path / "disk", tmp_path / "backing") as disk:
         disk.break_writes(errno.ENOSPC)
         with pytest.raises(OSError, match="No space left"):
@@ -274,7 +269,7 @@ def test_a_disk_that_died_leaves_nothing(kind: str, tmp_path: Path) -> None:
 def test_open_files_fail_the_test_that_forgot_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    need(disks.why_no_tmpfs())
+    disks.need(disks.why_no_tmpfs())
     monkeypatch.setattr(disks, "_BUSY_S", 0.1)
     with ExitStack() as still_open:
         with (

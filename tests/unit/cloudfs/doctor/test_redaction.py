@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudfs.telemetry.redact import Censor, bare_url
+from cloudfs.telemetry.redact import Redactor, bare_url
 
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "aws-secret-key",
@@ -18,7 +18,7 @@ SECRETS = {
 
 @pytest.mark.parametrize("secret", [*SECRETS.values(), "key-in-string"])
 def test_values_of_secret_variables_are_hidden(secret: str) -> None:
-    assert Censor(SECRETS).clean(f"an error with {secret} in it") == "an error with *** in it"
+    assert Redactor(SECRETS).redact(f"an error with {secret} in it") == "an error with *** in it"
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_values_of_secret_variables_are_hidden(secret: str) -> None:
     ],
 )
 def test_what_urls_and_connection_strings_carry_is_hidden(text: str, clean: str) -> None:
-    assert Censor({}).clean(text) == clean
+    assert Redactor({}).redact(text) == clean
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,15 @@ def test_what_urls_and_connection_strings_carry_is_hidden(text: str, clean: str)
     ],
 )
 def test_names_and_places_are_shown(name: str, value: str) -> None:
-    assert Censor({name: value}).clean(f"found {value}") == f"found {value}"
+    assert Redactor({name: value}).redact(f"found {value}") == f"found {value}"
 
 
-def test_every_text_in_a_document_is_cleaned() -> None:
+def test_every_text_in_a_document_is_redacted() -> None:
     document = {"a": ["aws-secret-key", 1, None], "b": {"c": ("x", "azure-key")}}
-    assert Censor(SECRETS).clean_all(document) == {"a": ["***", 1, None], "b": {"c": ["x", "***"]}}
+    assert Redactor(SECRETS).redact_all(document) == {
+        "a": ["***", 1, None],
+        "b": {"c": ["x", "***"]},
+    }
 
 
 def test_bare_url() -> None:

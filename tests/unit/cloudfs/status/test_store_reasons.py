@@ -6,7 +6,7 @@ import pytest
 
 from cloudfs.fuse.deadlines import Wait
 from cloudfs.status.document import store_reasons
-from cloudfs.telemetry.rates import Totals
+from cloudfs.telemetry.rates import TrafficTotals
 from cloudfs_cache.api import WaitsFor
 
 
@@ -22,7 +22,7 @@ from cloudfs_cache.api import WaitsFor
 def test_most_of_several_requests_have_failed(
     failures: int, requests: int, said: list[str]
 ) -> None:
-    within = Totals(10.2, store_requests=requests, store_failures=failures)
+    within = TrafficTotals(10.2, store_requests=requests, store_failures=failures)
     assert list(store_reasons(within, [])) == said
 
 
@@ -37,4 +37,4 @@ def test_most_of_several_requests_have_failed(
 def test_a_reader_has_waited_long(waited_s: float, waits_for: WaitsFor, is_told: bool) -> None:
     wait = Wait("read", "case_000/volume.h5", waited_s, waits_for)
     said = ["a read has waited 31 s for the store"] if is_told else []
-    assert list(store_reasons(Totals(10.0), [wait])) == said
+    assert list(store_reasons(TrafficTotals(10.0), [wait])) == said

@@ -1,4 +1,4 @@
-"""What the service manager hears, on a real datagram socket."""
+"""Notifications of the service manager, on a real datagram socket."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Listener:
         self._socket.setblocking(False)
         self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
 
-    def heard(self) -> list[str]:
+    def received(self) -> list[str]:
         """The messages that have come since the last call."""
         messages = []
         while True:
@@ -49,7 +49,7 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Listene
 
 def test_ready_and_the_line_are_one_message(listener: Listener) -> None:
     ServiceManager(listener.address).ready("all well")
-    assert listener.heard() == ["READY=1\nSTATUS=all well"]
+    assert listener.received() == ["READY=1\nSTATUS=all well"]
 
 
 def test_a_line_is_sent_when_it_changes(listener: Listener) -> None:
@@ -57,23 +57,23 @@ def test_a_line_is_sent_when_it_changes(listener: Listener) -> None:
     manager.ready("a")
     for status in ("a", "b", "b", "a"):
         manager.show(status)
-    assert listener.heard()[1:] == ["STATUS=b", "STATUS=a"]
+    assert listener.received()[1:] == ["STATUS=b", "STATUS=a"]
 
 
 def test_a_reload_says_when_it_began(listener: Listener) -> None:
     ServiceManager(listener.address).reloading()
-    assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=[0-9]+", *listener.heard())
+    assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=[0-9]+", *listener.received())
 
 
 def test_stopping_asks_for_the_time_that_it_takes(listener: Listener) -> None:
     ServiceManager(listener.address).stopping(5.5, "ending")
-    assert listener.heard() == ["STOPPING=1\nEXTEND_TIMEOUT_USEC=5500000\nSTATUS=ending"]
+    assert listener.received() == ["STOPPING=1\nEXTEND_TIMEOUT_USEC=5500000\nSTATUS=ending"]
 
 
 def test_a_line_stays_one_line(listener: Listener) -> None:
     ServiceManager(listener.address).ready("/mnt/a\nSTOPPING=1\udcff" + "x" * 10_000)
-    (message,) = listener.heard()
-    assert message.startswith("READY=1\nSTATUS=/mnt/a?STOPPING=1?xxx")
+    (message,) = listener.received()
+    assert message.startswith("READY=1\nSTATUS=/mnt/a\\nSTOPPING=1\\udcffxxx")
     assert len(message) < 600
 
 
@@ -82,23 +82,23 @@ def test_a_manager_that_does_not_listen_is_no_error(address: str | None) -> None
     ServiceManager(address).ready("all well")
 
 
-def test_a_manager_that_has_stopped_reading_holds_nobody_up(listener: Listener) -> None:
+def test_a_manager_that_has_stopped_reading_blocks_nothing(listener: Listener) -> None:
     manager = ServiceManager(listener.address)
     limit = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
     if limit > 1000:
         pytest.skip(f"queues hold {limit} messages here")
     for number in range(limit + 3):
         manager.show(str(number))
-    assert 0 < len(listener.heard()) < limit + 3
+    assert 0 < len(listener.received()) < limit + 3
 
 
-def test_the_environment_is_taken_and_not_handed_on(listener: Listener) -> None:
+def test_the_environment_is_consumed(listener: Listener) -> None:
     own = {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "30000000", "HOME": "/root"}
-    manager = ServiceManager.taken_from(own)
-    manager.show("heard")
+    manager = ServiceManager.from_environment(own)
+    manager.show("received")
     assert manager.watchdog_s == 30
     assert own == {"HOME": "/root"}
-    assert listener.heard() == ["STATUS=heard"]
+    assert listener.received() == ["STATUS=received"]
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_the_environment_is_taken_and_not_handed_on(listener: Listener) -> None:
         ({}, None),
     ],
 )
-def test_signs_of_life_are_owed_by_the_process_that_is_meant(
+def test_the_watchdog_is_for_the_process_it_names(
     variables: dict[str, str], expected_s: float | None
 ) -> None:
-    assert ServiceManager.taken_from(variables).watchdog_s == expected_s
+    assert ServiceManager.from_environment(variables).watchdog_s == expected_s
 
 
-def test_signs_of_life_come_twice_as_often_as_asked(
+def test_watchdog_notifications_come_twice_as_often_as_asked(
     listener: Listener, autojump_clock: trio.testing.MockClock
 ) -> None:
     async def live() -> None:
@@ -125,7 +125,7 @@ def test_signs_of_life_come_twice_as_often_as_asked(
             await ServiceManager(listener.address, 4).keep_alive()
 
     trio.run(live, clock=autojump_clock)
-    assert listener.heard() == ["WATCHDOG=1"] * 5
+    assert listener.received() == ["WATCHDOG=1"] * 5
 
 
 def test_the_line_follows_the_document(
@@ -142,7 +142,7 @@ def test_the_line_follows_the_document(
             nursery.cancel_scope.cancel()
 
     trio.run(live, clock=autojump_clock)
-    assert listener.heard() == [
+    assert listener.received() == [
         "STATUS=s3://my-bucket/train on /mnt/data: 0 MB/s",
         "STATUS=s3://my-bucket/train on /mnt/data: degraded, 0 MB/s",
     ]
@@ -156,11 +156,11 @@ def autojump_clock() -> trio.testing.MockClock:
 def test_the_line_of_a_busy_mount() -> None:
     busy = {"hit_ratio": 0.9312, "now": {"read_bytes_per_s": 412.4e6}, "waiting_count": 3}
     assert status_line(_DOCUMENT | busy) == (
-        "s3://my-bucket/train on /mnt/data: 93 % from the cache, 412 MB/s, 3 requests waiting"
+        "s3://my-bucket/train on /mnt/data: 93 % cache hits, 412 MB/s, 3 requests waiting"
     )
 
 
-def test_the_line_of_a_mount_that_nobody_has_read() -> None:
+def test_the_line_of_a_mount_without_reads() -> None:
     assert status_line(_DOCUMENT | {"hit_ratio": None, "waiting_count": 1}) == (
         "s3://my-bucket/train on /mnt/data: 0 MB/s, 1 request waiting"
     )

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudfs.telemetry.redact import Censor, redacted
+from cloudfs.telemetry.redact import Redactor, redacted
 
-CLEAN = Censor({}).clean
+REDACT = Redactor({}).redact
 
 SECRETS = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-", min_size=16)
-"""What keys, signatures and tokens are made of."""
+"""The characters of keys, signatures and tokens."""
 
 AROUND = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
@@ -68,14 +68,14 @@ def test_a_secret_of_a_known_shape_never_comes_out(
     if shape in SHAPES_WITHOUT_SLASHES:
         secret = secret.replace("/", "_").replace("+", "-")
     text = f"{before} {shape.format(secret)} {after}"
-    assert secret not in CLEAN(text).replace(before, "").replace(after, "")
+    assert secret not in REDACT(text).replace(before, "").replace(after, "")
 
 
 @given(st.dictionaries(st.sampled_from(["headers", "url", "AWS_SESSION_TOKEN"]), SECRETS))
 def test_documents_hide_what_a_secret_name_stands_for(document: dict[str, str]) -> None:
-    cleaned = Censor({}).clean_all({"inner": document})["inner"]
-    assert cleaned.get("AWS_SESSION_TOKEN", "***") == "***"
-    assert cleaned.get("url") == document.get("url")
+    redacted_document = Redactor({}).redact_all({"inner": document})["inner"]
+    assert redacted_document.get("AWS_SESSION_TOKEN", "***") == "***"
+    assert redacted_document.get("url") == document.get("url")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_documents_hide_what_a_secret_name_stands_for(document: dict[str, str]) 
     ],
 )  # fmt: skip
 def test_sentences_are_left_as_they_are(text: str) -> None:
-    assert CLEAN(text) == text
+    assert REDACT(text) == text
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
-"""What is logged over and over is shown a few times, then counted.
+"""Log rate limiting: ten records of a kind per minute, then one line that counts the rest.
 
-A store that fails or a disk that is full makes the same record thousands of times a minute. The
-first ones of a kind are passed on at once; the others of the same minute become one line that says
-how many they were. It does not know how records are written.
+A store that fails or a disk that is full logs the same record thousands of times a minute.
 """
 
 from __future__ import annotations
@@ -18,12 +16,12 @@ from typing import Final, TypeAlias
 
 WINDOW_S: Final = 60.0
 SHOWN_MAX: Final = 10
-"""Records of one kind that a window shows."""
+"""Records of one kind that are passed on in a window."""
 
 _KINDS_MAX: Final = 256
 _KEY_MAX: Final = 200
 _MESSAGE_MAX: Final = 2000
-_PARTICULAR: Final = re.compile(r"""'[^']*'|"[^"]*"|\S*\d\S*""")
+_PARTICULARS: Final = re.compile(r"""'[^']*'|"[^"]*"|\S*\d\S*""")
 
 _Key: TypeAlias = tuple[str, int, str]
 
@@ -36,13 +34,12 @@ class _Window:
     last: logging.LogRecord | None = None
 
 
-class RepeatLimit(logging.Handler):
-    """Hands records to `target`, and of each kind ten a minute at most.
+class RateLimitingHandler(logging.Handler):
+    """Passes records to `target`, at most ten of a kind per minute.
 
-    A kind is a logger, a level and a message without its quoted names and its words with digits,
-    which differ where one cause meets many files. The line that counts the rest comes when the
-    minute is over, or when the handler is closed. Records at DEBUG are never held back. At most
-    256 kinds are told apart at once. Closing it closes the target.
+    A kind is a logger, a level and the fingerprint of a message. The line that counts the
+    suppressed records comes when the minute is over, or when the handler is closed. Records at
+    DEBUG are never suppressed. At most 256 kinds are tracked at once. Closing it closes the target.
     """
 
     def __init__(
@@ -55,12 +52,12 @@ class RepeatLimit(logging.Handler):
         self._timer: threading.Timer | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass the record on, or count it. Called with the lock held, from any thread."""
+        """Pass the record on, or suppress and count it. Any thread, with the lock held."""
         if record.levelno < logging.INFO:
             self._target.handle(record)
             return
         now = self._clock()
-        self.settle(now)
+        self.end_windows(now)
         window = self._window(_key(record), now)
         if window.shown < SHOWN_MAX:
             window.shown += 1
@@ -70,25 +67,25 @@ class RepeatLimit(logging.Handler):
         window.last = record
         self._start_timer(window.started + WINDOW_S - now)
 
-    def settle(self, now: float) -> None:
-        """End the windows that are over by `now`, and say what they held back."""
+    def end_windows(self, now: float) -> None:
+        """End the windows that are over by `now`, and log what each suppressed."""
         with self._own_lock():
             while self._windows:
                 key, window = next(iter(self._windows.items()))
                 if now - window.started < WINDOW_S:
                     return
                 del self._windows[key]
-                self._tell(window)
+                self._summarize(window)
 
     def flush(self) -> None:
-        """Flush the target. What is held back stays so."""
+        """Flush the target. Suppressed records stay counted."""
         self._target.flush()
 
     def close(self) -> None:
-        """Say what was held back, and close the target."""
+        """Log what was suppressed, and close the target."""
         with self._own_lock():
             for window in self._windows.values():
-                self._tell(window)
+                self._summarize(window)
             self._windows.clear()
             if self._timer is not None:
                 self._timer.cancel()
@@ -104,11 +101,11 @@ class RepeatLimit(logging.Handler):
         window = self._windows.get(key)
         if window is None:
             if len(self._windows) >= _KINDS_MAX:
-                self._tell(self._windows.popitem(last=False)[1])
+                self._summarize(self._windows.popitem(last=False)[1])
             window = self._windows[key] = _Window(now)
         return window
 
-    def _tell(self, window: _Window) -> None:
+    def _summarize(self, window: _Window) -> None:
         last = window.last
         if last is None:
             return
@@ -125,7 +122,7 @@ class RepeatLimit(logging.Handler):
         self._target.handle(summary)
 
     def _start_timer(self, seconds: float) -> None:
-        # Made when it is needed: a thread of the process that set this up does not survive a fork.
+        # Started at need: a thread of the process that set this up does not survive a fork.
         if self._timer is None or not self._timer.is_alive():
             self._timer = threading.Timer(max(0.0, seconds), self._on_timer)
             self._timer.daemon = True
@@ -135,7 +132,7 @@ class RepeatLimit(logging.Handler):
         with self._own_lock():
             self._timer = None
             now = self._clock()
-            self.settle(now)
+            self.end_windows(now)
             pending = [w.started for w in self._windows.values() if w.suppressed]
             if pending:
                 self._start_timer(min(pending) + WINDOW_S - now)
@@ -143,10 +140,13 @@ class RepeatLimit(logging.Handler):
 
 def _key(record: logging.LogRecord) -> _Key:
     # Not the template: that a disk works again must not count as one more failure of it.
-    words = wording(record.getMessage()[:_MESSAGE_MAX])
+    words = fingerprint(record.getMessage()[:_MESSAGE_MAX])
     return record.name, record.levelno, words[:_KEY_MAX]
 
 
-def wording(text: str) -> str:
-    """Return what two texts about the same trouble share: without names, numbers, request ids."""
-    return _PARTICULAR.sub("", text)
+def fingerprint(text: str) -> str:
+    """Return a message without quoted names and words with digits (paths, request ids).
+
+    Those differ where one cause affects many files.
+    """
+    return _PARTICULARS.sub("", text)
