@@ -8,7 +8,6 @@ from typing import Final
 
 import pyfuse3
 
-from cloudfs.vfs.filesystem import Ttl
 from cloudfs.vfs.inode import Inode
 
 _BLKSIZE_BYTES: Final = 128 << 10
@@ -27,14 +26,17 @@ class Ownership:
     dir_mode: int
 
 
-def encode(inode: Inode, ttl: Ttl, ownership: Ownership) -> pyfuse3.EntryAttributes:
-    """Return the attributes of an inode."""
+def encode(
+    inode: Inode, ttls_s: tuple[float, float], ownership: Ownership
+) -> pyfuse3.EntryAttributes:
+    """Return the attributes of an inode. `ttls_s`: those of its name and of its attributes."""
     entry = pyfuse3.EntryAttributes()
     entry.st_ino = pyfuse3.InodeT(inode.ino)
     entry.st_uid, entry.st_gid = ownership.uid, ownership.gid
     entry.st_blksize = _BLKSIZE_BYTES
-    entry.entry_timeout = min(ttl.entry_s, _TTL_S_MAX)
-    entry.attr_timeout = min(ttl.attributes_s, _TTL_S_MAX)
+    entry_ttl_s, attributes_ttl_s = ttls_s
+    entry.entry_timeout = min(entry_ttl_s, _TTL_S_MAX)
+    entry.attr_timeout = min(attributes_ttl_s, _TTL_S_MAX)
     if inode.is_directory:
         entry.st_mode = pyfuse3.ModeT(stat.S_IFDIR | ownership.dir_mode)
         entry.st_nlink = 2

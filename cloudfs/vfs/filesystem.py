@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from cloudfs.vfs.content import ObjectContents
 from cloudfs.vfs.errors import (
@@ -31,13 +31,6 @@ ETAG_XATTR: Final = b"user.cloudfs.etag"
 CACHED_XATTR: Final = b"user.cloudfs.cached"
 
 _DOTS: Final = 2
-
-
-class Ttl(NamedTuple):
-    """How long the kernel may cache the name and the attributes of an inode, in seconds."""
-
-    entry_s: float
-    attributes_s: float
 
 
 class FileSystem:
@@ -70,10 +63,10 @@ class FileSystem:
         # The inode of each `open` that waits for its content, as often as it is being opened.
         self._opening: list[Inode] = []
 
-    def ttl(self, inode: Inode) -> Ttl:
-        """Return how long the kernel may cache an inode's name and attributes."""
+    def ttls_s(self, inode: Inode) -> tuple[float, float]:
+        """Return how long the kernel may cache an inode's name, and its attributes, in seconds."""
         entry_s = self._dentries.entry_valid_s(inode)
-        return Ttl(entry_s, entry_s if self._tree.has_final_attributes(inode) else 0.0)
+        return entry_s, entry_s if self._tree.has_final_attributes(inode) else 0.0
 
     async def lookup(self, parent_ino: int, name: bytes) -> Inode:
         """Return the inode of a name and count a reference of the kernel to it."""

@@ -25,7 +25,7 @@ class DirectoryHandlers(Handlers):
         """Reply entries from position `start_id` on, with attributes, until the reply is full."""
 
         def emit(name: bytes, inode: Inode, next_id: int) -> bool:
-            entry = attributes.encode(inode, self._fs.ttl(inode), self._ownership)
+            entry = attributes.encode(inode, self._fs.ttls_s(inode), self._ownership)
             return pyfuse3.readdir_reply(token, pyfuse3.FileNameT(name), entry, next_id)
 
         self._fs.read_directory(fh, start_id, emit)

@@ -33,7 +33,7 @@ class NameHandlers(Handlers):
                 if errno_of(error) != errno.ENOENT:
                     raise
                 return attributes.encode_missing(self._fs.negative_ttl_s)
-        return attributes.encode(inode, self._fs.ttl(inode), self._ownership)
+        return attributes.encode(inode, self._fs.ttls_s(inode), self._ownership)
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         """Give references back. Comes in storms and has no answer: must stay cheap."""
@@ -47,7 +47,7 @@ class NameHandlers(Handlers):
         """Return the attributes of an inode that the kernel references."""
         with self._bounded("getattr", partial(self._about, inode), ctx):
             found = await self._fs.attributes(inode)
-        return attributes.encode(found, self._fs.ttl(found), self._ownership)
+        return attributes.encode(found, self._fs.ttls_s(found), self._ownership)
 
     @request("readlink")
     async def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> bytes:
