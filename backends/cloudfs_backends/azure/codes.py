@@ -1,4 +1,4 @@
-"""Azure's error codes: what they mean, and what helps."""
+"""Error codes of Azure Blob Storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place where what Azure's SDKs raise becomes a `StoreError`, and Azure's words.
+"""Translation of the exceptions of Azure's SDKs into a `StoreError`.
 
 Azure's error code decides, then the HTTP status, then the exception's class. Of a message only the
 first line is passed on: the rest quotes what was signed.
@@ -45,7 +45,7 @@ from cloudfs_backends.errors import (
 
 
 class LoginError(Exception):
-    """There is no token to be had. The message is one line, without secrets."""
+    """No token can be obtained. The message is one line, without secrets."""
 
 
 class NoLoginError(LoginError):
@@ -53,11 +53,11 @@ class NoLoginError(LoginError):
 
 
 class LoginUnavailableError(LoginError):
-    """There is no token to be had now: nobody answered."""
+    """No token can be obtained now: the login server did not respond."""
 
 
 AZURE_ERRORS = (core.AzureError, LoginError, ValueError, OSError)
-"""What a call of the SDK may raise; OSError is for a file of certificates that is not there."""
+"""What a call of the SDK may raise; OSError is for a missing file of certificates."""
 
 _BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
     (LoginUnavailableError, UnavailableError),
@@ -79,7 +79,7 @@ _CERTIFICATES = "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
 _CLOCK_WORDS = ("date header", "too old")
 _NO_ANSWER = (core.ServiceRequestError, core.ServiceResponseError)
 _AAD_ERROR = re.compile(r"AADSTS\d+: [^.\n]*")
-# How azure-identity lists the ways it tried; one that was set up but does not work ends the list.
+# azure-identity's list of the logins it tried; one that is configured but fails ends the list.
 _ATTEMPT = re.compile(r"^\t(\w+): ", re.MULTILINE)
 _FAILURE = re.compile(r"^\t(\w+): (Authentication failed: .*)", re.MULTILINE)
 _REASON = re.compile(r"Operation returned an invalid status '(.*)'")
@@ -90,7 +90,7 @@ _MESSAGE_CHARACTERS_MAX = 300
 
 @contextmanager
 def translated(context: RequestContext) -> Iterator[None]:
-    """Whatever the SDKs and obstore raise within leaves as a `StoreError`."""
+    """Translate the exceptions of the SDKs and of obstore in the block into `StoreError`."""
     try:
         yield
     except AZURE_ERRORS as error:
@@ -116,7 +116,7 @@ def from_azure(error: Exception, context: RequestContext) -> StoreError:
 
 
 def login_error(error: Exception) -> LoginError:
-    """Return what azure-identity raised as one line: its own list every way that was tried."""
+    """Return azure-identity's exception on one line: its own text lists every login it tried."""
     if any(isinstance(cause, _NO_ANSWER) for cause in _causes(error)):
         return LoginUnavailableError(f"no answer to the login: {_first_line(error)}")
     text = str(error)
@@ -133,7 +133,7 @@ def login_error(error: Exception) -> LoginError:
 
 
 def error_codes_for(account: AzureAccount) -> ErrorCodes:
-    """Return Azure's words, with advice that fits how this account is read."""
+    """Return Azure's error codes, with advice for this account's kind of credential."""
     advice = dict(ADVICE_BY_CODE)
     if isinstance(account.credential, Anonymous):
         advice["ResourceNotFound"] = (
@@ -186,7 +186,7 @@ def _from_http_error(error: core.HttpResponseError, context: RequestContext) -> 
 
 
 def _requested_pause_s(headers: Mapping[str, str]) -> float | None:
-    """Return the pause that an answer asks for, in seconds; None for none."""
+    """Return the pause that a response asks for, in seconds, or None."""
     milliseconds = headers.get("x-ms-retry-after-ms") or headers.get("retry-after-ms") or ""
     if milliseconds.strip().isdecimal():
         return int(milliseconds) / 1000

@@ -1,8 +1,4 @@
-"""Amazon S3 and the stores that speak its protocol.
-
-botocore lists and heads; obstore moves bytes. This module does not know what the bytes are for, nor
-which of the two ways a read takes: `CloudStore` decides.
-"""
+"""Amazon S3 and compatible stores: metadata through botocore, bytes through obstore."""
 
 from __future__ import annotations
 
@@ -55,7 +51,7 @@ def open_client(url: StoreUrl, options: StoreOptions) -> S3Client:
 class S3Client(CloudClient[S3Session]):
     """One bucket and prefix of an S3 store.
 
-    `probe` is what finds the bucket, its region and the credentials.
+    `probe` finds the bucket, its region and the credentials.
     """
 
     def __init__(self, url: StoreUrl, options: StoreOptions) -> None:
@@ -70,9 +66,9 @@ class S3Client(CloudClient[S3Session]):
 
     @property
     def capabilities(self) -> Capabilities:
-        """A LIST carries no user metadata. Compatible stores may lack what S3 itself can do.
+        """What S3 can do; compatible stores may lack some of it.
 
-        Directory buckets rename objects but not folders.
+        A LIST carries no user metadata. Directory buckets rename objects but not folders.
         """
         return Capabilities(
             metadata_in_list=False,
@@ -91,15 +87,15 @@ class S3Client(CloudClient[S3Session]):
         context = self._context("head", key)
         full_key = resolve_key(self._url.prefix, context)
         with _translated(context):
-            answer = self._session.client().head_object(
+            response = self._session.client().head_object(
                 **self._session.object_arguments, Key=full_key
             )
-        mtime_ns = metadata_mtime_ns(answer.get("Metadata", {}))
+        mtime_ns = metadata_mtime_ns(response.get("Metadata", {}))
         return ObjectInfo(
             key=key,
-            size=answer["ContentLength"],
-            etag=_etag(answer, context),
-            mtime_ns=seconds_ns(answer["LastModified"]) if mtime_ns is None else mtime_ns,
+            size=response["ContentLength"],
+            etag=_etag(response, context),
+            mtime_ns=seconds_ns(response["LastModified"]) if mtime_ns is None else mtime_ns,
             has_metadata=True,
             metadata_mtime=mtime_ns is not None,
         )
@@ -118,8 +114,8 @@ class S3Client(CloudClient[S3Session]):
         if token is not None:
             request["ContinuationToken"] = token
         with _translated(context):
-            answer = self._session.client().list_objects_v2(**request)
-        return self._page(answer, context)
+            response = self._session.client().list_objects_v2(**request)
+        return self._page(response, context)
 
     def read_obstore(self, read: RangeRead) -> Generator[bytes, None, None]:
         context = self._context("get", read.key)
@@ -138,10 +134,10 @@ class S3Client(CloudClient[S3Session]):
         if read.etag is not None:
             request["IfMatch"] = read.etag
         with _translated(context):
-            answer = self._session.client().get_object(**request)
-            with closing(answer["Body"]) as body:
-                check_version(context, read.etag, answer.get("ETag"))
-                check_range(context, read, *content_range(context, answer.get("ContentRange")))
+            response = self._session.client().get_object(**request)
+            with closing(response["Body"]) as body:
+                check_version(context, read.etag, response.get("ETag"))
+                check_range(context, read, *content_range(context, response.get("ContentRange")))
                 while chunk := body.read(CHUNK_BYTES):
                     yield chunk
 
@@ -153,7 +149,7 @@ class S3Client(CloudClient[S3Session]):
         with _translated(self._context("list", "")):
             return self._session.region()
 
-    def _page(self, answer: Mapping[str, Any], context: RequestContext) -> ListPage:
+    def _page(self, response: Mapping[str, Any], context: RequestContext) -> ListPage:
         cut = len(self._url.prefix)
         return ListPage(
             objects=tuple(
@@ -163,11 +159,11 @@ class S3Client(CloudClient[S3Session]):
                     etag=_etag(entry, context),
                     mtime_ns=seconds_ns(entry["LastModified"]),
                 )
-                for entry in answer.get("Contents", ())
-                if len(entry["Key"]) > cut  # the marker of the prefix itself has no name here
+                for entry in response.get("Contents", ())
+                if len(entry["Key"]) > cut  # the marker of the prefix itself has no key here
             ),
-            prefixes=tuple(entry["Prefix"][cut:] for entry in answer.get("CommonPrefixes", ())),
-            next_token=answer["NextContinuationToken"] if answer.get("IsTruncated") else None,
+            prefixes=tuple(entry["Prefix"][cut:] for entry in response.get("CommonPrefixes", ())),
+            next_token=response["NextContinuationToken"] if response.get("IsTruncated") else None,
         )
 
 
@@ -181,9 +177,9 @@ def _translated(context: RequestContext) -> Iterator[None]:
         raise from_obstore(error, context) from error
 
 
-def _etag(answer: Mapping[str, Any], context: RequestContext) -> str:
-    """Return the ETag as If-Match wants it; some stores leave the quotes away."""
-    etag: str | None = answer.get("ETag")
+def _etag(response: Mapping[str, Any], context: RequestContext) -> str:
+    """Return the ETag as If-Match takes it; some stores omit the quotes."""
+    etag: str | None = response.get("ETag")
     if not etag:
         raise InvalidRequestError(
             "the store sends no ETag", operation=context.operation, key=context.key

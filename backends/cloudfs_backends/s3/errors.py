@@ -1,4 +1,4 @@
-"""The one place where what botocore raises becomes a `StoreError`, and S3's words for refusals.
+"""Translation of botocore's exceptions into a `StoreError`.
 
 The S3 error code decides, then the HTTP status, then the exception's class.
 """
@@ -39,11 +39,11 @@ BOTOCORE_ERRORS = (
 )
 """What a call of botocore may raise.
 
-ValueError is for an endpoint that is no URL, RuntimeError for credentials that were renewed and are
-expired all the same: those in the environment, for one, never change.
+ValueError is for an endpoint that is no URL, RuntimeError for credentials that are expired even
+after their renewal, as those in the environment.
 """
 
-# `aws login` came to botocore after the oldest release that is good enough here.
+# The oldest release of botocore that is supported has no `aws login`.
 _LOGIN_ERROR: type[Exception] = getattr(boto, "LoginError", boto.SSOError)
 
 _BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
@@ -94,7 +94,7 @@ def _error_response(response: Mapping[str, Any]) -> ErrorResponse:
     code = str(details.get("Code", ""))
     return ErrorResponse(
         status=int(metadata.get("HTTPStatusCode", 0)),
-        # botocore invents a code from the status when there is no body, as after a HEAD
+        # botocore makes up a code from the status when there is no body, as after a HEAD
         code="" if code.isdecimal() else code,
         message=one_line(details.get("Message", "")),
         request_id=headers.get("x-amz-request-id") or headers.get("x-amzn-requestid"),
@@ -120,9 +120,9 @@ def _credentials_advice(error: Exception | None, session: Session) -> str:
 
 
 ERROR_CODES = ErrorCodes(ERRORS_BY_CODE, ADVICE_BY_CODE, _credentials_advice)
-"""S3's error codes, which every compatible store answers with."""
+"""Those of S3 and compatible stores."""
 
 CUSTOMER_KEY_ERROR_CODES = ErrorCodes(
     ERRORS_BY_CODE, {**ADVICE_BY_CODE, **CUSTOMER_KEY_ADVICE}, _credentials_advice
 )
-"""The same for those who read with a customer key."""
+"""The same, for a mount with a customer key."""
