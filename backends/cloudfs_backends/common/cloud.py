@@ -14,7 +14,7 @@ from cloudfs_backends.api import (
     ReadBuffer,
     Sink,
 )
-from cloudfs_backends.common.http_errors import ErrorCodes, RequestContext, Session
+from cloudfs_backends.common.http_errors import ErrorCodes, RequestContext, SessionDetails
 from cloudfs_backends.common.introspection import BucketLocation, Identity
 from cloudfs_backends.common.obstore_errors import IncompatibleResponseError
 from cloudfs_backends.common.obstore_reads import RangeRead, obstore_can_name
@@ -26,7 +26,7 @@ KEY_BYTES_MAX: Final = 1024
 """The longest key of S3 and GCS, in bytes of UTF-8."""
 
 
-class CloudSession(Session, Protocol):
+class CloudSession(SessionDetails, Protocol):
     """The SDK's and obstore's clients of one bucket, built from one set of credentials."""
 
     def close(self) -> None:

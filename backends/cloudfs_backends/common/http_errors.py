@@ -27,7 +27,7 @@ from cloudfs_backends.errors import (
 E = TypeVar("E", bound=StoreError)
 
 
-class Session(Protocol):
+class SessionDetails(Protocol):
     """The part of a cloud's session that error messages name. Read only when there is an error."""
 
     @property
@@ -50,7 +50,7 @@ class ErrorCodes:
 
     errors: Mapping[str, type[StoreError]]
     advice: Mapping[str, str]
-    credentials_advice: Callable[[Exception | None, Session], str]
+    credentials_advice: Callable[[Exception | None, SessionDetails], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class RequestContext:
 
     operation: str
     key: str
-    session: Session
+    session: SessionDetails
     codes: ErrorCodes
 
 

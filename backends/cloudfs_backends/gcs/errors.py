@@ -19,7 +19,7 @@ from cloudfs_backends.common.http_errors import (
     ErrorCodes,
     ErrorResponse,
     RequestContext,
-    Session,
+    SessionDetails,
     error_class_for,
     from_response,
     one_line,
@@ -161,7 +161,7 @@ def _specific_code(status: int, code: str, message: str) -> str:
     return code or CODES_BY_STATUS.get(status, "")
 
 
-def _credentials_advice(error: Exception | None, _: Session) -> str:
+def _credentials_advice(error: Exception | None, _: SessionDetails) -> str:
     if isinstance(error, auth.RefreshError):
         return (
             f"log in again, run: {LOGIN}; for a service account check that its key and the"

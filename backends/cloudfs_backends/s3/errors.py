@@ -15,7 +15,7 @@ from cloudfs_backends.common.http_errors import (
     ErrorCodes,
     ErrorResponse,
     RequestContext,
-    Session,
+    SessionDetails,
     error_class_for,
     from_response,
     one_line,
@@ -102,7 +102,7 @@ def _error_response(response: Mapping[str, Any]) -> ErrorResponse:
     )
 
 
-def _credentials_advice(error: Exception | None, session: Session) -> str:
+def _credentials_advice(error: Exception | None, session: SessionDetails) -> str:
     profile = session.profile
     login = f"sso login --profile {profile or 'default'}"
     if isinstance(error, boto.ProfileNotFound):
