@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
-_WORD_BEGIN = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_WORD_BEGIN: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class StoreError(Exception):

@@ -10,57 +10,60 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import unquote
 
-S3 = "s3"
-GS = "gs"
-AZ = "az"
-FILE = "file"
+S3: Final = "s3"
+GS: Final = "gs"
+AZ: Final = "az"
+FILE: Final = "file"
 
-_FORMS = {
+_FORMS: Final = {
     S3: "s3://bucket[/prefix]",
     GS: "gs://bucket[/prefix]",
     AZ: "az://container[/prefix]",
     FILE: "file:///path",
 }
-_ABFS_FORM = "abfss://container@account.dfs.core.windows.net[/prefix]"
-_KNOWN = f"{_FORMS[S3]}, {_FORMS[GS]}, {_FORMS[AZ]} or {_FORMS[FILE]}"
-_ALIASES = {"gcs": GS, "azure": AZ}
-_ABFS = frozenset({"abfs", "abfss", "wasb", "wasbs"})
-_HTTPS = "https"
-_CREDENTIALS_FROM = {
+_ABFS_FORM: Final = "abfss://container@account.dfs.core.windows.net[/prefix]"
+_KNOWN: Final = f"{_FORMS[S3]}, {_FORMS[GS]}, {_FORMS[AZ]} or {_FORMS[FILE]}"
+_ALIASES: Final = {"gcs": GS, "azure": AZ}
+_ABFS: Final = frozenset({"abfs", "abfss", "wasb", "wasbs"})
+_HTTPS: Final = "https"
+_CREDENTIALS_FROM: Final = {
     S3: "the environment or --profile",
     GS: "GOOGLE_APPLICATION_CREDENTIALS or gcloud",
     AZ: "AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or a login",
 }
 
 # As lax as the SDKs: other stores and old buckets allow more than the naming rules do.
-_NAMES = {
+_NAMES: Final = {
     S3: re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}"),
     GS: re.compile(
         r"(?=[a-z0-9].{1,220}[a-z0-9]\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*",
     ),
     AZ: re.compile(r"\$(root|web|logs)|(?=.{3,63}\Z)[a-z0-9]+(-[a-z0-9]+)*"),
 }
-_LETTERS = {
+_LETTERS: Final = {
     S3: 'letters, digits, "-", "." and "_", 2 or more',
     GS: 'small letters, digits, "-", "." and "_", 3 to 63, or that many between dots',
     AZ: "small letters, digits and single dashes, 3 to 63",
 }
-_ACCOUNT_HOST = re.compile(r"([a-z0-9]{3,24})\.(?:dfs|blob)\.([a-z0-9.-]+\.[a-z]{2,})")
+_ACCOUNT_HOST: Final = re.compile(r"([a-z0-9]{3,24})\.(?:dfs|blob)\.([a-z0-9.-]+\.[a-z]{2,})")
 
 # A "?" is valid in a key. These parameters after it are those of signed and shared links.
-_SIGNED = re.compile(
+_SIGNED: Final = re.compile(
     r"\?(?:.*[&;])?(?:sig|(?:x-(?:amz|goog)-)?signature|x-amz-security-token|x-(?:amz|goog)-credential"
     r"|awsaccesskeyid|googleaccessid)=",
     re.IGNORECASE | re.DOTALL,
 )
-_SHARED = re.compile(
+_SHARED: Final = re.compile(
     r"\?(?:.*[&;])?(?:sv|ss|srt|sr|sp|se|st|si|sip|spr)=", re.IGNORECASE | re.DOTALL
 )
-_CONNECTION_STRING = re.compile(r"(?:AccountName|AccountKey|SharedAccessSignature)=", re.IGNORECASE)
+_CONNECTION_STRING: Final = re.compile(
+    r"(?:AccountName|AccountKey|SharedAccessSignature)=", re.IGNORECASE
+)
 # Signs of a password, or of a query.
-_MAY_BE_SECRET = re.compile(r"[@:=?&;]")
+_MAY_BE_SECRET: Final = re.compile(r"[@:=?&;]")
 
 
 class UrlError(ValueError):

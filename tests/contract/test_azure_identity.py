@@ -206,7 +206,7 @@ class TestRefusedOnAzurite:
 
     gaps: ClassVar = dict.fromkeys(
         ("test_wrong_key", "test_expired_sas", "test_private_container"),
-        "Azurite calls every error_response AuthorizationFailure",
+        "Azurite sends AuthorizationFailure for every error",
     )
 
     @in_trio

@@ -28,9 +28,9 @@ from cloudfs_backends.url import StoreUrl
 
 KEY_VARIABLE: Final = "AZURE_STORAGE_KEY"
 SAS_VARIABLE: Final = "AZURE_STORAGE_SAS_TOKEN"
-_ACCOUNT_VARIABLE = "AZURE_STORAGE_ACCOUNT"
+_ACCOUNT_VARIABLE: Final = "AZURE_STORAGE_ACCOUNT"
 
-_ACCOUNT_NAME = re.compile(r"[a-z0-9]{3,24}")
+_ACCOUNT_NAME: Final = re.compile(r"[a-z0-9]{3,24}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from typing import Final
 
 from azure.core.exceptions import AzureError
 
@@ -28,7 +29,7 @@ from cloudfs_backends.common.obstore_reads import RangeRead, obstore_chunks
 from cloudfs_backends.url import AZ, StoreUrl
 
 # Put Blob From URL, which copies before it responds; Copy Blob has no limit, but copies afterwards.
-_COPY_BYTES_MAX = 5000 * 2**20
+_COPY_BYTES_MAX: Final = 5000 * 2**20
 
 
 def open_client(url: StoreUrl, options: StoreOptions) -> AzureClient:

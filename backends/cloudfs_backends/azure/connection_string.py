@@ -20,10 +20,10 @@ EMULATOR_ACCOUNT: Final = "devstoreaccount1"
 EMULATOR_KEY: Final = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
-_EMULATOR_ENDPOINT = f"http://127.0.0.1:10000/{EMULATOR_ACCOUNT}"
+_EMULATOR_ENDPOINT: Final = f"http://127.0.0.1:10000/{EMULATOR_ACCOUNT}"
 
-_ADDRESS = re.compile(r"[\d.]+|[\da-f]*:[\da-f:]+|localhost")
-_ACCOUNT_HOST = re.compile(r"([a-z0-9]{3,24})\.blob\..+")
+_ADDRESS: Final = re.compile(r"[\d.]+|[\da-f]*:[\da-f:]+|localhost")
+_ACCOUNT_HOST: Final = re.compile(r"([a-z0-9]{3,24})\.blob\..+")
 
 
 @dataclass(frozen=True, slots=True)

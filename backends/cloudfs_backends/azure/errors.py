@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Final
 
 from azure.core import exceptions as core
 
@@ -56,10 +57,10 @@ class LoginUnavailableError(LoginError):
     """No token can be obtained now: the login server did not respond."""
 
 
-AZURE_ERRORS = (core.AzureError, LoginError, ValueError, OSError)
+AZURE_ERRORS: Final = (core.AzureError, LoginError, ValueError, OSError)
 """What a call of the SDK may raise; OSError is for a missing file of certificates."""
 
-_BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
+_BY_EXCEPTION: Final[tuple[tuple[type[Exception], type[StoreError]], ...]] = (
     (LoginUnavailableError, UnavailableError),
     (LoginError, CredentialsError),
     (core.ClientAuthenticationError, CredentialsError),
@@ -71,21 +72,21 @@ _BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
     (OSError, InvalidRequestError),
 )
 
-_NO_CREDENTIAL = (
+_NO_CREDENTIAL: Final = (
     f"set {VARIABLE}, {KEY_VARIABLE} or {SAS_VARIABLE}, or run: az login;"
     " --no-sign-request reads public containers"
 )
-_CERTIFICATES = "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
-_CLOCK_WORDS = ("date header", "too old")
-_NO_ANSWER = (core.ServiceRequestError, core.ServiceResponseError)
-_AAD_ERROR = re.compile(r"AADSTS\d+: [^.\n]*")
+_CERTIFICATES: Final = "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
+_CLOCK_WORDS: Final = ("date header", "too old")
+_NO_ANSWER: Final = (core.ServiceRequestError, core.ServiceResponseError)
+_AAD_ERROR: Final = re.compile(r"AADSTS\d+: [^.\n]*")
 # azure-identity's list of the logins it tried; one that is configured but fails ends the list.
-_ATTEMPT = re.compile(r"^\t(\w+): ", re.MULTILINE)
-_FAILURE = re.compile(r"^\t(\w+): (Authentication failed: .*)", re.MULTILINE)
-_REASON = re.compile(r"Operation returned an invalid status '(.*)'")
+_ATTEMPT: Final = re.compile(r"^\t(\w+): ", re.MULTILINE)
+_FAILURE: Final = re.compile(r"^\t(\w+): (Authentication failed: .*)", re.MULTILINE)
+_REASON: Final = re.compile(r"Operation returned an invalid status '(.*)'")
 # The URL of a failed request has the SAS token in it.
-_URL = re.compile(r"Max retries exceeded with url: \S* |\?\S*\bsig=\S*")
-_MESSAGE_CHARACTERS_MAX = 300
+_URL: Final = re.compile(r"Max retries exceeded with url: \S* |\?\S*\bsig=\S*")
+_MESSAGE_CHARACTERS_MAX: Final = 300
 
 
 @contextmanager

@@ -15,8 +15,7 @@ from typing import Final, Protocol
 from cloudfs_backends.api import ListPage, ObjectInfo
 from cloudfs_backends.azure.xml import BlobPage, ListedBlob
 from cloudfs_backends.common.http_errors import RequestContext
-from cloudfs_backends.common.mtime import metadata_mtime_ns, seconds_ns
-from cloudfs_backends.errors import InvalidRequestError
+from cloudfs_backends.common.objects import object_info, quoted_etag
 
 EMPTY_PAGE: Final = ListPage(objects=(), prefixes=(), next_token=None)
 
@@ -71,14 +70,12 @@ def is_folder(blob: Blob) -> bool:
 
 def blob_info(key: str, blob: Blob, context: RequestContext) -> ObjectInfo:
     """Return the attributes of a blob."""
-    mtime_ns = metadata_mtime_ns(_metadata(blob))
-    return ObjectInfo(
-        key=key,
+    return object_info(
+        key,
         size=blob.size or 0,
-        etag=_etag(blob, context),
-        mtime_ns=seconds_ns(blob.last_modified) if mtime_ns is None else mtime_ns,
-        has_metadata=True,
-        metadata_mtime=mtime_ns is not None,
+        etag=quoted_etag(blob.etag, context),
+        last_modified=blob.last_modified,
+        metadata=_metadata(blob),
     )
 
 
@@ -88,12 +85,3 @@ def _marker(name: str) -> str:
 
 def _metadata(blob: Blob) -> Mapping[str, str]:
     return {name: value or "" for name, value in (blob.metadata or {}).items()}
-
-
-def _etag(blob: Blob, context: RequestContext) -> str:
-    """Return the ETag as If-Match takes it; listings omit the quotes."""
-    if not blob.etag:
-        raise InvalidRequestError(
-            "the store sends no ETag", operation=context.operation, key=context.key
-        )
-    return blob.etag if blob.etag.endswith('"') else f'"{blob.etag}"'

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from azure.identity import DefaultAzureCredential
 
@@ -19,7 +19,7 @@ from cloudfs_backends.common.http_errors import with_advice
 from cloudfs_backends.common.introspection import Identity
 from cloudfs_backends.errors import CredentialsError
 
-_NAMES = ("upn", "unique_name", "appid", "azp", "oid")
+_NAMES: Final = ("upn", "unique_name", "appid", "azp", "oid")
 
 
 class AzureLogin:

@@ -34,11 +34,11 @@ _CHARACTERS_MAX: Final = 1024
 _ENTRIES_MAX: Final = 5000
 
 # A hierarchical namespace's error code for the listing of a missing folder.
-_NO_SUCH_FOLDER = "PathNotFound"
+_NO_SUCH_FOLDER: Final = "PathNotFound"
 
 # HTTP clients resolve "." and ".." before they send, and Azure takes a backslash for "/": the
 # response would be that of another blob.
-_REWRITTEN = re.compile(r"(?:^|/)\.{1,2}(?:/|$)|\\")
+_REWRITTEN: Final = re.compile(r"(?:^|/)\.{1,2}(?:/|$)|\\")
 
 
 def can_begin_name(text: str) -> bool:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 from urllib.parse import parse_qsl
 
-_NEEDED = {"r": "read", "l": "list"}
+_NEEDED: Final = {"r": "read", "l": "list"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import requests
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential, TokenCredential
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from obstore.store import AzureCredential
 
 # obstore's version of the protocol, so that both clients see the same.
-_API_VERSION = "2023-11-03"
+_API_VERSION: Final = "2023-11-03"
 
 # The SDK also raises everything that it logs, and errors are reported in one line elsewhere.
 logging.getLogger("azure").setLevel(logging.CRITICAL)

@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 SCOPE: Final = "https://storage.azure.com/.default"
 
 # Both clients request a new token when less than 5 minutes are left: it has to have more.
-_RENEW_BEFORE_S = 330.0
+_RENEW_BEFORE_S: Final = 330.0
 # Between failed renewals; the old token is used meanwhile, as long as it is valid.
-_PAUSE_S = 30.0
+_PAUSE_S: Final = 30.0
 
 
 class AzureTokenSource:

@@ -6,13 +6,13 @@ Data and metadata have a limiter each, so that a flood of downloads never delays
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import trio
 
 from cloudfs_backends.api import ThreadStatistics
 
-METADATA_THREADS = 16
+METADATA_THREADS: Final = 16
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from cloudfs_backends.errors import (
     AccessDeniedError,
@@ -74,7 +74,7 @@ class ErrorResponse:
     retry_after_s: float | None = None
 
 
-_BY_STATUS: dict[int, type[StoreError]] = {
+_BY_STATUS: Final[dict[int, type[StoreError]]] = {
     401: CredentialsError,
     403: AccessDeniedError,
     404: ObjectNotFoundError,

@@ -12,13 +12,14 @@ import calendar
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_KEYS = ("mtime", "gcsfuse_mtime", "goog-reserved-file-mtime")
-_SECOND_NS = 1_000_000_000
-_MAX_NS = 2**63 - 1
-_DECIMAL = re.compile(r"(-?)(\d{1,11})(?:\.(\d*))?", re.ASCII)
-_RFC3339 = re.compile(
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_KEYS: Final = ("mtime", "gcsfuse_mtime", "goog-reserved-file-mtime")
+_SECOND_NS: Final = 1_000_000_000
+_MAX_NS: Final = 2**63 - 1
+_DECIMAL: Final = re.compile(r"(-?)(\d{1,11})(?:\.(\d*))?", re.ASCII)
+_RFC3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))",
     re.ASCII,
 )

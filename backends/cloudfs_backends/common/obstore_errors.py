@@ -7,6 +7,7 @@ Of a response body only code, message and request id are passed on: a body may q
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from obstore import exceptions as obs
 
@@ -28,7 +29,7 @@ from cloudfs_backends.errors import (
     UnavailableError,
 )
 
-OBSTORE_ERRORS = (obs.BaseError, FileNotFoundError, ValueError)
+OBSTORE_ERRORS: Final = (obs.BaseError, FileNotFoundError, ValueError)
 """What a call of obstore may raise."""
 
 
@@ -36,7 +37,7 @@ class IncompatibleResponseError(InvalidRequestError):
     """A response that obstore cannot use, though the SDK may; nothing was read."""
 
 
-_BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
+_BY_EXCEPTION: Final[tuple[tuple[type[Exception], type[StoreError]], ...]] = (
     (FileNotFoundError, ObjectNotFoundError),
     (obs.PreconditionError, ObjectChangedError),
     (obs.PermissionDeniedError, AccessDeniedError),
@@ -48,32 +49,34 @@ _BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
 )
 
 # Some servers omit headers, or respond to a range with status 200.
-_INCOMPATIBLE = {
+_INCOMPATIBLE: Final = {
     "Last-Modified Header missing": "its answers lack Last-Modified",
     "ETag Header missing": "its answers lack an ETag",
     "Received non-partial response when range requested": "it answers a range with status 200",
 }
 # Responses that violate HTTP's rules for ranges: a retry would not help.
-_RULE_BREAKS = {
+_RULE_BREAKS: Final = {
     "UnexpectedRange": "the store answered another range than asked",
     "Received redirect without LOCATION": "the bucket is in another region",
 }
 # A success for a range that begins at the object's end, where other stores respond with 416.
-_SHRUNK = {"Wanted range starting at": "the object is shorter now"}
-_BY_MARK: tuple[tuple[dict[str, str], type[StoreError]], ...] = (
+_SHRUNK: Final = {"Wanted range starting at": "the object is shorter now"}
+_BY_MARK: Final[tuple[tuple[dict[str, str], type[StoreError]], ...]] = (
     (_INCOMPATIBLE, IncompatibleResponseError),
     (_RULE_BREAKS, InvalidRequestError),
     (_SHRUNK, ObjectChangedError),
 )
 
 # The path comes first in obstore's text and may contain anything; the last match is the response's.
-_STATUS = re.compile(r".* - Server returned non-2xx status code: (\d{3})[^:]*:(.*)", re.DOTALL)
+_STATUS: Final = re.compile(
+    r".* - Server returned non-2xx status code: (\d{3})[^:]*:(.*)", re.DOTALL
+)
 # Azure appends to its messages what other clouds have elements for.
-_TRAILER = re.compile(r" ?RequestId:(\S+) Time:\S+$")
-_DEBUG = "\n\nDebug source:"
-_KIND = re.compile(r"\bkind: (Timeout|Connect|Interrupted|Decode|Request)\b")
-_REASON = re.compile(r'\b(?:message|error): "?([A-Za-z][^"\n,]*)')
-_CERTIFICATE = re.compile(r"\bInvalidCertificate\(\s*(\w+)")
+_TRAILER: Final = re.compile(r" ?RequestId:(\S+) Time:\S+$")
+_DEBUG: Final = "\n\nDebug source:"
+_KIND: Final = re.compile(r"\bkind: (Timeout|Connect|Interrupted|Decode|Request)\b")
+_REASON: Final = re.compile(r'\b(?:message|error): "?([A-Za-z][^"\n,]*)')
+_CERTIFICATE: Final = re.compile(r"\bInvalidCertificate\(\s*(\w+)")
 
 
 def from_obstore(error: Exception, context: RequestContext) -> StoreError:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import obstore
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ObjectStore as ObstoreClient
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES: Final = 256 * 1024
 """The size in which a body is passed on."""
 
 # obstore's paths have no control characters, empty segments, "." or "..".
-_UNNAMEABLE = re.compile(r"[\x00-\x1f\x7f]|(?:^|/)\.{0,2}(?:/|$)")
+_UNNAMEABLE: Final = re.compile(r"[\x00-\x1f\x7f]|(?:^|/)\.{0,2}(?:/|$)")
 
 
 @dataclass(frozen=True, slots=True)

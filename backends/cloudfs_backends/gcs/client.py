@@ -25,7 +25,7 @@ from cloudfs_backends.errors import (
 )
 from cloudfs_backends.gcs.errors import ERROR_CODES, response_error, translated
 from cloudfs_backends.gcs.media import media_url, read_media
-from cloudfs_backends.gcs.objects import LIST_FIELDS, first_page, is_name, object_info, resolve_name
+from cloudfs_backends.gcs.objects import LIST_FIELDS, blob_info, first_page, is_name, resolve_name
 from cloudfs_backends.gcs.session import GcsSession
 from cloudfs_backends.url import StoreUrl
 
@@ -90,7 +90,7 @@ class GcsClient(CloudClient[GcsSession]):
         with translated(context):
             blob = self._session.bucket().blob(name)
             blob.reload(timeout=self._session.timeout, retry=None)
-            return object_info(blob, key, context)
+            return blob_info(blob, key, context)
 
     def list_page(
         self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import requests
 import urllib3.exceptions
@@ -39,7 +40,7 @@ from cloudfs_backends.gcs.codes import (
     ERRORS_BY_CODE,
 )
 
-GOOGLE_ERRORS = (
+GOOGLE_ERRORS: Final = (
     GoogleAPICallError,
     auth.GoogleAuthError,
     requests.RequestException,
@@ -49,21 +50,21 @@ GOOGLE_ERRORS = (
 )
 """What a call of the SDK, of google-auth or of a session may raise."""
 
-CREDENTIALS_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
-LOGIN = "gcloud auth application-default login"
-_MESSAGE_MAX = 300
-_SETTINGS_ADVICE = (
+CREDENTIALS_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
+LOGIN: Final = "gcloud auth application-default login"
+_MESSAGE_MAX: Final = 300
+_SETTINGS_ADVICE: Final = (
     "check --endpoint-url, and the variables STORAGE_EMULATOR_HOST and REQUESTS_CA_BUNDLE"
 )
 
-_NOT_A_URL = (
+_NOT_A_URL: Final = (
     requests.exceptions.InvalidURL,
     requests.exceptions.MissingSchema,
     requests.exceptions.InvalidSchema,
     urllib3.exceptions.LocationParseError,
 )
 
-_BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
+_BY_EXCEPTION: Final[tuple[tuple[type[Exception], type[StoreError]], ...]] = (
     (auth.TransportError, UnavailableError),
     (auth.GoogleAuthError, CredentialsError),
     (requests.exceptions.InvalidURL, InvalidRequestError),
@@ -174,5 +175,5 @@ def _credentials_advice(error: Exception | None, _: SessionDetails) -> str:
     return f"renew the credentials (for a login run: {LOGIN})"
 
 
-ERROR_CODES = ErrorCodes(ERRORS_BY_CODE, ADVICE_BY_CODE, _credentials_advice)
+ERROR_CODES: Final = ErrorCodes(ERRORS_BY_CODE, ADVICE_BY_CODE, _credentials_advice)
 """The error codes and reasons of Google Cloud Storage."""

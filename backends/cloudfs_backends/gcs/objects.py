@@ -7,7 +7,7 @@ from typing import Any, Final
 from cloudfs_backends.api import ListPage, ObjectInfo
 from cloudfs_backends.common.cloud import is_key, resolve_key
 from cloudfs_backends.common.http_errors import RequestContext
-from cloudfs_backends.common.mtime import metadata_mtime_ns, seconds_ns
+from cloudfs_backends.common.objects import object_info
 from cloudfs_backends.errors import InvalidRequestError, ObjectNotFoundError
 
 LIST_FIELDS: Final = "nextPageToken,prefixes,items(name,size,generation,updated,metadata)"
@@ -29,7 +29,7 @@ def resolve_name(prefix: str, context: RequestContext) -> str:
     return name
 
 
-def object_info(blob: Any, key: str, context: RequestContext) -> ObjectInfo:
+def blob_info(blob: Any, key: str, context: RequestContext) -> ObjectInfo:
     """Return the attributes of a Blob, whose key within the store is `key`."""
     if blob.generation is None or blob.size is None or blob.updated is None:
         raise InvalidRequestError(
@@ -37,14 +37,12 @@ def object_info(blob: Any, key: str, context: RequestContext) -> ObjectInfo:
             operation=context.operation,
             key=key,
         )
-    mtime_ns = metadata_mtime_ns(blob.metadata or {})
-    return ObjectInfo(
-        key=key,
+    return object_info(
+        key,
         size=blob.size,
         etag=str(blob.generation),
-        mtime_ns=seconds_ns(blob.updated) if mtime_ns is None else mtime_ns,
-        has_metadata=True,
-        metadata_mtime=mtime_ns is not None,
+        last_modified=blob.updated,
+        metadata=blob.metadata or {},
     )
 
 
@@ -54,7 +52,7 @@ def first_page(blobs: Any, prefix: str, context: RequestContext) -> ListPage:
     cut = len(prefix) - len(context.key)
     return ListPage(
         objects=tuple(
-            object_info(blob, blob.name[cut:], context)
+            blob_info(blob, blob.name[cut:], context)
             for blob in page
             if len(blob.name) > cut  # the marker of the store's prefix has no key here
         ),

@@ -17,6 +17,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from cloudfs_backends.api import (
     Capabilities,
@@ -38,10 +39,10 @@ from cloudfs_backends.errors import (
 from cloudfs_backends.local.walk import WalkEntry, resolve, walk
 from cloudfs_backends.url import StoreUrl
 
-_CHUNK_BYTES = 512 * 1024
-_CURSORS_MAX = 8
+_CHUNK_BYTES: Final = 512 * 1024
+_CURSORS_MAX: Final = 8
 
-_BY_ERRNO: dict[int | None, type[StoreError]] = {
+_BY_ERRNO: Final[dict[int | None, type[StoreError]]] = {
     errno.ENOENT: ObjectNotFoundError,
     errno.ENOTDIR: ObjectNotFoundError,
     errno.EISDIR: ObjectNotFoundError,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
-from typing import Any
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from typing import Any, Final
 
 from cloudfs_backends.api import (
     Capabilities,
@@ -15,8 +15,8 @@ from cloudfs_backends.api import (
 from cloudfs_backends.common.cloud import CloudClient, is_key, resolve_key
 from cloudfs_backends.common.http_errors import RequestContext, with_advice
 from cloudfs_backends.common.introspection import Identity
-from cloudfs_backends.common.mtime import metadata_mtime_ns, seconds_ns
-from cloudfs_backends.common.obstore_errors import OBSTORE_ERRORS, from_obstore
+from cloudfs_backends.common.mtime import seconds_ns
+from cloudfs_backends.common.objects import object_info, quoted_etag
 from cloudfs_backends.common.obstore_reads import (
     CHUNK_BYTES,
     RangeRead,
@@ -26,16 +26,11 @@ from cloudfs_backends.common.obstore_reads import (
     obstore_chunks,
 )
 from cloudfs_backends.errors import InvalidRequestError
-from cloudfs_backends.s3.errors import (
-    BOTOCORE_ERRORS,
-    CUSTOMER_KEY_ERROR_CODES,
-    ERROR_CODES,
-    from_botocore,
-)
+from cloudfs_backends.s3.errors import CUSTOMER_KEY_ERROR_CODES, ERROR_CODES, translated
 from cloudfs_backends.s3.session import S3Session
 from cloudfs_backends.url import StoreUrl
 
-_COPY_BYTES_MAX = 5 * 2**30
+_COPY_BYTES_MAX: Final = 5 * 2**30
 
 
 def open_client(url: StoreUrl, options: StoreOptions) -> S3Client:
@@ -80,24 +75,22 @@ class S3Client(CloudClient[S3Session]):
     def probe(self) -> None:
         """Check that the bucket can be listed, following it to the region it is in."""
         context = self._context("list", "")
-        with _translated(context):
+        with translated(context):
             self._session.locate()
 
     def head(self, key: str) -> ObjectInfo:
         context = self._context("head", key)
         full_key = resolve_key(self._url.prefix, context)
-        with _translated(context):
+        with translated(context):
             response = self._session.client().head_object(
                 **self._session.object_arguments, Key=full_key
             )
-        mtime_ns = metadata_mtime_ns(response.get("Metadata", {}))
-        return ObjectInfo(
-            key=key,
+        return object_info(
+            key,
             size=response["ContentLength"],
-            etag=_etag(response, context),
-            mtime_ns=seconds_ns(response["LastModified"]) if mtime_ns is None else mtime_ns,
-            has_metadata=True,
-            metadata_mtime=mtime_ns is not None,
+            etag=quoted_etag(response.get("ETag"), context),
+            last_modified=response["LastModified"],
+            metadata=response.get("Metadata", {}),
         )
 
     def list_page(
@@ -113,14 +106,14 @@ class S3Client(CloudClient[S3Session]):
             request["Delimiter"] = delimiter
         if token is not None:
             request["ContinuationToken"] = token
-        with _translated(context):
+        with translated(context):
             response = self._session.client().list_objects_v2(**request)
         return self._page(response, context)
 
     def read_obstore(self, read: RangeRead) -> Generator[bytes, None, None]:
         context = self._context("get", read.key)
         full_key = resolve_key(self._url.prefix, context)
-        with _translated(context):
+        with translated(context):
             store = self._session.obstore_client()
         yield from obstore_chunks(store, full_key, read, context)
 
@@ -133,7 +126,7 @@ class S3Client(CloudClient[S3Session]):
         }
         if read.etag is not None:
             request["IfMatch"] = read.etag
-        with _translated(context):
+        with translated(context):
             response = self._session.client().get_object(**request)
             with closing(response["Body"]) as body:
                 check_version(context, read.etag, response.get("ETag"))
@@ -142,11 +135,11 @@ class S3Client(CloudClient[S3Session]):
                     yield chunk
 
     def identify(self) -> Identity:
-        with _translated(self._context("identify", "")):
+        with translated(self._context("identify", "")):
             return self._session.identify()
 
     def region(self) -> str | None:
-        with _translated(self._context("list", "")):
+        with translated(self._context("list", "")):
             return self._session.region()
 
     def _page(self, response: Mapping[str, Any], context: RequestContext) -> ListPage:
@@ -156,7 +149,7 @@ class S3Client(CloudClient[S3Session]):
                 ObjectInfo(
                     key=entry["Key"][cut:],
                     size=entry["Size"],
-                    etag=_etag(entry, context),
+                    etag=quoted_etag(entry.get("ETag"), context),
                     mtime_ns=seconds_ns(entry["LastModified"]),
                 )
                 for entry in response.get("Contents", ())
@@ -165,23 +158,3 @@ class S3Client(CloudClient[S3Session]):
             prefixes=tuple(entry["Prefix"][cut:] for entry in response.get("CommonPrefixes", ())),
             next_token=response["NextContinuationToken"] if response.get("IsTruncated") else None,
         )
-
-
-@contextmanager
-def _translated(context: RequestContext) -> Iterator[None]:
-    try:
-        yield
-    except BOTOCORE_ERRORS as error:
-        raise from_botocore(error, context) from error
-    except OBSTORE_ERRORS as error:
-        raise from_obstore(error, context) from error
-
-
-def _etag(response: Mapping[str, Any], context: RequestContext) -> str:
-    """Return the ETag as If-Match takes it; some stores omit the quotes."""
-    etag: str | None = response.get("ETag")
-    if not etag:
-        raise InvalidRequestError(
-            "the store sends no ETag", operation=context.operation, key=context.key
-        )
-    return etag if etag.endswith('"') else f'"{etag}"'

@@ -5,8 +5,9 @@ The S3 error code decides, then the HTTP status, then the exception's class.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
 
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
@@ -22,6 +23,7 @@ from cloudfs_backends.common.http_errors import (
     retry_after_s,
     with_advice,
 )
+from cloudfs_backends.common.obstore_errors import OBSTORE_ERRORS, from_obstore
 from cloudfs_backends.errors import (
     CredentialsError,
     InvalidRequestError,
@@ -30,7 +32,7 @@ from cloudfs_backends.errors import (
 )
 from cloudfs_backends.s3.codes import ADVICE_BY_CODE, CUSTOMER_KEY_ADVICE, ERRORS_BY_CODE
 
-BOTOCORE_ERRORS = (
+BOTOCORE_ERRORS: Final = (
     boto.BotoCoreError,
     boto.ClientError,
     ResponseParserError,
@@ -44,9 +46,9 @@ after their renewal, as those in the environment.
 """
 
 # The oldest release of botocore that is supported has no `aws login`.
-_LOGIN_ERROR: type[Exception] = getattr(boto, "LoginError", boto.SSOError)
+_LOGIN_ERROR: Final[type[Exception]] = getattr(boto, "LoginError", boto.SSOError)
 
-_BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
+_BY_EXCEPTION: Final[tuple[tuple[type[Exception], type[StoreError]], ...]] = (
     (boto.NoCredentialsError, CredentialsError),
     (boto.PartialCredentialsError, CredentialsError),
     (boto.CredentialRetrievalError, CredentialsError),
@@ -66,6 +68,17 @@ _BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
     (boto.ResponseStreamingError, UnavailableError),
     (boto.IncompleteReadError, UnavailableError),
 )
+
+
+@contextmanager
+def translated(context: RequestContext) -> Iterator[None]:
+    """Translate the exceptions of botocore and of obstore in the block into `StoreError`."""
+    try:
+        yield
+    except BOTOCORE_ERRORS as error:
+        raise from_botocore(error, context) from error
+    except OBSTORE_ERRORS as error:
+        raise from_obstore(error, context) from error
 
 
 def from_botocore(error: Exception, context: RequestContext) -> StoreError:
@@ -119,10 +132,10 @@ def _credentials_advice(error: Exception | None, session: SessionDetails) -> str
     return f"renew the credentials (for SSO run: aws {login})"
 
 
-ERROR_CODES = ErrorCodes(ERRORS_BY_CODE, ADVICE_BY_CODE, _credentials_advice)
+ERROR_CODES: Final = ErrorCodes(ERRORS_BY_CODE, ADVICE_BY_CODE, _credentials_advice)
 """Those of S3 and compatible stores."""
 
-CUSTOMER_KEY_ERROR_CODES = ErrorCodes(
+CUSTOMER_KEY_ERROR_CODES: Final = ErrorCodes(
     ERRORS_BY_CODE, {**ADVICE_BY_CODE, **CUSTOMER_KEY_ADVICE}, _credentials_advice
 )
 """The same, for a mount with a customer key."""
