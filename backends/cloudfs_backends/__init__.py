@@ -1,1 +1,1 @@
-"""Object stores behind one protocol. Knows neither FUSE nor blocks."""
+"""Object stores behind one protocol: S3, Google Cloud Storage, Azure Blob Storage, folders."""

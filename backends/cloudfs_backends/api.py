@@ -24,12 +24,12 @@ on unchanged; it is never retried.
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What is known of one object at one moment.
+    """The attributes of one object at one moment.
 
     `etag` is the store's opaque content identity, spelled as the store wants it back in a
     conditional read. `mtime_ns` (nanoseconds since the epoch) is the mtime that rclone, s3fs or
     gcsfuse wrote into the metadata when `has_metadata` and one is there, else Last-Modified.
-    `has_metadata` says whether user metadata was looked at: a LIST of S3 does not carry it.
+    `has_metadata` says whether the response carried user metadata: a LIST of S3 does not.
     `metadata_mtime` says that `mtime_ns` came from user metadata.
     """
 
@@ -56,7 +56,7 @@ class ListPage:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the core asks instead of asking which cloud it is.
+    """What a store can do: callers check these instead of the cloud's name.
 
     What depends on the bucket (`atomic_rename`) is known once `probe` has succeeded.
     """
@@ -65,23 +65,23 @@ class Capabilities:
     """A listing already carries the metadata mtime: no HEAD is needed for it."""
 
     conditional_put: bool = False
-    """A write can be refused by the store unless the object is the version that is named."""
+    """A write can name the version it replaces, and fails when the object is another one."""
 
     atomic_rename: bool = False
-    """The bucket has a hierarchical namespace: a folder is renamed in one step."""
+    """The bucket has a hierarchical namespace: one request renames a folder."""
 
     append: bool = False
-    """An object can grow without being written anew."""
+    """An object can grow without being rewritten."""
 
     copy_bytes_max: int = 0
-    """The largest object that the store copies by one request, in bytes; 0: none."""
+    """The largest object that the store copies in one request, in bytes; 0: it does not copy."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """Everything a backend may need beside the URL. Credentials are not here, on purpose.
+    """Settings of a store beside its URL. Credentials come from the environment only.
 
-    Which scheme takes which is `registry`'s table.
+    `registry` lists the options of each scheme.
     """
 
     endpoint_url: str | None = None
@@ -90,7 +90,7 @@ class StoreOptions:
     no_sign_request: bool = False
     force_path_style: bool = False
     requester_pays: bool = False
-    """Pay for the requests oneself, as some public S3 buckets demand."""
+    """Pay for the requests, as Requester Pays buckets of S3 demand."""
     sse_customer_key: Path | None = None
     """File with the 256-bit key (raw or base64) that S3 decrypts the objects with."""
     user_project: str | None = None
@@ -107,7 +107,7 @@ class OperationStatistics:
     """Counts and times of one kind of request since the store was opened.
 
     `errors_by_kind` is by `StoreError.kind`. `durations` and `first_byte` (the time until the first
-    bytes of a body) are histograms over `durations.BOUNDS_S`.
+    bytes of a body) are histograms over `histogram.BOUNDS_S`.
     """
 
     requests: int
@@ -123,7 +123,7 @@ class OperationStatistics:
 
 @dataclass(frozen=True, slots=True)
 class ThreadStatistics:
-    """Worker threads that share a limit: how many there may be, work now, and are waited for."""
+    """Worker threads that share a limit: `busy` ones, and requests `waiting` for one."""
 
     limit: int
     busy: int
@@ -132,8 +132,8 @@ class ThreadStatistics:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatistics:
-    """A snapshot; keys of `operations` are `head`, `list` and `get`, those of `threads` `data` and
-    `metadata`, by what they move."""
+    """A snapshot. Keys of `operations` are `head`, `list` and `get`; those of `threads` are `data`
+    and `metadata`."""
 
     operations: dict[str, OperationStatistics]
     last_error: str | None
@@ -143,17 +143,17 @@ class StoreStatistics:
 class ObjectStore(Protocol):
     """One bucket and prefix. Methods may be called from the trio loop only.
 
-    Each blocks in a worker thread, never on the loop, and raises `StoreError` subclasses only
-    (beside cancellation and what a sink raises).
+    Each raises `StoreError` subclasses only, beside cancellation and what a sink raises. Requests
+    are made in worker threads, never on the loop.
     """
 
     @property
     def url(self) -> str:
-        """The canonical URL, without secrets: names the store in messages."""
+        """The canonical URL, without secrets, for messages."""
 
     @property
     def identity(self) -> str:
-        """What bytes and names of this store are filed under: no other bucket has the same.
+        """The bucket's unique name, by which its data and metadata are cached.
 
         The URL, and where that is not unique the endpoint or account as well; without secrets.
         Final once `probe` has succeeded.
@@ -167,12 +167,12 @@ class ObjectStore(Protocol):
         """Check reachability, credentials and that the bucket can be listed. Raises if not."""
 
     async def head(self, key: str) -> ObjectInfo:
-        """Return what is known of `key`, user metadata included."""
+        """Return the attributes of `key`, user metadata included."""
 
     async def list_page(
         self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
     ) -> ListPage:
-        """Return one page of the keys that start with `prefix`."""
+        """Return one page of the keys that start with `prefix`, of `limit` entries at most."""
 
     async def get_range(
         self, key: str, start: int, stop: int, *, etag: str | None, sink: Sink
@@ -181,8 +181,8 @@ class ObjectStore(Protocol):
 
         After return the sink has had exactly `stop - start` bytes (start < stop <= size). After an
         error it has had a prefix of them: they are valid, and a new call may ask for the rest.
-        `ObjectChangedError` when the object is another version now. When cancelled the worker
-        thread is abandoned: the sink may still be called and should raise to end it.
+        Raises `ObjectChangedError` when the object is another version now. When cancelled, the
+        worker thread is abandoned: it may still call the sink, which should raise to end it.
         """
 
     def statistics(self) -> StoreStatistics:

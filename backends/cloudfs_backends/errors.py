@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
-_WORD_BEGIN = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_WORD_BEGIN: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class StoreError(Exception):
-    """A request that failed, with what an operator needs to find out why.
+    """A request that failed, with what an operator needs to find the cause.
 
-    `retryable` errors may succeed when asked again; the others will not. `retry_after_s` is what
-    the store asked for, if it did. `attempts` is how often the request was tried in all.
+    A `retryable` request may succeed when it is made again; the others will not. `retry_after_s` is
+    the pause that the store asked for, if any. `attempts` is how often the request was made.
     """
 
     retryable = False
@@ -37,13 +38,14 @@ class StoreError(Exception):
 
     @property
     def kind(self) -> str:
-        """The class in words for statistics: `throttled` for a `ThrottledError`."""
+        """The error's class for statistics: `throttled` for a `ThrottledError`."""
+        # Backends have subclasses of their own, which no statistics name.
         documented = next(one for one in type(self).__mro__ if one.__module__ == __name__)
         words: str = _WORD_BEGIN.sub("_", documented.__name__.removesuffix("Error"))
         return words.lower()
 
     def cause(self) -> str:
-        """One line: what went wrong, HTTP code, request id, attempts."""
+        """Return one line: message, HTTP code, request id, attempts."""
         parts = [str(self)]
         if self.http_code is not None:
             parts.append(f"HTTP {self.http_code}")
@@ -54,7 +56,7 @@ class StoreError(Exception):
         return "; ".join(parts)
 
     def describe(self) -> str:
-        """One line: operation, key, cause and advice."""
+        """Return one line: operation, key, cause and advice."""
         what = f"{self.operation or 'request'} {self.key!r} failed"
         return f"{what}: {self.cause()}; advice: {self.advice}"
 
@@ -72,25 +74,25 @@ class BucketNotFoundError(StoreError):
 
 
 class AccessDeniedError(StoreError):
-    """The identity is known but may not do this (403)."""
+    """The identity lacks the permission (403)."""
 
     advice = "grant this identity list and read permission on the bucket and prefix"
 
 
 class CredentialsError(StoreError):
-    """There is no usable identity: none found, expired, or refused."""
+    """There are no usable credentials: none found, expired, or refused."""
 
     advice = "set or renew the credentials (environment, profile, SSO login or instance role)"
 
 
 class ObjectChangedError(StoreError):
-    """The object is no longer the version that was asked for (412)."""
+    """The object is no longer the requested version (412)."""
 
     advice = "the object was overwritten; open the file again to read the new version"
 
 
 class ThrottledError(StoreError):
-    """The store asks to slow down (429, 503 SlowDown)."""
+    """The store throttles this client (429, 503 SlowDown)."""
 
     retryable = True
     advice = "the store throttles this client; lower --max-downloads or ask for a higher quota"

@@ -1,7 +1,6 @@
-"""From a URL to an open store: which module serves a scheme, and what is wrapped around it.
+"""Backends by URL scheme, and the opening of a store.
 
-A backend's module, and with it its SDK, is imported when a URL asks for it. This module knows no
-backend's details.
+A backend's module, and with it its SDK, is imported when a URL of its scheme is opened.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ _COMMON: Final = frozenset({"max_downloads", "connect_timeout_s", "read_timeout_
 class _Backend:
     """`open_client` of `module` takes (StoreUrl, StoreOptions).
 
-    `extra` is what pip installs in the brackets behind cloudfs, "" when the base has it all.
-    `options` are the fields of `StoreOptions` that mean something here, beside the common ones.
+    `extra` is the optional dependency group of its SDK, "" when the base installation has it.
+    `options` are the fields of `StoreOptions` that it uses, beside the common ones.
     """
 
     module: str
@@ -72,7 +71,7 @@ def open_store(
 
 
 def open_inspector(url: str, options: StoreOptions | None = None) -> StoreInspector:
-    """Return the store at `url` for questions about it: each is asked once. As `open_store`."""
+    """Return the store at `url` for diagnosis: its requests are not retried. As `open_store`."""
     return _open(url, options, NO_RETRIES)
 
 
@@ -83,7 +82,7 @@ def _open(url: str, options: StoreOptions | None, retry: RetryPolicy) -> Pipelin
     _check_options(checked.scheme, backend, options)
     try:
         with warnings.catch_warnings():
-            # An SDK says so when it will not support this Python some day: no matter for a mount.
+            # SDKs warn of Python versions whose support ends some day: no matter for a mount.
             warnings.simplefilter("ignore", FutureWarning)
             module = importlib.import_module(backend.module)
     except ImportError as error:
@@ -99,7 +98,7 @@ def _open(url: str, options: StoreOptions | None, retry: RetryPolicy) -> Pipelin
 
 
 def _check_options(scheme: str, backend: _Backend, options: StoreOptions) -> None:
-    """An option that would do nothing is a mistake, and one that nobody would notice."""
+    """Refuse options that would be ignored: a mistake that would go unnoticed."""
     for field in fields(options):
         name = field.name
         if name in backend.options or name in _COMMON or getattr(options, name) == field.default:

@@ -1,8 +1,8 @@
-"""Store URLs: what a user writes to name a bucket and a prefix, checked and in one spelling.
+"""Store URLs: parsing, checks and the canonical spelling of a bucket and prefix.
 
 Keys are not percent-decoded: `s3://bucket/a%20b` means the prefix `a%20b/`, as in other S3 tools.
 Only an https:// address, which Azure's tools show, is decoded. No message repeats what may be a
-secret. This module knows neither the stores behind the schemes nor any credentials.
+secret.
 """
 
 from __future__ import annotations
@@ -10,61 +10,64 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import unquote
 
-S3 = "s3"
-GS = "gs"
-AZ = "az"
-FILE = "file"
+S3: Final = "s3"
+GS: Final = "gs"
+AZ: Final = "az"
+FILE: Final = "file"
 
-_FORMS = {
+_FORMS: Final = {
     S3: "s3://bucket[/prefix]",
     GS: "gs://bucket[/prefix]",
     AZ: "az://container[/prefix]",
     FILE: "file:///path",
 }
-_ABFS_FORM = "abfss://container@account.dfs.core.windows.net[/prefix]"
-_KNOWN = f"{_FORMS[S3]}, {_FORMS[GS]}, {_FORMS[AZ]} or {_FORMS[FILE]}"
-_ALIASES = {"gcs": GS, "azure": AZ}
-_ABFS = frozenset({"abfs", "abfss", "wasb", "wasbs"})
-_HTTPS = "https"
-_CREDENTIALS_FROM = {
+_ABFS_FORM: Final = "abfss://container@account.dfs.core.windows.net[/prefix]"
+_KNOWN: Final = f"{_FORMS[S3]}, {_FORMS[GS]}, {_FORMS[AZ]} or {_FORMS[FILE]}"
+_ALIASES: Final = {"gcs": GS, "azure": AZ}
+_ABFS: Final = frozenset({"abfs", "abfss", "wasb", "wasbs"})
+_HTTPS: Final = "https"
+_CREDENTIALS_FROM: Final = {
     S3: "the environment or --profile",
     GS: "GOOGLE_APPLICATION_CREDENTIALS or gcloud",
     AZ: "AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or a login",
 }
 
-# What the SDKs let through: other stores and old buckets allow more than the naming rules do.
-_NAMES = {
+# As lax as the SDKs: other stores and old buckets allow more than the naming rules do.
+_NAMES: Final = {
     S3: re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}"),
     GS: re.compile(
         r"(?=[a-z0-9].{1,220}[a-z0-9]\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*",
     ),
     AZ: re.compile(r"\$(root|web|logs)|(?=.{3,63}\Z)[a-z0-9]+(-[a-z0-9]+)*"),
 }
-_LETTERS = {
+_LETTERS: Final = {
     S3: 'letters, digits, "-", "." and "_", 2 or more',
     GS: 'small letters, digits, "-", "." and "_", 3 to 63, or that many between dots',
     AZ: "small letters, digits and single dashes, 3 to 63",
 }
-_ACCOUNT_HOST = re.compile(r"([a-z0-9]{3,24})\.(?:dfs|blob)\.([a-z0-9.-]+\.[a-z]{2,})")
+_ACCOUNT_HOST: Final = re.compile(r"([a-z0-9]{3,24})\.(?:dfs|blob)\.([a-z0-9.-]+\.[a-z]{2,})")
 
-# A "?" may stand in a key. These words behind it stand in a link that somebody signed or shared.
-_SIGNED = re.compile(
+# A "?" is valid in a key. These parameters after it are those of signed and shared links.
+_SIGNED: Final = re.compile(
     r"\?(?:.*[&;])?(?:sig|(?:x-(?:amz|goog)-)?signature|x-amz-security-token|x-(?:amz|goog)-credential"
     r"|awsaccesskeyid|googleaccessid)=",
     re.IGNORECASE | re.DOTALL,
 )
-_SHARED = re.compile(
+_SHARED: Final = re.compile(
     r"\?(?:.*[&;])?(?:sv|ss|srt|sr|sp|se|st|si|sip|spr)=", re.IGNORECASE | re.DOTALL
 )
-_CONNECTION_STRING = re.compile(r"(?:AccountName|AccountKey|SharedAccessSignature)=", re.IGNORECASE)
+_CONNECTION_STRING: Final = re.compile(
+    r"(?:AccountName|AccountKey|SharedAccessSignature)=", re.IGNORECASE
+)
 # Signs of a password, or of a query.
-_MAY_BE_SECRET = re.compile(r"[@:=?&;]")
+_MAY_BE_SECRET: Final = re.compile(r"[@:=?&;]")
 
 
 class UrlError(ValueError):
-    """The URL cannot be used; the message is one line, names it and says what to write instead."""
+    """An unusable URL; the message is one line, names it and says what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,8 @@ class StoreUrl:
 
     `bucket` is the name of the bucket (of the container, in Azure), or for `file` the absolute path
     of the folder. `prefix` is empty or ends with "/"; for `file` it is always empty. `account` is
-    the storage account that an Azure URL named, with `suffix`, what follows ".dfs." or ".blob." in
-    its host name; both are empty when it named none.
+    the storage account in an Azure URL and `suffix` what follows ".dfs." or ".blob." in its host
+    name; both are empty when the URL names no account.
     """
 
     scheme: str
@@ -138,16 +141,16 @@ def _parse_bucket(scheme: str, text: str, rest: str) -> StoreUrl:
 
 def _parse_abfs(rest: str) -> StoreUrl:
     _refuse_signatures(AZ, _ABFS_FORM, rest)
-    place, _, prefix = rest.partition("/")
-    container, at, host = place.partition("@")
-    # Neither is repeated when it is not understood: a secret may stand in its place.
+    authority, _, prefix = rest.partition("/")
+    container, at, host = authority.partition("@")
+    # Malformed parts are not repeated: one may be a secret in the wrong position.
     if not at:
         raise UrlError(f"not a container of an account; write {_ABFS_FORM}")
     return _in_account(container, host, prefix)
 
 
 def _parse_https(rest: str) -> StoreUrl:
-    """Take the address of a folder as Azure's tools show it."""
+    """Parse the https:// address of a folder, as Azure's tools show it."""
     if "?" in rest:
         _refuse_signatures(AZ, _ABFS_FORM, rest)
         raise UrlError(f"an address with a query names no folder; write {_ABFS_FORM}")
@@ -197,5 +200,5 @@ def _parse_file(text: str, rest: str) -> StoreUrl:
 
 
 def _quote(text: str) -> str:
-    """Return `text` on one line, whatever bytes it was made of."""
+    """Return `text` quoted, on one line, with unprintable characters escaped."""
     return ascii(text) if not text.isprintable() else repr(text)

@@ -1,7 +1,4 @@
-"""Azure's answers as the documentation of its REST interface has them, and stores that get them.
-
-What several of Azure's test modules check of a store is here, too.
-"""
+"""Azure's responses as its REST documentation has them, stores that get them, and shared checks."""
 
 from __future__ import annotations
 
@@ -51,8 +48,8 @@ def opened(url: str, endpoint_url: str, **options: object) -> Iterator[StoreInsp
         trio.run(store.aclose)
 
 
-def refusal(status: int, code: str, detail: str = "", **headers: str) -> Respond:
-    """Return a refusal as Azure words it: the message goes on with the request's id and time."""
+def error_response(status: int, code: str, detail: str = "", **headers: str) -> Respond:
+    """Return an error response of Azure, whose message ends with the request's id and time."""
     body = (
         '\ufeff<?xml version="1.0" encoding="utf-8"?>'
         f"<Error><Code>{code}</Code><Message>{MESSAGE}\nRequestId:{REQUEST_ID}\n"

@@ -1,5 +1,6 @@
-"""What every cloud's store must do over a faulty wire: what is tried again, what is not, and that
-bytes stay right either way. Each cloud's tests subclass it and say how the cloud speaks.
+"""The fault suite of cloud stores: retries, errors that are final, and right bytes either way.
+
+Each cloud's tests subclass it and supply the cloud's error responses.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from tests.contract.faults import (
     POLICY,
     Bucket,
     Connect,
+    ErrorCase,
     FaultContract,
-    Says,
     settled,
     since,
 )
@@ -221,7 +222,7 @@ class FaultsThatStay(FaultContract):
     )
     @pytest.mark.parametrize("route", ["obstore", "sdk"])
     @in_trio
-    async def test_refusals_are_not_tried_again(
+    async def test_errors_are_not_retried(
         self,
         store: ObjectStore,
         wire: Proxy,
@@ -297,7 +298,7 @@ class StoresThatBreakTheRules(FaultContract):
     async def test_key_that_looks_like_an_error_message(
         self, store: ObjectStore, wire: Proxy
     ) -> None:
-        _, slow_down = self.cloud.codes[Says.SLOW_DOWN]
+        _, slow_down = self.cloud.codes[ErrorCase.SLOW_DOWN]
         key = f"x - Server returned non-2xx status code: 503 Slow: <Code>{slow_down}</Code>"
         await store.probe()
         wire.plan = always(self.fault("MISSING"))

@@ -1,5 +1,4 @@
-"""What a cloud's tests over a faulty wire are made of: how it speaks, what is done to its answers,
-and a store that has settled before anything is done."""
+"""Parts of the fault suite: a cloud's error responses, faults, and a store that has settled."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ Connect: TypeAlias = Callable[[RetryPolicy], ObjectStore]
 """Opens the store behind the faulty wire, with `READ_TIMEOUT_S`."""
 
 
-class Says(Enum):
+class ErrorCase(Enum):
     """What a store may answer instead of what it was asked for."""
 
     SLOW_DOWN = auto()
@@ -43,7 +42,7 @@ class Says(Enum):
 class Cloud(Protocol):
     """How one cloud speaks."""
 
-    codes: Mapping[Says, tuple[int, str]]
+    codes: Mapping[ErrorCase, tuple[int, str]]
     """Status and error code of each."""
 
     version: str
@@ -52,22 +51,22 @@ class Cloud(Protocol):
     other_version: str
 
     spellings: tuple[str, ...]
-    """How a store may spell `version` in its answers."""
+    """Spellings of `version` in responses."""
 
     def is_head(self, request: ProxiedRequest) -> bool:
-        """Whether this asks what is known of an object."""
+        """Return whether this is a HEAD."""
 
     def is_list(self, request: ProxiedRequest) -> bool:
-        """Whether this asks for a listing."""
+        """Return whether this is a LIST."""
 
-    def refusal(self, request: ProxiedRequest, status: int, code: str) -> Respond:
-        """A refusal with `MESSAGE`, and with `REQUEST_ID` where the cloud tells it."""
+    def error_response(self, request: ProxiedRequest, status: int, code: str) -> Respond:
+        """Return an error response with `MESSAGE`, and `REQUEST_ID` where the cloud has one."""
 
     def request_id(self, key: str) -> str | None:
-        """The id that the error of a refused read of `key` should carry."""
+        """Return the request id that the error of a failed read of `key` should have."""
 
     def version_headers(self, version: str) -> Mapping[str, str]:
-        """How an answer with bytes says which version they are of."""
+        """Return the headers that name the version of a response's bytes."""
 
 
 class Bucket(Protocol):
@@ -129,8 +128,8 @@ class FaultContract:
     def fault(self, name: str) -> Step:
         if name in FAULTS:
             return FAULTS[name]
-        status, code = self.cloud.codes[Says[name]]
-        return lambda request: self.cloud.refusal(request, status, code)
+        status, code = self.cloud.codes[ErrorCase[name]]
+        return lambda request: self.cloud.error_response(request, status, code)
 
     def partial(self, data: bytes, start: int, total: int, version: str) -> Respond:
         headers = {

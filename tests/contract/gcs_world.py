@@ -1,4 +1,4 @@
-"""What the tests of GCS share: stores that are closed at the end, and one on a prefix."""
+"""Fixtures of the GCS tests: stores that are closed at the end, and one on a prefix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOWHERE: Final = "http://127.0.0.1:9"
 
 
 class GcsStores:
-    """Opens stores, anonymously unless told otherwise; `close` closes them."""
+    """Opens stores, anonymously by default; `close` closes them."""
 
     def __init__(self) -> None:
         self._opened: list[StoreInspector] = []

@@ -1,4 +1,4 @@
-"""Tests that are coroutines: each runs in a trio loop of its own and may not hang."""
+"""Decorators of coroutine tests: each runs in a trio loop of its own and may not hang."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def in_trio(test: Test) -> Callable[..., None]:
 
 
 def in_trio_autojump(test: Test) -> Callable[..., None]:
-    """Run `test` on a clock that jumps as soon as everybody waits; for tests without threads."""
+    """Run `test` on a clock that jumps as soon as all tasks wait; for tests without threads."""
 
     @functools.wraps(test)
     def run(*args: object, **kwargs: object) -> None:

@@ -1,4 +1,4 @@
-"""What every store must do with much of something: many keys, a huge object, many reads at once."""
+"""The contract at scale: many keys, a huge object, many reads at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store must do, whatever is behind it: the suite that each backend's tests subclass."""
+"""The contract of object stores: the suite that each backend's tests subclass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StoreContract(LargeContract):
     """Subclasses give the fixture `world`: an empty store, with no retries around it."""
 
     same_bytes_same_version: ClassVar[bool] = False
-    """The content identity is of the bytes alone: to write them again is no change."""
+    """The content identity depends on the bytes alone: rewriting them changes nothing."""
 
     odd_names: ClassVar[list[str]] = [
         "a%20b", "a%2Fb", "%", "a#b?c", "sp ace", "pl+us", "~tilde", "é/ü", "日本.h5", "😀",

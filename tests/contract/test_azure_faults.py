@@ -10,7 +10,7 @@ import pytest
 from cloudfs_backends.api import ObjectStore, StoreOptions
 from cloudfs_backends.registry import open_store
 from cloudfs_backends.wrappers.retry import RetryPolicy
-from tests.contract.azure_responses import REQUEST_ID, refusal
+from tests.contract.azure_responses import REQUEST_ID, error_response
 from tests.contract.fault_suite import (
     FaultsThatPass,
     FaultsThatStay,
@@ -19,8 +19,8 @@ from tests.contract.fault_suite import (
 from tests.contract.faults import (
     READ_TIMEOUT_S,
     Connect,
+    ErrorCase,
     FaultContract,
-    Says,
 )
 from tests.contract.world import DATA
 from tests.support.azure import ACCOUNT, AzureBucket
@@ -33,17 +33,17 @@ class _Azure:
     """See `faults.Cloud`."""
 
     codes: Final = {
-        Says.SLOW_DOWN: (503, "ServerBusy"),
-        Says.BROKEN: (500, "InternalError"),
-        Says.MISLEADING: (503, "BlobNotFound"),
-        Says.DENIED: (403, "AuthorizationPermissionMismatch"),
-        Says.WRONG_KEY: (403, "AuthenticationFailed"),
-        Says.EXPIRED: (401, "InvalidAuthenticationInfo"),
-        Says.MISSING: (404, "BlobNotFound"),
-        Says.CHANGED: (412, "ConditionNotMet"),
-        Says.PAST_END: (416, "InvalidRange"),
-        Says.NOT_ALLOWED: (405, "UnsupportedHttpVerb"),
-        Says.NOT_IMPLEMENTED: (501, "NotImplemented"),
+        ErrorCase.SLOW_DOWN: (503, "ServerBusy"),
+        ErrorCase.BROKEN: (500, "InternalError"),
+        ErrorCase.MISLEADING: (503, "BlobNotFound"),
+        ErrorCase.DENIED: (403, "AuthorizationPermissionMismatch"),
+        ErrorCase.WRONG_KEY: (403, "AuthenticationFailed"),
+        ErrorCase.EXPIRED: (401, "InvalidAuthenticationInfo"),
+        ErrorCase.MISSING: (404, "BlobNotFound"),
+        ErrorCase.CHANGED: (412, "ConditionNotMet"),
+        ErrorCase.PAST_END: (416, "InvalidRange"),
+        ErrorCase.NOT_ALLOWED: (405, "UnsupportedHttpVerb"),
+        ErrorCase.NOT_IMPLEMENTED: (501, "NotImplemented"),
     }
     version = '"0x8DC0123"'
     other_version = '"0x8DC0456"'
@@ -55,8 +55,8 @@ class _Azure:
     def is_list(self, request: ProxiedRequest) -> bool:
         return request.method == "GET" and "comp=list" in request.target
 
-    def refusal(self, request: ProxiedRequest, status: int, code: str) -> Respond:
-        return refusal(status, code)
+    def error_response(self, request: ProxiedRequest, status: int, code: str) -> Respond:
+        return error_response(status, code)
 
     def request_id(self, key: str) -> str | None:
         return REQUEST_ID

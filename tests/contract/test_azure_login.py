@@ -1,6 +1,6 @@
-"""Azure logins: a real azure-identity asks a service of the test's, and Azurite takes its tokens.
+"""Azure logins: a real azure-identity with a login server of the test, whose tokens Azurite takes.
 
-Azurite takes them by TLS only; what it cannot check is looked at on the wire.
+Azurite takes them by TLS only; what it cannot check is checked on the wire.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What only real Azure answers, played on the wire: its namespaces, its pages and its words."""
+"""Responses that only real Azure sends, played on the wire: namespaces, pages and error codes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from tests.contract.azure_responses import (
     MODIFIED_NS,
     REQUEST_ID,
     blob,
+    error_response,
     folder,
     listing,
     opened,
     prefix,
-    refusal,
 )
 from tests.contract.in_trio import in_trio
 from tests.contract.world import all_pages, keys, prefixes, read
@@ -184,7 +184,7 @@ class TestHierarchicalNamespace:
         with pytest.raises(ObjectNotFoundError):
             await store.head("folder")
         wire.plan = lambda request: (
-            refusal(404, "BlobNotFound") if request.method == "HEAD" else listing()
+            error_response(404, "BlobNotFound") if request.method == "HEAD" else listing()
         )
         assert await store.list_page("folder/") == EMPTY
 
@@ -196,26 +196,28 @@ class TestHierarchicalNamespace:
     ) -> None:
         """The namespace refuses to look there, with whatever code."""
         wire.plan = lambda request: (
-            refusal(status, "ResourceTypeMismatch")
+            error_response(status, "ResourceTypeMismatch")
             if request.method == "GET"
             else FILE
             if request.target.endswith("/file")
-            else refusal(404, "BlobNotFound")
+            else error_response(404, "BlobNotFound")
         )
         assert await store.list_page(below) == EMPTY
         assert await store.list_page(below, delimiter="/") == EMPTY
 
     @in_trio
-    async def test_other_refusals_are_errors(self, store: StoreInspector, wire: Proxy) -> None:
+    async def test_other_error_responses_are_errors(
+        self, store: StoreInspector, wire: Proxy
+    ) -> None:
         wire.plan = lambda request: (
-            refusal(400, "InvalidQueryParameterValue") if request.method == "GET" else FOLDER
+            error_response(400, "InvalidQueryParameterValue") if request.method == "GET" else FOLDER
         )
         with pytest.raises(InvalidRequestError, match="InvalidQueryParameterValue"):
             await store.list_page("folder/")
 
     @in_trio
     async def test_folder_that_is_not_there(self, store: StoreInspector, wire: Proxy) -> None:
-        wire.plan = always(refusal(404, "PathNotFound"))
+        wire.plan = always(error_response(404, "PathNotFound"))
         assert await store.list_page("none/", delimiter="/") == EMPTY
 
 
@@ -233,7 +235,7 @@ class TestPauses:
     async def test_how_long(
         self, store: StoreInspector, wire: Proxy, header: str, text: str, seconds: float | None
     ) -> None:
-        wire.plan = always(refusal(503, "ServerBusy", **{header: text}))
+        wire.plan = always(error_response(503, "ServerBusy", **{header: text}))
         for request in (
             store.list_page("a"),
             store.head("key"),
@@ -316,7 +318,7 @@ class TestWords:
     @pytest.mark.parametrize("case", ACCESS, ids=lambda case: case.code)
     @in_trio
     async def test_of_the_container(self, store: StoreInspector, wire: Proxy, case: Case) -> None:
-        wire.plan = always(refusal(case.status, case.code))
+        wire.plan = always(error_response(case.status, case.code))
         await _check(store.probe(), case)
 
     @pytest.mark.parametrize("case", [*ACCESS, *OBJECT], ids=lambda case: case.code)
@@ -325,7 +327,7 @@ class TestWords:
     async def test_of_an_object(
         self, store: StoreInspector, wire: Proxy, route: str, case: Case
     ) -> None:
-        wire.plan = always(refusal(case.status, case.code))
+        wire.plan = always(error_response(case.status, case.code))
         key = "a//b" if route == "sdk" else "key"
         request = store.head(key) if route == "head" else read(store, key, 0, 9, None)
         error = await _check(request, case)
@@ -335,14 +337,14 @@ class TestWords:
     @pytest.mark.parametrize("request_date", ["Request date header too old: 'x'", "Date header"])
     @in_trio
     async def test_clock(self, store: StoreInspector, wire: Proxy, request_date: str) -> None:
-        wire.plan = always(refusal(403, "AuthenticationFailed", request_date))
+        wire.plan = always(error_response(403, "AuthenticationFailed", request_date))
         error = await _check(store.probe(), _failed("NTP"))
         assert request_date not in error.describe()
 
     @in_trio
     async def test_what_was_signed_is_not_told(self, store: StoreInspector, wire: Proxy) -> None:
         detail = f"The MAC signature 'abc' is not the same. String to sign was 'GET\n{KEY}'"
-        wire.plan = always(refusal(403, "AuthenticationFailed", detail))
+        wire.plan = always(error_response(403, "AuthenticationFailed", detail))
         for request in (store.probe(), store.head("key"), read(store, "key", 0, 9, None)):
             error = await _check(request, _failed("key"))
             assert "sign" not in error.describe().replace("signature", "")
@@ -351,7 +353,7 @@ class TestWords:
     async def test_expired_sas(self, wire: Proxy) -> None:
         expired = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
         detail = "Signature not valid in the specified time frame"
-        wire.plan = always(refusal(403, "AuthenticationFailed", detail))
+        wire.plan = always(error_response(403, "AuthenticationFailed", detail))
         with fake_azure(
             AZURE_STORAGE_KEY="", AZURE_STORAGE_SAS_TOKEN=f"sv=1&sp=rl&se={expired}&sig=hush"
         ):
@@ -364,7 +366,7 @@ class TestWords:
     @pytest.mark.parametrize("case", NOT_PUBLIC, ids=lambda case: case.code)
     @in_trio
     async def test_of_containers_that_are_not_public(self, wire: Proxy, case: Case) -> None:
-        wire.plan = always(refusal(case.status, case.code))
+        wire.plan = always(error_response(case.status, case.code))
         with fake_azure():
             store = _open(wire, no_sign_request=True)
         await _check(store.probe(), case)

@@ -1,7 +1,7 @@
-"""GCS over a faulty wire: with the emulator, and with what answers as Google does.
+"""GCS over a faulty wire: the emulator, and a bucket that responds as Google does.
 
 The emulator sends neither Last-Modified nor generations with the bytes, so every body comes through
-the SDK there, and refusals alone are met on both ways. Of the other bucket obstore reads bodies.
+the SDK there, and only error responses on both routes. Of the other bucket obstore reads bodies.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from tests.contract.faults import (
     REQUEST_ID,
     Bucket,
     Connect,
+    ErrorCase,
     FaultContract,
-    Says,
     settled,
 )
 from tests.contract.in_trio import in_trio
@@ -58,17 +58,17 @@ class _Gcs:
     """See `faults.Cloud`."""
 
     codes: Final = {
-        Says.SLOW_DOWN: (429, "TooManyRequests"),
-        Says.BROKEN: (500, "InternalError"),
-        Says.MISLEADING: (503, "NoSuchKey"),
-        Says.DENIED: (403, "AccessDenied"),
-        Says.WRONG_KEY: (401, "AuthenticationRequired"),
-        Says.EXPIRED: (401, "ExpiredToken"),
-        Says.MISSING: (404, "NoSuchKey"),
-        Says.CHANGED: (412, "PreconditionFailed"),
-        Says.PAST_END: (416, "InvalidRange"),
-        Says.NOT_ALLOWED: (405, "MethodNotAllowed"),
-        Says.NOT_IMPLEMENTED: (501, "NotImplemented"),
+        ErrorCase.SLOW_DOWN: (429, "TooManyRequests"),
+        ErrorCase.BROKEN: (500, "InternalError"),
+        ErrorCase.MISLEADING: (503, "NoSuchKey"),
+        ErrorCase.DENIED: (403, "AccessDenied"),
+        ErrorCase.WRONG_KEY: (401, "AuthenticationRequired"),
+        ErrorCase.EXPIRED: (401, "ExpiredToken"),
+        ErrorCase.MISSING: (404, "NoSuchKey"),
+        ErrorCase.CHANGED: (412, "PreconditionFailed"),
+        ErrorCase.PAST_END: (416, "InvalidRange"),
+        ErrorCase.NOT_ALLOWED: (405, "MethodNotAllowed"),
+        ErrorCase.NOT_IMPLEMENTED: (501, "NotImplemented"),
     }
     version = "123"
     other_version = "456"
@@ -81,7 +81,7 @@ class _Gcs:
     def is_list(self, request: ProxiedRequest) -> bool:
         return urlsplit(request.target).path.endswith("/o")
 
-    def refusal(self, request: ProxiedRequest, status: int, code: str) -> Respond:
+    def error_response(self, request: ProxiedRequest, status: int, code: str) -> Respond:
         headers = {"x-guploader-uploadid": REQUEST_ID}
         if request.target.startswith("/storage/"):
             error = {"code": status, "message": MESSAGE, "errors": [{"reason": _REASONS[code]}]}

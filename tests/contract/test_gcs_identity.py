@@ -1,6 +1,6 @@
-"""As whom GCS is asked: credentials as google-auth finds them, tokens as it fetches them.
+"""Identities of GCS: credentials as google-auth finds them, tokens as it fetches them.
 
-Whoever issues tokens is here, and so is the metadata server: nobody outside is asked.
+The token server and the metadata server are the test's: no request leaves this machine.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ class TestNoIdentity:
     @in_trio
     async def test_login_that_has_expired(self, store: StoreInspector, issuer: TokenIssuer) -> None:
         body = b'{"error": "invalid_grant", "error_description": "Account has been deleted"}'
-        issuer.refusal = Respond(400, body, {"Content-Type": "application/json"})
+        issuer.error_response = Respond(400, body, {"Content-Type": "application/json"})
         for question in (store.probe, store.identify, lambda: read(store, "key", 0, 1, None)):
             with pytest.raises(CredentialsError, match="Account has been deleted") as caught:
                 await question()
@@ -262,8 +262,10 @@ class TestNoIdentity:
     @in_trio
     async def test_token_that_the_store_refuses(self, store: StoreInspector, google: Proxy,
                                                 issuer: TokenIssuer) -> None:  # fmt: skip
-        refusal = Respond(401, b'{"error": {"errors": [{"reason": "authError"}]}}')
-        google.plan = lambda request: issuer(request) if request.target == "/token" else refusal
+        error_response = Respond(401, b'{"error": {"errors": [{"reason": "authError"}]}}')
+        google.plan = lambda request: (
+            issuer(request) if request.target == "/token" else error_response
+        )
         for question in (store.probe, lambda: read(store, "key", 0, 1, None)):
             with pytest.raises(CredentialsError) as caught:
                 await question()
@@ -286,7 +288,7 @@ class TestNoIdentity:
         self, store: StoreInspector, issuer: TokenIssuer
     ) -> None:
         """As of a network that first wants to be logged in to."""
-        issuer.refusal = Respond(200, b"<html>welcome</html>")
+        issuer.error_response = Respond(200, b"<html>welcome</html>")
         with pytest.raises(CredentialsError) as caught:
             await store.probe()
         assert "\n" not in caught.value.describe()

@@ -1,4 +1,4 @@
-"""Opening a bucket of GCS: where it is, as whom, and what is said when it cannot be opened."""
+"""Opening a bucket of GCS: its location, the client's settings, and the errors when it fails."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ class TestTls:
         assert "REQUESTS_CA_BUNDLE" in caught.value.advice
 
 
-def _json_refusal(status: int, reason: str, message: str, **headers: str) -> Respond:
+def _json_error(status: int, reason: str, message: str, **headers: str) -> Respond:
     body = f'{{"error": {{"message": "{message}", "errors": [{{"reason": "{reason}"}}]}}}}'
     return Respond(status, body.encode(), {"Content-Type": "application/json", **headers})
 
@@ -223,38 +223,38 @@ class TestWhatCannotBeOpened:
         assert "secret" not in caught.value.describe()
 
     @pytest.mark.parametrize(
-        ("refusal", "error_class", "advice"),
+        ("error_response", "error_class", "advice"),
         [
-            (_json_refusal(400, "required", "Bucket is a requester pays bucket but no user project"
+            (_json_error(400, "required", "Bucket is a requester pays bucket but no user project"
                            " provided."), InvalidRequestError, "--user-project"),
-            (_json_refusal(403, "forbidden", "x does not have storage.objects.list access"),
+            (_json_error(403, "forbidden", "x does not have storage.objects.list access"),
              AccessDeniedError, "Storage Object Viewer"),
-            (_json_refusal(403, "forbidden", "x does not have serviceusage.services.use access"),
+            (_json_error(403, "forbidden", "x does not have serviceusage.services.use access"),
              AccessDeniedError, "Service Usage Consumer"),
-            (_json_refusal(403, "insufficientPermissions", "Request had insufficient authentication"
+            (_json_error(403, "insufficientPermissions", "Request had insufficient authentication"
                            " scopes."), AccessDeniedError, "devstorage.read_only"),
-            (_json_refusal(403, "accountDisabled", "the billing account is disabled"),
+            (_json_error(403, "accountDisabled", "the billing account is disabled"),
              AccessDeniedError, "billing"),
             (Respond(403), AccessDeniedError, "Storage Object Viewer"),
-            (_json_refusal(401, "required", "Anonymous caller does not have access"),
+            (_json_error(401, "required", "Anonymous caller does not have access"),
              CredentialsError, "leave --no-sign-request away"),
-            (_json_refusal(401, "authError", "Invalid Credentials"), CredentialsError,
+            (_json_error(401, "authError", "Invalid Credentials"), CredentialsError,
              "gcloud auth application-default login"),
             (Respond(401), CredentialsError, "gcloud auth application-default login"),
-            (_json_refusal(403, "userRateLimitExceeded", "too fast"), ThrottledError, ""),
+            (_json_error(403, "userRateLimitExceeded", "too fast"), ThrottledError, ""),
         ],
         ids=lambda value: value.body.decode()[:60] if isinstance(value, Respond) else None,
     )  # fmt: skip
     @in_trio
-    async def test_refusals_say_what_to_do(
+    async def test_errors_have_advice(
         self,
         google_store: StoreInspector,
         google: Proxy,
-        refusal: Respond,
+        error_response: Respond,
         error_class: type[StoreError],
         advice: str,
     ) -> None:
-        google.plan = always(refusal)
+        google.plan = always(error_response)
         with pytest.raises(error_class) as caught:
             await google_store.probe()
         assert type(caught.value) is error_class

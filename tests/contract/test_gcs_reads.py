@@ -1,4 +1,4 @@
-"""What is sent for the bytes of an object of GCS, on both ways, and what its answers mean."""
+"""Reads of an object of GCS through obstore and the SDK: their requests and responses."""
 
 from __future__ import annotations
 
@@ -181,8 +181,10 @@ class TestWhatIsAnswered:
         self, google_bucket: GoogleBucket, google: Proxy, connect: Connect
     ) -> None:
         generation = google_bucket.put("key", DATA)
-        refusal = Respond(429, b"", {"Retry-After": "7"})
-        google.plan = script(refusal, refusal, google_bucket, google_bucket, when=is_get_object)
+        error_response = Respond(429, b"", {"Retry-After": "7"})
+        google.plan = script(
+            error_response, error_response, google_bucket, google_bucket, when=is_get_object
+        )
         store = connect()
         pauses = []
         for _ in range(2):

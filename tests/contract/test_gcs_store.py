@@ -1,5 +1,5 @@
-"""GCS through real HTTP: the contract on the emulator and on what answers as Google does, keys that
-only GCS has, metadata and folders.
+"""GCS through real HTTP: the contract on the emulator and on a bucket that responds as Google does,
+keys that only GCS has, metadata and folders.
 
 The emulator's bodies come through the SDK: without Last-Modified obstore does not take them.
 """

@@ -1,4 +1,4 @@
-"""`file://`: the contract, and what only folders have: links, empty folders, special files."""
+"""`file://`: the contract, and peculiarities of folders: links, empty folders, special files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The double keeps the contract, or tests that lean on it prove nothing."""
+"""The contract on the in-memory double: other tests rely on it."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ from tests.contract.faults import (
     READ_TIMEOUT_S,
     REQUEST_ID,
     Connect,
+    ErrorCase,
     FaultContract,
-    Says,
     settled,
 )
 from tests.contract.in_trio import in_trio
@@ -45,17 +45,17 @@ class _S3:
     """See `faults.Cloud`."""
 
     codes: Final = {
-        Says.SLOW_DOWN: (503, "SlowDown"),
-        Says.BROKEN: (500, "InternalError"),
-        Says.MISLEADING: (503, "NoSuchKey"),
-        Says.DENIED: (403, "AccessDenied"),
-        Says.WRONG_KEY: (403, "InvalidAccessKeyId"),
-        Says.EXPIRED: (400, "ExpiredToken"),
-        Says.MISSING: (404, "NoSuchKey"),
-        Says.CHANGED: (412, "PreconditionFailed"),
-        Says.PAST_END: (416, "InvalidRange"),
-        Says.NOT_ALLOWED: (405, "MethodNotAllowed"),
-        Says.NOT_IMPLEMENTED: (501, "NotImplemented"),
+        ErrorCase.SLOW_DOWN: (503, "SlowDown"),
+        ErrorCase.BROKEN: (500, "InternalError"),
+        ErrorCase.MISLEADING: (503, "NoSuchKey"),
+        ErrorCase.DENIED: (403, "AccessDenied"),
+        ErrorCase.WRONG_KEY: (403, "InvalidAccessKeyId"),
+        ErrorCase.EXPIRED: (400, "ExpiredToken"),
+        ErrorCase.MISSING: (404, "NoSuchKey"),
+        ErrorCase.CHANGED: (412, "PreconditionFailed"),
+        ErrorCase.PAST_END: (416, "InvalidRange"),
+        ErrorCase.NOT_ALLOWED: (405, "MethodNotAllowed"),
+        ErrorCase.NOT_IMPLEMENTED: (501, "NotImplemented"),
     }
     version = '"0123"'
     other_version = '"other"'
@@ -67,7 +67,7 @@ class _S3:
     def is_list(self, request: ProxiedRequest) -> bool:
         return is_list(request)
 
-    def refusal(self, _: ProxiedRequest, status: int, code: str) -> Respond:
+    def error_response(self, _: ProxiedRequest, status: int, code: str) -> Respond:
         body = (
             f"<Error><Code>{code}</Code><Message>{MESSAGE}</Message>"
             f"<RequestId>{REQUEST_ID}</RequestId></Error>"
@@ -102,7 +102,7 @@ class TestFaultsThatPass(_S3Faults, FaultsThatPass):
         etag = await settled(store, wire)
 
         def fault(request: ProxiedRequest) -> Respond:
-            return self.cloud.refusal(request, 400, "RequestTimeout")
+            return self.cloud.error_response(request, 400, "RequestTimeout")
 
         wire.plan = script(fault, fault, when=is_get_object)
         assert await read(store, "key", 10, 300_000, etag) == DATA[10:300_000]

@@ -1,4 +1,4 @@
-"""What S3 has beside plain objects: requester pays, encryption, and the bucket's region."""
+"""Features of S3 beside plain objects: requester pays, encryption, and the bucket's region."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class TestRequesterPays:
         await store.aclose()
 
     @in_trio
-    async def test_a_refusal_names_the_option(self, filled: Bucket, wire: Proxy) -> None:
+    async def test_an_error_names_the_option(self, filled: Bucket, wire: Proxy) -> None:
         store = _store(filled, wire.endpoint_url)
         await store.probe()
         body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"

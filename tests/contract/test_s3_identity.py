@@ -1,4 +1,4 @@
-"""Who am I on S3: the access key, or what STS (moto's) says of it, and where it was found."""
+"""Identities of S3: the access key, its ARN by moto's STS, and where the credentials were found."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def _identify(endpoint_url: str | None = NOWHERE, **options: object) -> Id
         await store.aclose()
 
 
-def _refusal(code: str) -> Respond:
+def _error_response(code: str) -> Respond:
     body = f"<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"
     return Respond(403, body.encode(), {"Content-Type": "text/xml"})
 
@@ -142,7 +142,7 @@ class TestSts:
     @pytest.mark.parametrize("code", ["AccessDenied", "InvalidAction"])
     @in_trio
     async def test_its_silence_is_no_failure(self, wire: Proxy, code: str) -> None:
-        wire.plan = always(_refusal(code))
+        wire.plan = always(_error_response(code))
         with fake_aws(AWS_ENDPOINT_URL_STS=wire.endpoint_url):
             identity = await _identify()
         assert (identity.name, identity.kind) == (KEY, "access key")
@@ -175,7 +175,7 @@ class TestSts:
     async def test_what_it_says_against_the_credentials_counts(
         self, wire: Proxy, code: str, advice: str
     ) -> None:
-        wire.plan = always(_refusal(code))
+        wire.plan = always(_error_response(code))
         with (
             fake_aws(AWS_ENDPOINT_URL_STS=wire.endpoint_url),
             pytest.raises(CredentialsError, match=code) as caught,

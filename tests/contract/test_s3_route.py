@@ -1,6 +1,6 @@
-"""Which way S3's reads take: obstore, or the SDK after a throttled read or an unfit answer.
+"""The route of S3's reads: obstore, or the SDK after a throttled read or an incompatible response.
 
-The bytes of every answer are made here from what was asked, so that only its form is wrong.
+The bytes of every response are made here from the request, so that only its form is wrong.
 """
 
 from __future__ import annotations
@@ -110,12 +110,12 @@ class TestThrottled:
         await store.aclose()
 
 
-class TestUnfitAnswers:
+class TestIncompatibleResponses:
     @in_trio
     async def test_the_sdk_reads_what_obstore_cannot(
         self, store: StoreInspector, wire: Proxy
     ) -> None:
-        """As rclone's S3 server answers, for one."""
+        """As rclone's S3 server responds, for one."""
         await store.probe()
         assert (await store.locate()).byte_path == "obstore"
         wire.plan = _answering(_with_status_200)
@@ -151,7 +151,7 @@ class TestUnfitAnswers:
         await store.aclose()
 
     @in_trio
-    async def test_a_refusal_is_not_asked_for_twice(
+    async def test_an_error_response_is_not_requested_twice(
         self, store: StoreInspector, wire: Proxy
     ) -> None:
         await store.probe()

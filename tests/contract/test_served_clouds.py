@@ -1,7 +1,7 @@
-"""The clients against the benchmarks' object server, which speaks as S3, GCS and Azure do.
+"""The clients against the benchmarks' object server, which has the interfaces of S3, GCS and Azure.
 
-Not the whole contract: what a mount does, and that obstore does the reading. For GCS this is the
-only server of these tests that answers as obstore needs it.
+Not the whole contract: the requests of a mount, and that obstore reads the bytes. For GCS this is
+the only server of these tests that responds as obstore needs it.
 """
 
 from __future__ import annotations

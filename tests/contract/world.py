@@ -1,4 +1,4 @@
-"""What the contract's tests share: the store under test, its data, and ways to read and list it."""
+"""The store under test, its data, and helpers to read and list it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DATA = bytes(range(256)) * 4096
 
 
 class World(Protocol):
-    """A store under test, and the hands of another client who changes it."""
+    """A store under test, and the changes of another client."""
 
     @property
     def store(self) -> ObjectStore: ...

@@ -1,7 +1,6 @@
 """Azure Blob Storage for tests: the emulator Azurite in a process of its own, containers, SAS.
 
-Everything listens on 127.0.0.1 and ends with its context manager, by its process id. Nothing here
-knows what is being tested.
+Everything listens on 127.0.0.1 and ends with its context manager, by its process id.
 """
 
 from __future__ import annotations

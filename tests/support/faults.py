@@ -1,6 +1,6 @@
 """Faults below the SSD tier: any call to the operating system or to SQLite may fail or be late.
 
-No stand-in for any code of ours: the calls are made as they are, less those that are to fail.
+All other calls are real: nothing stands in for code of the cache.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SQLITE_ERRORS = (
 
 
 class Faults:
-    """Decides which call fails. `rate` of them do while it is above 0; any thread may ask."""
+    """Chooses the calls that fail, a `rate` (0..1) of them. Safe to use from any thread."""
 
     def __init__(self, seed: int) -> None:
         self.rate = 0.0
@@ -45,7 +45,7 @@ class Faults:
         self._lock = threading.Lock()
 
     def strikes(self, call: str) -> bool:
-        """Whether this call is to fail; may sleep first."""
+        """Return whether this call fails; may sleep first."""
         with self._lock:
             hit = self._rng.random() < self.rate
             late_s = self.late_s if self.late_s and self._rng.random() < self.rate / 10 else 0.0

@@ -1,7 +1,7 @@
 """Google Cloud Storage for tests: an emulator in a process of its own, and buckets.
 
 Everything listens on 127.0.0.1 and ends with its context manager, by its process id. No test may
-ask a metadata server or anybody outside. Nothing here knows what is being tested.
+use a metadata server or any other host.
 """
 
 from __future__ import annotations

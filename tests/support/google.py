@@ -1,9 +1,8 @@
-"""Google as it answers on the wire, for what its emulator does not do: a bucket behind the two HTTP
-interfaces of Cloud Storage, and whoever issues tokens. Both are plans of `proxy`.
+"""Google's responses on the wire, beyond those of its emulator: a bucket behind the two HTTP
+interfaces of Cloud Storage, and a token server. Both are plans of `proxy`.
 
-As documented by Google: versions are generations, the XML interface does not find one that is gone
-and the JSON interface refuses it; pages have tokens; packed objects are unpacked for clients that
-do not accept them packed.
+As documented by Google: versions are generations, of which a lost one is a 404 in the XML interface
+and a 412 in the JSON interface; pages have tokens; gzip is decoded for clients without it.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ class GoogleBucket:
         query = dict(parse_qsl(url.query, keep_blank_values=True))
         path, bucket = url.path, f"/storage/v1/b/{self.name}"
         if self.payer is not None and request.headers.get("x-goog-user-project") != self.payer:
-            return _refusal(path, 400, "required", "UserProjectMissing", _NO_PAYER)
+            return _error_response(path, 400, "required", "UserProjectMissing", _NO_PAYER)
         if path.startswith(f"/download{bucket}/o/"):
             key = unquote(path.removeprefix(f"/download{bucket}/o/"))
             return self._media(request, key, query.get("ifGenerationMatch"))
@@ -90,7 +89,7 @@ class GoogleBucket:
             return self._metadata(path.removeprefix(f"{bucket}/"), query)
         if unquote(path).startswith(f"/{self.name}/"):
             return self._xml(request, unquote(path).removeprefix(f"/{self.name}/"), query)
-        return _refusal(path, 404, "notFound", "NoSuchBucket", _NO_BUCKET)
+        return _error_response(path, 404, "notFound", "NoSuchBucket", _NO_BUCKET)
 
     def _metadata(self, path: str, query: Mapping[str, str]) -> Respond:
         if path == "o":
@@ -132,7 +131,9 @@ class GoogleBucket:
 
     def _layout(self) -> Respond:
         if self.location is None:
-            return _refusal("/storage/", 403, "forbidden", "AccessDenied", "may not be asked")
+            return _error_response(
+                "/storage/", 403, "forbidden", "AccessDenied", "may not be asked"
+            )
         layout: dict[str, object] = {"kind": "storage#storageLayout", "bucket": self.name}
         layout["location"], layout["locationType"] = self.location
         if self.folders is not None:
@@ -141,11 +142,13 @@ class GoogleBucket:
 
     def _head(self, key: str) -> Respond:
         if key not in self._objects:
-            return _refusal("/storage/", 404, "notFound", "", f"No such object: {self.name}/{key}")
+            return _error_response(
+                "/storage/", 404, "notFound", "", f"No such object: {self.name}/{key}"
+            )
         return _json(200, self._resource(key))
 
     def _media(self, request: ProxiedRequest, key: str, generation: str | None) -> Respond:
-        """The JSON interface: refusals of media come as plain text."""
+        """The JSON interface: error responses to media requests are plain text."""
         found = self._objects.get(key)
         if found is None:
             return _text(404, f"No such object: {self.name}/{key}")
@@ -158,26 +161,26 @@ class GoogleBucket:
             return Respond(501)
         found = self._objects.get(key)
         if found is None or query.get("generation") not in {None, found.generation}:
-            return _xml_refusal(404, "NoSuchKey", "The specified key does not exist.")
+            return _xml_error(404, "NoSuchKey", "The specified key does not exist.")
         answer = _ranged(request, found)
-        return answer or _xml_refusal(416, "InvalidRange", "The requested range is not valid.")
+        return answer or _xml_error(416, "InvalidRange", "The requested range is not valid.")
 
 
 class TokenIssuer:
     """Google's token endpoint; called for each request that comes in. Tokens are numbered.
 
-    `refusal` is what it answers instead, while there is one; `more` comes with each token.
+    `error_response` is sent instead, while there is one; `more` is added to each token.
     """
 
-    def __init__(self, life_s: int = 3600, refusal: Respond | None = None) -> None:
+    def __init__(self, life_s: int = 3600, error_response: Respond | None = None) -> None:
         self.life_s = life_s
-        self.refusal = refusal
+        self.error_response = error_response
         self.more: dict[str, str] = {}
         self.issued = 0
 
     def __call__(self, _: ProxiedRequest) -> Action:
-        if self.refusal is not None:
-            return self.refusal
+        if self.error_response is not None:
+            return self.error_response
         self.issued += 1
         return _json(
             200,
@@ -220,7 +223,7 @@ def _cut(name: str, start: int, delimiter: str) -> str:
 
 
 def _ranged(request: ProxiedRequest, found: _Object) -> Respond | None:
-    """The bytes that are asked for, or None when there are none."""
+    """Return the bytes of the requested range, or None when there are none."""
     headers = {
         "ETag": f'"etag-of-{found.generation}"',
         "Last-Modified": "Tue, 14 Nov 2023 22:13:20 GMT",
@@ -248,7 +251,7 @@ def _text(status: int, body: str) -> Respond:
     return Respond(status, body.encode(), {"Content-Type": "text/html; charset=UTF-8"})
 
 
-def _xml_refusal(status: int, code: str, message: str) -> Respond:
+def _xml_error(status: int, code: str, message: str) -> Respond:
     body = (
         f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code>"
         f"<Message>{message}</Message><Details>more than one wants to know</Details></Error>"
@@ -256,9 +259,9 @@ def _xml_refusal(status: int, code: str, message: str) -> Respond:
     return Respond(status, body.encode(), {"Content-Type": "application/xml; charset=UTF-8"})
 
 
-def _refusal(path: str, status: int, reason: str, code: str, message: str) -> Respond:
-    """A refusal as the interface that `path` belongs to spells it."""
+def _error_response(path: str, status: int, reason: str, code: str, message: str) -> Respond:
+    """Return an error response of the interface that `path` belongs to."""
     if not path.startswith("/storage/"):
-        return _xml_refusal(status, code, message)
+        return _xml_error(status, code, message)
     error = {"code": status, "message": message, "errors": [{"reason": reason, "message": message}]}
     return _json(status, {"error": error})

@@ -2,7 +2,7 @@
 
 The bucket is the history of its changes. Each mount (`python -m tests.support.memory_cloudfs`)
 replays it in a store of its own, which then has the same content identities as any other one, and
-follows what is added.
+follows later changes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Put:
     mtime_ns: int
 
     def apply(self, store: MemoryStore) -> str:
-        """Do to `store` what was done; returns the content identity."""
+        """Apply the change to `store`; return the content identity."""
         return store.put(self.key, self.data, mtime_ns=self.mtime_ns).etag
 
 
@@ -42,13 +42,13 @@ class Delete:
     key: str
 
     def apply(self, store: MemoryStore) -> str:
-        """Do to `store` what was done."""
+        """Apply the change to `store`."""
         store.delete(self.key)
         return ""
 
 
 class MemoryBucket:
-    """The test's side; methods block until every mount has followed."""
+    """The test's side; methods block until every mount has applied the change."""
 
     def __init__(self, socket_path: Path) -> None:
         self.socket_path = socket_path
@@ -75,7 +75,7 @@ class MemoryBucket:
         return self._etags[key]
 
     def close(self) -> None:
-        """Forget the mounts and wait for the thread."""
+        """Disconnect the mounts and wait for the thread."""
         self._closing = True
         # To end `accept`, which a close alone would leave waiting.
         Client(str(self.socket_path), "AF_UNIX").close()
@@ -88,7 +88,7 @@ class MemoryBucket:
         with self._lock:
             self._etags[change.key] = change.apply(self._twin)
             self._history.append(change)
-            self._mounts = [mount for mount in self._mounts if _told(mount, [change])]
+            self._mounts = [mount for mount in self._mounts if _send(mount, [change])]
 
     def _accept(self) -> None:
         while True:
@@ -97,11 +97,11 @@ class MemoryBucket:
                 mount.close()
                 return
             with self._lock:
-                if _told(mount, self._history):
+                if _send(mount, self._history):
                     self._mounts.append(mount)
 
 
-def _told(mount: Connection[object, object], changes: list[Put | Delete]) -> bool:
+def _send(mount: Connection[object, object], changes: list[Put | Delete]) -> bool:
     """Send changes and wait until they are made; False when the mount has ended."""
     try:
         mount.send(changes)

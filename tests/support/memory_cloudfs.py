@@ -42,7 +42,7 @@ def open_client(where: StoreUrl, options: StoreOptions) -> FollowingStore:
 
 
 class FollowingStore(MemoryStore):
-    """One prefix of the bucket, in this process; see `StoreInspector` for the contract."""
+    """One prefix of the bucket, in this process, as a `StoreInspector`."""
 
     def __init__(self, where: StoreUrl) -> None:
         super().__init__(str(where))
@@ -54,27 +54,22 @@ class FollowingStore(MemoryStore):
 
     @property
     def endpoint(self) -> str | None:
-        """See `StoreInspector.endpoint`."""
         return None
 
     async def identify(self) -> Identity:
-        """See `StoreInspector.identify`."""
         await trio.lowlevel.checkpoint()
         return Identity("nobody", "none", "this process")
 
     async def locate(self) -> BucketLocation:
-        """See `StoreInspector.locate`."""
         await trio.lowlevel.checkpoint()
         return BucketLocation(endpoint="", region=None, byte_path="memory")
 
     async def head(self, key: str) -> ObjectInfo:
-        """See `ObjectStore.head`."""
         return self._cut(await super().head(self._prefix + key))
 
     async def list_page(
         self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
     ) -> ListPage:
-        """See `ObjectStore.list_page`."""
         page = await super().list_page(
             self._prefix + prefix, delimiter=delimiter, token=token, limit=limit
         )
@@ -87,7 +82,6 @@ class FollowingStore(MemoryStore):
     async def get_range(
         self, key: str, start: int, stop: int, *, etag: str | None, sink: Sink
     ) -> None:
-        """See `ObjectStore.get_range`."""
         await super().get_range(self._prefix + key, start, stop, etag=etag, sink=sink)
 
     def _cut(self, info: ObjectInfo) -> ObjectInfo:

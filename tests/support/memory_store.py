@@ -1,8 +1,8 @@
-"""A store in memory that does what a test tells it: a double of the real ones, not a cache.
+"""The scripted double of a store, in memory.
 
 Everything happens on the trio loop, so a test with a mock clock sees the same order every time.
-Faults are scripted per operation and used up one request each. Nothing is retried or metered
-unless it is put below the pipeline (`pipelined`); `requests` is the log of what was asked.
+Faults are scripted per operation and used up one request each. `requests` is the log. Nothing is
+retried or metered unless the double is put below the pipeline (`pipelined`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The request fails with `error` before anything is looked at."""
+    """The request fails with `error` at once."""
 
     error: StoreError
 
@@ -65,7 +65,7 @@ Fault: TypeAlias = Fail | Truncate | Stall
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it came in; `start` and `stop` are 0 unless it is a `get`."""
+    """One request; `start` and `stop` are 0 unless it is a `get`."""
 
     operation: str
     key: str
@@ -80,10 +80,9 @@ class _Object:
 
 
 class MemoryStore:
-    """Objects in a dict; see `ObjectStore` for the contract, from which it departs in one point:
-    sinks are called on the loop thread.
+    """Objects in a dict as an `ObjectStore`, except that sinks are called on the loop thread.
 
-    `latency_s` is slept before each request is answered, `chunk_bytes` is how a body is cut.
+    Each request takes `latency_s`; a body comes in chunks of `chunk_bytes`.
     """
 
     def __init__(
@@ -105,21 +104,19 @@ class MemoryStore:
 
     @property
     def url(self) -> str:
-        """See `ObjectStore.url`."""
         return self._url
 
     @property
     def identity(self) -> str:
-        """See `ObjectStore.identity`."""
         return self.url
 
     @property
     def capabilities(self) -> Capabilities:
-        """As asked for when the store was made."""
+        """As configured."""
         return Capabilities(metadata_in_list=self._metadata_in_list)
 
     def put(self, key: str, data: bytes, *, mtime_ns: int = 0) -> ObjectInfo:
-        """Write or overwrite `key`, as another client would; each time gives a new etag."""
+        """Write or overwrite `key`, as another client would; each write gives a new etag."""
         self._versions += 1
         info = ObjectInfo(
             key=key,
@@ -145,22 +142,20 @@ class MemoryStore:
         self._script[operation].extend(faults)
 
     def count(self, operation: str) -> int:
-        """Return how many requests of `operation` came in."""
+        """Return the number of requests of `operation`."""
         return sum(request.operation == operation for request in self.requests)
 
     async def probe(self) -> None:
-        """See `ObjectStore.probe`; counts as a `list`."""
+        """List one key; logged as a `list`."""
         await self.list_page("", limit=1)
 
     async def head(self, key: str) -> ObjectInfo:
-        """See `ObjectStore.head`."""
         await self._begin(Request("head", key))
         return self._find("head", key).info
 
     async def list_page(
         self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
     ) -> ListPage:
-        """See `ObjectStore.list_page`."""
         await self._begin(Request("list", prefix))
         matching = (key for key in self.keys() if key.startswith(prefix))
         names = dict.fromkeys(_cut(key, prefix, delimiter) for key in matching)
@@ -176,7 +171,6 @@ class MemoryStore:
     async def get_range(
         self, key: str, start: int, stop: int, *, etag: str | None, sink: Sink
     ) -> None:
-        """See `ObjectStore.get_range`."""
         if not 0 <= start < stop:
             raise ValueError(f"not a range: [{start}, {stop})")
         cut = await self._begin(Request("get", key, start, stop))
@@ -195,14 +189,13 @@ class MemoryStore:
         return StoreStatistics(operations={}, last_error=None)
 
     async def aclose(self) -> None:
-        """See `ObjectStore.aclose`."""
         await trio.lowlevel.checkpoint()
 
     def close(self) -> None:
         """Do nothing, as a client that holds no connections."""
 
     async def _begin(self, request: Request) -> Truncate | None:
-        """Log the request and let its fault happen; return what will happen to its body."""
+        """Log the request and inject its fault; return the fault of its body, if any."""
         self.requests.append(request)
         script = self._script[request.operation]
         fault = script.popleft() if script else None
@@ -252,7 +245,7 @@ class _ListedName:
 
 
 def _cut(key: str, prefix: str, delimiter: str) -> _ListedName:
-    """Return what a listing shows for `key`: itself or the common prefix it is in."""
+    """Return the entry of `key` in a listing: itself or its common prefix."""
     rest = key[len(prefix) :]
     if not delimiter or delimiter not in rest:
         return _ListedName(key, is_prefix=False)

@@ -1,4 +1,4 @@
-"""A faulty wire: an HTTP/1.1 proxy in front of a store, which does to each request what it is told.
+"""A faulty wire: an HTTP/1.1 proxy in front of a store, with a scripted fault for each request.
 
 It listens on 127.0.0.1 in threads of the test's process, so any other process can use it, a mounted
 daemon for one, while the test changes `plan`. Requests are forwarded byte for byte, Host included:
@@ -25,12 +25,12 @@ _RANGE_HEADERS = frozenset({"range", "x-ms-range"})
 
 @dataclass(frozen=True)
 class Pass:
-    """Forward the request and its answer."""
+    """Forward the request and its response."""
 
 
 @dataclass(frozen=True)
 class Respond:
-    """Answer at once, without asking the store."""
+    """Respond at once, without the store."""
 
     status: int
     body: bytes = b""
@@ -78,12 +78,12 @@ Plan: TypeAlias = Callable[[ProxiedRequest], Action]
 
 
 def pass_all(_: ProxiedRequest) -> Action:
-    """Do no harm."""
+    """Forward every request."""
     return Pass()
 
 
 Step: TypeAlias = Action | Plan
-"""An action, or what decides about it by the request."""
+"""An action, or a function that chooses it by the request."""
 
 
 def script(*steps: Step, when: Callable[[ProxiedRequest], bool] = lambda _: True) -> Plan:
@@ -159,7 +159,7 @@ class Proxy:
         return f"http://127.0.0.1:{self.port}"
 
     def release(self) -> None:
-        """Let every stalled request go on, those that stall later included."""
+        """Release every stalled request, later ones included."""
         self._released.set()
 
     def wait_requests(
@@ -175,7 +175,7 @@ class Proxy:
         return sum(map(when, list(self.requests)))
 
     def close(self) -> None:
-        """Cut every connection and wait for the threads."""
+        """Close every connection and wait for the threads."""
         self._released.set()
         with self._changed:
             self._closing = True
@@ -248,7 +248,7 @@ class Proxy:
                 raise _Ended
 
     def _break(self, action: Action, client: socket.socket) -> None:
-        """Do the harm in the middle of a body; a stall that is released goes on."""
+        """Inject the fault within a body; a stall continues when it is released."""
         if isinstance(action, Reset):
             _reset(client)
         if isinstance(action, Truncate):

@@ -1,7 +1,7 @@
-"""Which storage account, where it answers, and what proves that one may read it. No network.
+"""The storage account of a URL: its name, endpoint and credential. No network.
 
-The URL, the options and the environment are looked at in a fixed order; the credentials are in the
-environment only. This module knows no SDK.
+The URL, the options and the environment are read in a fixed order; credentials are in the
+environment only.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from cloudfs_backends.url import StoreUrl
 
 KEY_VARIABLE: Final = "AZURE_STORAGE_KEY"
 SAS_VARIABLE: Final = "AZURE_STORAGE_SAS_TOKEN"
-_ACCOUNT_VARIABLE = "AZURE_STORAGE_ACCOUNT"
+_ACCOUNT_VARIABLE: Final = "AZURE_STORAGE_ACCOUNT"
 
-_ACCOUNT_NAME = re.compile(r"[a-z0-9]{3,24}")
+_ACCOUNT_NAME: Final = re.compile(r"[a-z0-9]{3,24}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,12 @@ class SasToken:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Whatever azure-identity finds: a service principal, a managed identity, `az login`, ..."""
+    """A login of azure-identity: a service principal, a managed identity, `az login`, ..."""
 
 
 @dataclass(frozen=True, slots=True)
 class Anonymous:
-    """No proof at all, for public containers."""
+    """No credential, for public containers."""
 
 
 Credential: TypeAlias = SharedKey | SasToken | Login | Anonymous
@@ -76,8 +76,8 @@ def resolve_account(
 ) -> AzureAccount:
     """Return the account of a URL.
 
-    Raises `InvalidRequestError` when it is not clear which one is meant, and `CredentialsError`
-    when what is in the environment cannot be a credential.
+    Raises `InvalidRequestError` when the account is not named or named differently in two places,
+    and `CredentialsError` for a malformed credential in the environment.
     """
     named, by = _named(url, options)
     connection = _connection(environment, named, by, anonymous=options.no_sign_request)
@@ -97,7 +97,7 @@ def resolve_account(
 
 
 def _named(url: StoreUrl, options: StoreOptions) -> tuple[str, str]:
-    """Return the account that the user named for this mount, and where."""
+    """Return the account in the URL or option, and which of them."""
     flag = options.azure_account or ""
     if url.account and flag and flag != url.account:
         raise _conflict("the URL", url.account, "--azure-account", flag)
@@ -113,7 +113,7 @@ def _connection(
     connection = parse_connection_string(text)
     if not named or connection.account in {"", named}:
         return connection
-    if anonymous:  # nothing of it is wanted: a public container of somebody else's account
+    if anonymous:  # its credential is not needed: a public container of another account
         return None
     raise _conflict(by, named, VARIABLE, connection.account)
 
@@ -182,7 +182,7 @@ def _checked_endpoint(endpoint: str) -> str:
     except ValueError:
         good = False
     if not good or url.query or url.fragment or url.username is not None:
-        # It is not repeated: a SAS token may be part of it.
+        # The endpoint is not repeated: a SAS token may be part of it.
         raise with_advice(
             InvalidRequestError("the blob endpoint is no plain http(s):// URL"),
             f"check --endpoint-url, or BlobEndpoint in {VARIABLE}",

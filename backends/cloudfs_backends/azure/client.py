@@ -1,13 +1,13 @@
 """Azure Blob Storage, with or without a hierarchical namespace.
 
-azure-storage-blob lists and heads; obstore moves bytes. This module does not know what the bytes
-are for, nor which of the two ways a read takes: `CloudStore` decides.
+Metadata is read through azure-storage-blob, bytes through obstore.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from typing import Final
 
 from azure.core.exceptions import AzureError
 
@@ -28,15 +28,14 @@ from cloudfs_backends.common.introspection import Identity
 from cloudfs_backends.common.obstore_reads import RangeRead, obstore_chunks
 from cloudfs_backends.url import AZ, StoreUrl
 
-# Put Blob From URL, which is done when it answers; Copy Blob has no limit, but goes on afterwards.
-_COPY_BYTES_MAX = 5000 * 2**20
+# Put Blob From URL, which copies before it responds; Copy Blob has no limit, but copies afterwards.
+_COPY_BYTES_MAX: Final = 5000 * 2**20
 
 
 def open_client(url: StoreUrl, options: StoreOptions) -> AzureClient:
     """Return the client; no request is made yet.
 
-    Raises `InvalidRequestError` or `CredentialsError` when it is not clear whose container is meant
-    or what is in the environment cannot be a credential.
+    Raises `InvalidRequestError` or `CredentialsError` as `resolve_account`.
     """
     return AzureClient(url, options)
 
@@ -65,7 +64,7 @@ class AzureClient(CloudClient[AzureSession]):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What Azure can do. Append blobs grow; others have to be written anew."""
+        """What Azure can do. Only append blobs can grow."""
         return Capabilities(
             metadata_in_list=True,
             conditional_put=True,
@@ -79,7 +78,7 @@ class AzureClient(CloudClient[AzureSession]):
         self._container.list_page("", "", None, 1)
         try:
             account = self._session.client().get_account_information()
-        except AzureError:  # whoever may list need not be allowed to ask for this
+        except AzureError:  # the permission to list does not include this one
             return
         self._hierarchical = bool(account.get("is_hns_enabled"))
 

@@ -1,4 +1,4 @@
-"""Azure's error codes: what they mean, and what helps."""
+"""Error codes of Azure Blob Storage."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ ERRORS_BY_CODE: Final[dict[str, type[StoreError]]] = {
     "InternalError": UnavailableError,
 }
 
-_KEY_VAULT = "the owner of the account has to give it access to its key in the Key Vault again"
+_KEY_VAULT: Final = (
+    "the owner of the account has to give it access to its key in the Key Vault again"
+)
 
 ADVICE_BY_CODE: Final[dict[str, str]] = {
     "ContainerNotFound": "check the names of the container and of the account",

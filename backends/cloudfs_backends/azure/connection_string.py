@@ -1,6 +1,6 @@
-"""Azure's connection strings: `Name=value` pairs with ";" between them, as the portal shows them.
+"""Azure's connection strings: `Name=value` pairs separated by ";", as the portal shows them.
 
-Text in, values out. A string is a secret: no message repeats any of it.
+A string is a secret: no message repeats any of it.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ EMULATOR_ACCOUNT: Final = "devstoreaccount1"
 EMULATOR_KEY: Final = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
-_EMULATOR_ENDPOINT = f"http://127.0.0.1:10000/{EMULATOR_ACCOUNT}"
+_EMULATOR_ENDPOINT: Final = f"http://127.0.0.1:10000/{EMULATOR_ACCOUNT}"
 
-_ADDRESS = re.compile(r"[\d.]+|[\da-f]*:[\da-f:]+|localhost")
-_ACCOUNT_HOST = re.compile(r"([a-z0-9]{3,24})\.blob\..+")
+_ADDRESS: Final = re.compile(r"[\d.]+|[\da-f]*:[\da-f:]+|localhost")
+_ACCOUNT_HOST: Final = re.compile(r"([a-z0-9]{3,24})\.blob\..+")
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionString:
-    """What a connection string says; "" for what it does not say.
+    """The entries of a connection string; missing ones are "".
 
-    `endpoint` is that of the blob service, without a slash at its end.
+    `endpoint` is that of the blob service, without a trailing slash.
     """
 
     account: str
@@ -40,7 +40,7 @@ class ConnectionString:
 
 
 def parse_connection_string(text: str) -> ConnectionString:
-    """Return what `text` says; raises `CredentialsError`."""
+    """Return the entries of `text`; raises `CredentialsError`."""
     entries = _entries(text)
     if entries.get("usedevelopmentstorage", "").lower() == "true":
         return ConnectionString(EMULATOR_ACCOUNT, _EMULATOR_ENDPOINT, key=EMULATOR_KEY)
@@ -61,7 +61,7 @@ def parse_connection_string(text: str) -> ConnectionString:
 
 
 def account_of(endpoint: str) -> str:
-    """Return the account that a blob endpoint's URL shows, "" when it shows none."""
+    """Return the account in a blob endpoint's URL, "" when there is none."""
     try:
         url = urlsplit(endpoint)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The one place where what Azure's SDKs raise becomes a `StoreError`, and Azure's words.
+"""Translation of the exceptions of Azure's SDKs into a `StoreError`.
 
 Azure's error code decides, then the HTTP status, then the exception's class. Of a message only the
 first line is passed on: the rest quotes what was signed.
@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Final
 
 from azure.core import exceptions as core
 
@@ -45,7 +46,7 @@ from cloudfs_backends.errors import (
 
 
 class LoginError(Exception):
-    """There is no token to be had. The message is one line, without secrets."""
+    """No token can be obtained. The message is one line, without secrets."""
 
 
 class NoLoginError(LoginError):
@@ -53,13 +54,13 @@ class NoLoginError(LoginError):
 
 
 class LoginUnavailableError(LoginError):
-    """There is no token to be had now: nobody answered."""
+    """No token can be obtained now: the login server did not respond."""
 
 
-AZURE_ERRORS = (core.AzureError, LoginError, ValueError, OSError)
-"""What a call of the SDK may raise; OSError is for a file of certificates that is not there."""
+AZURE_ERRORS: Final = (core.AzureError, LoginError, ValueError, OSError)
+"""What a call of the SDK may raise; OSError is for a missing file of certificates."""
 
-_BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
+_BY_EXCEPTION: Final[tuple[tuple[type[Exception], type[StoreError]], ...]] = (
     (LoginUnavailableError, UnavailableError),
     (LoginError, CredentialsError),
     (core.ClientAuthenticationError, CredentialsError),
@@ -71,26 +72,26 @@ _BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
     (OSError, InvalidRequestError),
 )
 
-_NO_CREDENTIAL = (
+_NO_CREDENTIAL: Final = (
     f"set {VARIABLE}, {KEY_VARIABLE} or {SAS_VARIABLE}, or run: az login;"
     " --no-sign-request reads public containers"
 )
-_CERTIFICATES = "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
-_CLOCK_WORDS = ("date header", "too old")
-_NO_ANSWER = (core.ServiceRequestError, core.ServiceResponseError)
-_AAD_ERROR = re.compile(r"AADSTS\d+: [^.\n]*")
-# How azure-identity lists the ways it tried; one that was set up but does not work ends the list.
-_ATTEMPT = re.compile(r"^\t(\w+): ", re.MULTILINE)
-_FAILURE = re.compile(r"^\t(\w+): (Authentication failed: .*)", re.MULTILINE)
-_REASON = re.compile(r"Operation returned an invalid status '(.*)'")
+_CERTIFICATES: Final = "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
+_CLOCK_WORDS: Final = ("date header", "too old")
+_NO_ANSWER: Final = (core.ServiceRequestError, core.ServiceResponseError)
+_AAD_ERROR: Final = re.compile(r"AADSTS\d+: [^.\n]*")
+# azure-identity's list of the logins it tried; one that is configured but fails ends the list.
+_ATTEMPT: Final = re.compile(r"^\t(\w+): ", re.MULTILINE)
+_FAILURE: Final = re.compile(r"^\t(\w+): (Authentication failed: .*)", re.MULTILINE)
+_REASON: Final = re.compile(r"Operation returned an invalid status '(.*)'")
 # The URL of a failed request has the SAS token in it.
-_URL = re.compile(r"Max retries exceeded with url: \S* |\?\S*\bsig=\S*")
-_MESSAGE_CHARACTERS_MAX = 300
+_URL: Final = re.compile(r"Max retries exceeded with url: \S* |\?\S*\bsig=\S*")
+_MESSAGE_CHARACTERS_MAX: Final = 300
 
 
 @contextmanager
 def translated(context: RequestContext) -> Iterator[None]:
-    """Whatever the SDKs and obstore raise within leaves as a `StoreError`."""
+    """Translate the exceptions of the SDKs and of obstore in the block into `StoreError`."""
     try:
         yield
     except AZURE_ERRORS as error:
@@ -116,7 +117,7 @@ def from_azure(error: Exception, context: RequestContext) -> StoreError:
 
 
 def login_error(error: Exception) -> LoginError:
-    """Return what azure-identity raised as one line: its own list every way that was tried."""
+    """Return azure-identity's exception on one line: its own text lists every login it tried."""
     if any(isinstance(cause, _NO_ANSWER) for cause in _causes(error)):
         return LoginUnavailableError(f"no answer to the login: {_first_line(error)}")
     text = str(error)
@@ -133,7 +134,7 @@ def login_error(error: Exception) -> LoginError:
 
 
 def error_codes_for(account: AzureAccount) -> ErrorCodes:
-    """Return Azure's words, with advice that fits how this account is read."""
+    """Return Azure's error codes, with advice for this account's kind of credential."""
     advice = dict(ADVICE_BY_CODE)
     if isinstance(account.credential, Anonymous):
         advice["ResourceNotFound"] = (
@@ -186,7 +187,7 @@ def _from_http_error(error: core.HttpResponseError, context: RequestContext) -> 
 
 
 def _requested_pause_s(headers: Mapping[str, str]) -> float | None:
-    """Return the pause that an answer asks for, in seconds; None for none."""
+    """Return the pause that a response asks for, in seconds, or None."""
     milliseconds = headers.get("x-ms-retry-after-ms") or headers.get("retry-after-ms") or ""
     if milliseconds.strip().isdecimal():
         return int(milliseconds) / 1000

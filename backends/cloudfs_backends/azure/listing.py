@@ -1,9 +1,9 @@
-"""Pages of a container's names, made of what Azure lists. No I/O.
+"""Conversion of Azure's listings into `ListPage`s. No I/O.
 
-Where folders are things of their own (a hierarchical namespace, or the stubs that blobfuse and
-Hadoop write) they are listed as empty blobs whose metadata says so. They are never files here:
-a listing with a delimiter has them among the prefixes, so that empty folders show; one without has
-them as the keys of markers, "name/", as other stores have.
+Folders of a hierarchical namespace, and the stubs that blobfuse and Hadoop write, are listed as
+empty blobs that their metadata marks as folders. They are never files here: a listing with a
+delimiter has them among the prefixes, so that empty folders show; one without has them as the keys
+of markers, "name/", as in other stores.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from typing import Final, Protocol
 from cloudfs_backends.api import ListPage, ObjectInfo
 from cloudfs_backends.azure.xml import BlobPage, ListedBlob
 from cloudfs_backends.common.http_errors import RequestContext
-from cloudfs_backends.common.mtime import metadata_mtime_ns, seconds_ns
-from cloudfs_backends.errors import InvalidRequestError
+from cloudfs_backends.common.objects import object_info, quoted_etag
 
 EMPTY_PAGE: Final = ListPage(objects=(), prefixes=(), next_token=None)
 
 
 class Blob(Protocol):
-    """What a HEAD of the SDK and an entry of a listing both say of a blob."""
+    """The attributes that the SDK's HEAD and an entry of a listing have in common."""
 
     @property
     def size(self) -> int:
@@ -44,7 +43,7 @@ class Blob(Protocol):
 def list_page_of(
     listing: BlobPage, prefix: str, delimiter: str, context: RequestContext
 ) -> ListPage:
-    """Return Azure's page; `prefix` is the URL's, which no key has here."""
+    """Return Azure's page; `prefix` is the URL's, which keys do not contain."""
     objects: list[ObjectInfo] = []
     prefixes: set[str] = set()
     for entry in listing.entries:
@@ -52,33 +51,31 @@ def list_page_of(
         if not isinstance(entry, ListedBlob):
             prefixes.add(name)
         elif not name:
-            continue  # the marker of the prefix itself has no name here
+            continue  # the marker of the prefix itself has no key here
         elif not is_folder(entry):
             objects.append(blob_info(name, entry, context))
         elif delimiter:
             prefixes.add(_marker(name))
         else:
             objects.append(blob_info(_marker(name), entry, context))
-    # A folder is listed both as a blob and as a prefix, and not side by side.
+    # A folder is listed both as a blob and as a prefix, not in adjacent entries.
     return ListPage(tuple(objects), tuple(sorted(prefixes)), listing.marker or None)
 
 
 def is_folder(blob: Blob) -> bool:
-    """Whether this is the stub of a folder."""
-    said = {name.lower(): value for name, value in _metadata(blob).items()}
-    return not blob.size and said.get("hdi_isfolder", "").lower() == "true"
+    """Return whether this is the stub of a folder."""
+    metadata = {name.lower(): value for name, value in _metadata(blob).items()}
+    return not blob.size and metadata.get("hdi_isfolder", "").lower() == "true"
 
 
 def blob_info(key: str, blob: Blob, context: RequestContext) -> ObjectInfo:
-    """Return what the SDK says of a blob."""
-    mtime_ns = metadata_mtime_ns(_metadata(blob))
-    return ObjectInfo(
-        key=key,
+    """Return the attributes of a blob."""
+    return object_info(
+        key,
         size=blob.size or 0,
-        etag=_etag(blob, context),
-        mtime_ns=seconds_ns(blob.last_modified) if mtime_ns is None else mtime_ns,
-        has_metadata=True,
-        metadata_mtime=mtime_ns is not None,
+        etag=quoted_etag(blob.etag, context),
+        last_modified=blob.last_modified,
+        metadata=_metadata(blob),
     )
 
 
@@ -88,12 +85,3 @@ def _marker(name: str) -> str:
 
 def _metadata(blob: Blob) -> Mapping[str, str]:
     return {name: value or "" for name, value in (blob.metadata or {}).items()}
-
-
-def _etag(blob: Blob, context: RequestContext) -> str:
-    """Return the ETag as If-Match wants it; a listing leaves the quotes away."""
-    if not blob.etag:
-        raise InvalidRequestError(
-            "the store sends no ETag", operation=context.operation, key=context.key
-        )
-    return blob.etag if blob.etag.endswith('"') else f'"{blob.etag}"'

@@ -1,13 +1,13 @@
-"""Who reads an account, and the login of those who have neither key nor SAS token.
+"""The identity that reads an account, and its login where there is neither key nor SAS token.
 
-Which of the many ways to log in works is azure-identity's business. This module knows no bucket.
+azure-identity chooses among the logins that are set up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from azure.identity import DefaultAzureCredential
 
@@ -19,13 +19,13 @@ from cloudfs_backends.common.http_errors import with_advice
 from cloudfs_backends.common.introspection import Identity
 from cloudfs_backends.errors import CredentialsError
 
-_NAMES = ("upn", "unique_name", "appid", "azp", "oid")
+_NAMES: Final = ("upn", "unique_name", "appid", "azp", "oid")
 
 
 class AzureLogin:
-    """A service principal, a workload's or a machine's identity, `az login`, ...: never a dialogue.
+    """A login by service principal, workload or managed identity, `az login`, ...; no dialogue.
 
-    Making one sends nothing. Safe to use from any thread.
+    The constructor sends no request. Safe to use from any thread.
     """
 
     def __init__(self) -> None:
@@ -33,12 +33,12 @@ class AzureLogin:
             self._chain = DefaultAzureCredential(
                 exclude_interactive_browser_credential=True, exclude_broker_credential=True
             )
-        except ValueError as error:  # a variable with nonsense in it
+        except ValueError as error:  # a malformed variable
             raise login_error(error) from error
         self.tokens = AzureTokenSource(self._chain)
 
     def identify(self) -> Identity:
-        """Log in if need be, and say as whom; raises `LoginError`."""
+        """Log in if need be, and return the identity; raises `LoginError`."""
         claims = token_claims(self.tokens.get_token().token)
         facts = {"object": claims.get("oid"), "tenant": claims.get("tid")}
         return Identity(
@@ -53,13 +53,13 @@ class AzureLogin:
         self._chain.close()
 
     def _source(self) -> str:
-        # The chain tells which of its credentials it was only here.
+        # The chain has no public name for the credential that succeeded.
         found = getattr(self._chain, "_successful_credential", None)
         return f"azure-identity, {type(found).__name__}" if found else "azure-identity"
 
 
 def identity_of(account: AzureAccount) -> Identity:
-    """Say who reads an account without a login; raises `CredentialsError`."""
+    """Return the identity that reads an account without a login; raises `CredentialsError`."""
     credential = account.credential
     if isinstance(credential, SharedKey):
         return Identity(account.name, "account key", credential.source)

@@ -1,7 +1,6 @@
-"""What an Azure container says about names: HEADs and LISTs, by the SDK. Blocking.
+"""HEAD and LIST requests of an Azure container, through the SDK. Blocking.
 
-Beside keys there are folders here, and an empty one has nothing below it: a listing that is empty
-asks for the folder itself.
+Azure has folders beside blobs: the listing of an empty folder looks up the folder itself.
 """
 
 from __future__ import annotations
@@ -34,16 +33,16 @@ from cloudfs_backends.errors import (
 _CHARACTERS_MAX: Final = 1024
 _ENTRIES_MAX: Final = 5000
 
-# What a hierarchical namespace may answer to a listing of a folder that is not there.
-_NO_SUCH_FOLDER = "PathNotFound"
+# A hierarchical namespace's error code for the listing of a missing folder.
+_NO_SUCH_FOLDER: Final = "PathNotFound"
 
-# HTTP clients resolve "." and ".." before they send, and Azure takes a backslash for "/": another
-# blob would answer.
-_REWRITTEN = re.compile(r"(?:^|/)\.{1,2}(?:/|$)|\\")
+# HTTP clients resolve "." and ".." before they send, and Azure takes a backslash for "/": the
+# response would be that of another blob.
+_REWRITTEN: Final = re.compile(r"(?:^|/)\.{1,2}(?:/|$)|\\")
 
 
 def can_begin_name(text: str) -> bool:
-    """Whether the name of a blob can start with this."""
+    """Return whether the name of a blob can begin with `text`."""
     try:
         text.encode()
     except UnicodeEncodeError:  # bytes that are not UTF-8
@@ -52,7 +51,7 @@ def can_begin_name(text: str) -> bool:
 
 
 def resolve_name(prefix: str, context: RequestContext) -> str:
-    """Return the blob's name; a key that no blob can have is not found."""
+    """Return the blob's name; raises `ObjectNotFoundError` for a key that no blob can have."""
     return resolve_key(prefix, context, _is_name)
 
 
@@ -61,9 +60,9 @@ def _is_name(text: str) -> bool:
 
 
 class ContainerMetadata:
-    """The names of one container that start with `prefix`, which no key has here.
+    """The blobs of one container whose names start with `prefix`, which keys do not contain.
 
-    Each method raises `StoreError` only. Safe to use from any worker thread.
+    Methods raise `StoreError` only. Safe to use from any worker thread.
     """
 
     def __init__(self, session: AzureSession, prefix: str, codes: ErrorCodes) -> None:
@@ -73,7 +72,7 @@ class ContainerMetadata:
         self._recent_heads = RecentHeads()
 
     def head(self, key: str) -> ObjectInfo:
-        """Return what is known of a key; the stub of a folder is not found."""
+        """Return the attributes of `key`; the stub of a folder is not found."""
         context = self._context("head", key)
         blob = self._blob(key, context)
         if is_folder(blob):
@@ -81,18 +80,18 @@ class ContainerMetadata:
         return blob_info(key, blob, context)
 
     def list_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> ListPage:
-        """Return a page. It is empty only when there is nothing left, and no empty folder."""
-        asked_at = time.monotonic()
+        """Return a page. It is empty only at the end, and not for an empty folder."""
+        requested_at = time.monotonic()
         try:
             page = self._nonempty_page(prefix, delimiter, token, limit)
         except (InvalidRequestError, BucketNotFoundError):
-            # A hierarchical namespace refuses to look below a file.
-            if not self._is_below_a_file(prefix, asked_at):
+            # A hierarchical namespace rejects a listing below a file.
+            if not self._is_below_a_file(prefix, requested_at):
                 raise
             page = EMPTY_PAGE
         if page.objects or page.prefixes or token is not None or not prefix.endswith("/"):
             return page
-        folder = self._known_blob(prefix[:-1], asked_at)
+        folder = self._known_blob(prefix[:-1], requested_at)
         if folder is None or not is_folder(folder):
             return page
         marker = blob_info(prefix, folder, self._context("list", prefix))
@@ -101,7 +100,7 @@ class ContainerMetadata:
     def _nonempty_page(
         self, prefix: str, delimiter: str, token: str | None, limit: int
     ) -> ListPage:
-        """Return a page with entries, or the last one: Azure sends empty ones in between, too."""
+        """Return a page with entries, or the last one: Azure also sends empty ones in between."""
         page = self._page(prefix, delimiter, token, limit)
         while page.next_token and not (page.objects or page.prefixes):
             page = self._page(prefix, delimiter, page.next_token, limit)
@@ -114,12 +113,12 @@ class ContainerMetadata:
         return list_page_of(listing, self._prefix, delimiter, context)
 
     def _request_page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> BlobPage:
-        """Ask for a page; a folder that is not there is an empty one. Raises what the SDK does."""
+        """Request a page; that of a missing folder is empty. Raises the SDK's exceptions."""
         try:
-            answer = raw_response(
+            response = raw_response(
                 lambda hook: next(self._pages(prefix, delimiter, limit, hook).by_page(token))
             )
-            return parse_blob_page(answer.read())
+            return parse_blob_page(response.read())
         except HttpResponseError as error:
             if getattr(error, "error_code", "") == _NO_SUCH_FOLDER:
                 return BlobPage((), "")
@@ -140,18 +139,18 @@ class ContainerMetadata:
             return client.walk_blobs(prefix, delimiter=delimiter, **options)
         return client.list_blobs(prefix, **options)
 
-    def _is_below_a_file(self, prefix: str, asked_at: float) -> bool:
-        above = (self._known_blob(name, asked_at) for name in _names_above(prefix))
+    def _is_below_a_file(self, prefix: str, requested_at: float) -> bool:
+        above = (self._known_blob(name, requested_at) for name in _names_above(prefix))
         return any(blob is not None and not is_folder(blob) for blob in above)
 
-    def _known_blob(self, key: str, asked_at: float) -> BlobProperties | None:
-        """Return a blob by an answer that is no older than `asked_at`; None: there is none."""
-        known = self._recent_heads.since(self._prefix + key, asked_at)
+    def _known_blob(self, key: str, requested_at: float) -> BlobProperties | None:
+        """Return a blob as of `requested_at` or later; None when there is none."""
+        known = self._recent_heads.since(self._prefix + key, requested_at)
         if known is not None:
             return known.blob
         try:
             return self._blob(key, self._context("head", key))
-        except (ObjectNotFoundError, AccessDeniedError):  # some may only list
+        except (ObjectNotFoundError, AccessDeniedError):  # the permission may be to list only
             return None
 
     def _blob(self, key: str, context: RequestContext) -> BlobProperties:
@@ -160,9 +159,9 @@ class ContainerMetadata:
             with translated(context):
                 blob = self._session.client().get_blob_client(name).get_blob_properties()
         except ObjectNotFoundError:
-            self._recent_heads.note(name, None)
+            self._recent_heads.add(name, None)
             raise
-        self._recent_heads.note(name, blob)
+        self._recent_heads.add(name, blob)
         return blob
 
     def _context(self, operation: str, key: str) -> RequestContext:
@@ -170,7 +169,7 @@ class ContainerMetadata:
 
 
 def _names_above(prefix: str) -> Iterator[str]:
-    """Yield the folders that a prefix is in, the deepest first, without slashes at their ends."""
+    """Yield the folders above a prefix, the deepest first, without trailing slashes."""
     above, separator, _ = prefix.rpartition("/")
     while separator:
         yield above

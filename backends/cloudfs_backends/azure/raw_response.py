@@ -1,7 +1,7 @@
-"""Answers that Azure's SDK got, as they came over the wire, before it makes anything of them.
+"""Raw responses of Azure's SDK, taken from it before it parses them.
 
-Its own way with them is long: three quarters of the time of a listing, and a whole read in memory.
-Requests, credentials and refusals remain its business.
+Its parsing takes three quarters of the time of a listing, and holds a whole read in memory.
+Requests, credentials and error responses remain with the SDK.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from azure.core.rest import HttpRequest, HttpResponse
 
 
 class _RawResponse(Exception):  # noqa: N818 - not an error
-    """Carries an answer out of the SDK; no other code knows it, so none catches it."""
+    """Carries a response out of the SDK, which does not catch it."""
 
-    def __init__(self, answer: HttpResponse) -> None:
+    def __init__(self, response: HttpResponse) -> None:
         super().__init__()
-        self.answer = answer
+        self.response = response
 
 
 def raw_response(request: Callable[[Callable[..., None]], object]) -> HttpResponse:
-    """Call `request` with the hook that it has to give the SDK, and return the answer.
+    """Return the response of `request`, which has to pass its argument to the SDK as the hook.
 
-    Raises what the SDK raises of a refusal.
+    Raises the SDK's exceptions for error responses.
     """
     try:
         request(_raise_response)
-    except _RawResponse as answered:
-        return answered.answer
-    raise AssertionError("the SDK finished a request without showing the answer")
+    except _RawResponse as raised:
+        return raised.response
+    raise AssertionError("the SDK finished a request without calling the hook")
 
 
 def _raise_response(response: PipelineResponse[HttpRequest, HttpResponse]) -> None:
-    """Called by the SDK for each answer; refusals are left to it."""
+    """End the SDK's processing of a success; the SDK calls this for each response."""
     if response.http_response.status_code < 300:
         raise _RawResponse(response.http_response)

@@ -1,8 +1,8 @@
-"""A ranged read through Azure's SDK, handed on as it arrives.
+"""Ranged reads through Azure's SDK, passed on as they arrive.
 
-The SDK's own downloader holds the whole answer in memory, up to 32 MiB, before it gives a byte of
-it, and when the body breaks it asks again twice, with pauses. So the answer is taken from it as
-soon as its headers are there. Raises what the SDK raises.
+The SDK's own downloader holds the whole body in memory, up to 32 MiB, before it returns a byte, and
+retries a broken body twice, with pauses. So the raw response is taken from it as soon as the
+headers have arrived. Raises the SDK's exceptions.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from cloudfs_backends.common.obstore_reads import (
 )
 
 WHOLE_RANGE_BYTES: Final = 2**62
-"""For `max_single_get_size` of a client: what is asked for is asked for by one request."""
+"""For `max_single_get_size` of a client: each read is one request."""
 
 
 def read_blob(
     client: ContainerClient, name: str, read: RangeRead, context: RequestContext
 ) -> Generator[bytes, None, None]:
     """Yield the bytes of a read as they are stored, whatever their Content-Encoding says."""
-    with closing(_answer(client, name, read)) as answer:
-        check_version(context, read.etag, answer.headers.get("ETag"))
-        check_range(context, read, *content_range(context, answer.headers.get("Content-Range")))
-        yield from answer.iter_raw()
+    with closing(_request(client, name, read)) as response:
+        check_version(context, read.etag, response.headers.get("ETag"))
+        check_range(context, read, *content_range(context, response.headers.get("Content-Range")))
+        yield from response.iter_raw()
 
 
-def _answer(client: ContainerClient, name: str, read: RangeRead) -> HttpResponse:
+def _request(client: ContainerClient, name: str, read: RangeRead) -> HttpResponse:
     condition: dict[str, Any] = {}
     if read.etag is not None:
         condition = {"etag": read.etag, "match_condition": MatchConditions.IfNotModified}

@@ -1,7 +1,7 @@
-"""What the store has just said of single names, for those who were about to ask. No I/O.
+"""Recent HEAD responses, shared between concurrent requests about the same name. No I/O.
 
-The core asks for a key and for what is below it at once. When nothing is below, the answer about
-the key tells whether it is an empty folder: without this it would be asked for twice.
+A lookup sends the HEAD of a key and the LIST below it concurrently. When the list is empty, the
+HEAD tells whether the key is an empty folder: without this it would be sent twice.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from typing import Final
 
 from azure.storage.blob import BlobProperties
 
-_REMEMBERED_MAX: Final = 256
+_HEADS_MAX: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class RecentHead:
-    """What a name stood for; `blob` is None when it was nothing."""
+    """The response to a HEAD; `blob` is None when there was none of that name."""
 
     received_at: float
     blob: BlobProperties | None
 
 
 class RecentHeads:
-    """The last answers about names. Safe to use from any thread."""
+    """The latest HEAD responses by name. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._answers: OrderedDict[str, RecentHead] = OrderedDict()
+        self._heads: OrderedDict[str, RecentHead] = OrderedDict()
 
-    def note(self, name: str, blob: BlobProperties | None) -> None:
-        """The store has said what a name stands for."""
+    def add(self, name: str, blob: BlobProperties | None) -> None:
+        """Record the response to a HEAD that was received just now."""
         with self._lock:
-            self._answers.pop(name, None)
-            self._answers[name] = RecentHead(time.monotonic(), blob)
-            if len(self._answers) > _REMEMBERED_MAX:
-                self._answers.popitem(last=False)
+            self._heads.pop(name, None)
+            self._heads[name] = RecentHead(time.monotonic(), blob)
+            if len(self._heads) > _HEADS_MAX:
+                self._heads.popitem(last=False)
 
     def since(self, name: str, moment: float) -> RecentHead | None:
-        """Return what was said at `moment` (of the monotonic clock) or later, None for nothing."""
+        """Return a response received at `moment` (of the monotonic clock) or later, if any."""
         with self._lock:
-            answer = self._answers.get(name)
-        return answer if answer is not None and answer.received_at >= moment else None
+            head = self._heads.get(name)
+        return head if head is not None and head.received_at >= moment else None

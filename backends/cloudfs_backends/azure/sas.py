@@ -1,23 +1,24 @@
-"""What a shared access signature says of itself: what it permits and until when.
+"""Shared access signatures: the permissions and validity in a token's fields.
 
-Text in, values out. The signature itself is never looked at, nor shown.
+The signature itself is neither checked nor shown.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 from urllib.parse import parse_qsl
 
-_NEEDED = {"r": "read", "l": "list"}
+_NEEDED: Final = {"r": "read", "l": "list"}
 
 
 @dataclass(frozen=True, slots=True)
 class SasFields:
-    """The parts of a SAS token that matter to a reader. Times have a time zone.
+    """The fields of a SAS token that matter for reads. Times have a time zone.
 
-    `permissions` is a string of letters; it and the times may instead be kept by the service, in
-    the stored access policy `policy`.
+    `permissions` is a string of letters; it and the times may instead be in the stored access
+    policy `policy`, which the service keeps.
     """
 
     permissions: str
@@ -26,7 +27,7 @@ class SasFields:
     policy: str
 
     def problem(self, now: datetime) -> str | None:
-        """Why the token is of no use at `now`, as the end of a sentence about it; None: it is."""
+        """Return why the token is invalid at `now`, as a predicate for messages, or None."""
         if self.expires_at is not None and self.expires_at <= now:
             return f"expired at {_format_time(self.expires_at)}"
         if self.starts_at is not None and self.starts_at > now:
@@ -34,7 +35,7 @@ class SasFields:
         return None
 
     def notes(self) -> tuple[str, ...]:
-        """Return sentences about what it permits."""
+        """Return sentences about the permissions."""
         if self.policy:
             return (f"its stored access policy is {self.policy}",)
         missing = [f"{what} ({letter})" for letter, what in _NEEDED.items()
@@ -44,13 +45,13 @@ class SasFields:
 
 
 def parse_sas(token: str) -> SasFields:
-    """Return what the token says; what is not there or makes no sense is left out."""
-    said = dict(parse_qsl(token))
+    """Return the fields of a token, without missing and malformed ones."""
+    fields = dict(parse_qsl(token))
     return SasFields(
-        permissions=said.get("sp", ""),
-        starts_at=_time(said.get("st", "")),
-        expires_at=_time(said.get("se", "")),
-        policy=said.get("si", ""),
+        permissions=fields.get("sp", ""),
+        starts_at=_time(fields.get("st", "")),
+        expires_at=_time(fields.get("se", "")),
+        policy=fields.get("si", ""),
     )
 
 

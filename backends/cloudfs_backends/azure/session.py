@@ -1,7 +1,7 @@
-"""The two clients of one Azure container: the SDK's for names and identity, obstore's for bytes.
+"""The two clients of one Azure container: the SDK's for metadata and identity, obstore's for bytes.
 
-Both are built from the same account, endpoint and credential, so that they can never talk to
-different places. This module knows no keys.
+Both are built from the same account, endpoint and credential, so that they always use the same
+container as the same identity.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import requests
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential, TokenCredential
@@ -36,17 +36,17 @@ from cloudfs_backends.common.obstore_reads import CHUNK_BYTES
 if TYPE_CHECKING:
     from obstore.store import AzureCredential
 
-# obstore speaks this version of the protocol: both clients are to see the same.
-_API_VERSION = "2023-11-03"
+# obstore's version of the protocol, so that both clients see the same.
+_API_VERSION: Final = "2023-11-03"
 
-# Everything that these warn of is raised as well, and is told in one line where that matters.
+# The SDK also raises everything that it logs, and errors are reported in one line elsewhere.
 logging.getLogger("azure").setLevel(logging.CRITICAL)
 
 
 class AzureSession:
     """Builds the clients when they are first needed. Safe to use from any worker thread.
 
-    Nothing is translated here: what the SDK, azure-identity and obstore raise passes through.
+    Raises the exceptions of the SDK, azure-identity and obstore untranslated.
     """
 
     def __init__(self, container: str, account: AzureAccount, options: StoreOptions) -> None:
@@ -65,7 +65,7 @@ class AzureSession:
 
     @property
     def profile(self) -> str | None:
-        """Azure knows no profiles."""
+        """Azure has no profiles."""
         return None
 
     def client(self) -> ContainerClient:
@@ -76,7 +76,7 @@ class AzureSession:
             return self._client
 
     def obstore_client(self) -> AzureStore:
-        """Return obstore's client. A login is renewed here: obstore could not tell why it fails."""
+        """Return obstore's client. A login is renewed here: obstore would hide why that fails."""
         with self._lock:
             if self._obstore_client is None:
                 self._obstore_client = self._build_obstore_client()
@@ -86,7 +86,7 @@ class AzureSession:
         return store
 
     def identify(self) -> Identity:
-        """Find the credentials, renew them if need be, and say whose they are."""
+        """Find the credentials, renew them if need be, and return their identity."""
         if not isinstance(self.account.credential, Login):
             return identity_of(self.account)
         with self._lock:
@@ -94,7 +94,7 @@ class AzureSession:
         return login.identify()
 
     def close(self) -> None:
-        """Close idle connections; requests under way keep theirs."""
+        """Close idle connections; requests in flight keep theirs."""
         with self._lock:
             for opened in (self._client, self._login):
                 if opened is not None:
@@ -130,7 +130,7 @@ class AzureSession:
 
     def _transport(self) -> RequestsTransport:
         session = requests.Session()
-        # Keys that obstore cannot name are read by this client too.
+        # This client also reads the keys that obstore cannot name.
         connections = METADATA_THREADS + self._options.max_downloads
         for protocol in ("http://", "https://"):
             session.mount(protocol, HTTPAdapter(pool_maxsize=connections))
@@ -145,8 +145,8 @@ class AzureSession:
         anonymous = isinstance(self.account.credential, Anonymous)
         return AzureStore(
             self._container,
-            # obstore would fill what is missing here from AZURE_* variables that the account may
-            # have overruled.
+            # obstore takes missing settings from AZURE_* variables, which the account may have
+            # overruled.
             config={
                 "account_name": self.account.name,
                 "endpoint": self.account.endpoint,

@@ -1,7 +1,4 @@
-"""One access token for both clients of an account, renewed before it expires. And what it says.
-
-This module knows no bucket. Which credential of azure-identity gives the token does not matter.
-"""
+"""Azure's access tokens: one for both clients of an account, renewed before it expires."""
 
 from __future__ import annotations
 
@@ -26,16 +23,16 @@ log = logging.getLogger(__name__)
 
 SCOPE: Final = "https://storage.azure.com/.default"
 
-# Both clients ask again when less than 5 minutes are left; what they get then has to have more.
-_RENEW_BEFORE_S = 330.0
-# A token that is still valid is used while there is no new one.
-_PAUSE_S = 30.0
+# Both clients request a new token when less than 5 minutes are left: it has to have more.
+_RENEW_BEFORE_S: Final = 330.0
+# Between failed renewals; the old token is used meanwhile, as long as it is valid.
+_PAUSE_S: Final = 30.0
 
 
 class AzureTokenSource:
-    """Hands out one token until it has to be renewed. Safe to use from any thread.
+    """A `TokenCredential` that returns one token until it is due for renewal.
 
-    It is itself a `TokenCredential`. Whoever asks while it is being renewed waits.
+    Safe to use from any thread; threads wait while one of them renews it.
     """
 
     def __init__(self, credential: TokenCredential, clock: Callable[[], float] = time.time) -> None:
@@ -49,22 +46,22 @@ class AzureTokenSource:
     def get_token(self, *_: str, **options: Any) -> AccessToken:
         """Return a valid token; raises `LoginError`.
 
-        `options` are what the service wants beside (its tenant, claims): that is kept, so that the
+        `options` are the tenant and claims that the service demands. They are kept, so that the
         other client gets such a token as well. The scope is always that of storage.
         """
-        wanted = {name: value for name, value in options.items() if value}
+        challenge = {name: value for name, value in options.items() if value}
         with self._lock:
             token = self._token
-            if wanted:
-                token = self._request_token(wanted)
-                self._challenge = wanted
+            if challenge:
+                token = self._request_token(challenge)
+                self._challenge = challenge
             elif token is None or self._is_due(token):
                 token = self._renew(token)
             self._token = token
             return token
 
     def for_obstore(self) -> AzureBearerToken:
-        """Return the token as obstore wants it; called in one of its threads."""
+        """Return the token in obstore's form; obstore calls this in one of its threads."""
         token = self.get_token()
         return {"token": token.token, "expires_at": datetime.fromtimestamp(token.expires_on, UTC)}
 
@@ -91,7 +88,7 @@ class AzureTokenSource:
 
 
 def token_claims(token: str) -> Mapping[str, Any]:
-    """Return what a JSON web token says, without looking at its signature; {} when it is none."""
+    """Return the claims of a JSON web token, unverified; {} for any other token."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

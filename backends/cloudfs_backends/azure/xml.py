@@ -1,6 +1,6 @@
-"""Listings as Azure sends them: XML, read into what is needed of it. No I/O, no SDK.
+"""Azure's listings in XML. No I/O.
 
-The SDK makes objects of some thirty fields of each blob; these are the five that are used.
+The SDK parses some thirty fields of each blob; these are the five that are used.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from xml.etree import ElementTree
 
 
 class MalformedPageError(ValueError):
-    """The text is not what Azure answers to a LIST."""
+    """The text is not a page of a listing."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedBlob:
-    """A blob in a listing; the names of the fields are those of the SDK."""
+    """A blob in a listing; the fields have the SDK's names."""
 
     name: str
     size: int
@@ -30,14 +30,14 @@ class ListedBlob:
 
 @dataclass(frozen=True, slots=True)
 class BlobPage:
-    """A page in the container's order; a `str` is a common prefix. `marker` is "" on the last."""
+    """A page of a listing; a `str` among the entries is a common prefix. The last marker is ""."""
 
     entries: tuple[ListedBlob | str, ...]
     marker: str
 
 
 def parse_blob_page(body: bytes) -> BlobPage:
-    """Return what a page of a listing says; raises `MalformedPageError`."""
+    """Return a page of a listing; raises `MalformedPageError`."""
     try:
         root = ElementTree.fromstring(body)
         blobs = root.find("Blobs")
@@ -54,12 +54,12 @@ def parse_blob_page(body: bytes) -> BlobPage:
 
 
 def _blob(entry: ElementTree.Element) -> ListedBlob:
-    said = {field.tag: field.text or "" for field in entry.iterfind("Properties/*")}
+    properties = {field.tag: field.text or "" for field in entry.iterfind("Properties/*")}
     return ListedBlob(
         name=_name(entry),
-        size=int(said["Content-Length"]),
-        etag=said["Etag"],
-        last_modified=parsedate_to_datetime(said["Last-Modified"]),
+        size=int(properties["Content-Length"]),
+        etag=properties["Etag"],
+        last_modified=parsedate_to_datetime(properties["Last-Modified"]),
         metadata={field.tag: field.text or "" for field in entry.iterfind("Metadata/*")},
     )
 
@@ -68,6 +68,6 @@ def _name(entry: ElementTree.Element) -> str:
     element = entry.find("Name")
     if element is None or not element.text:
         raise MalformedPageError("it has an entry without a name")
-    # Characters that XML cannot have make Azure encode the whole name.
+    # Azure encodes the whole name when XML cannot hold one of its characters.
     is_encoded = element.get("Encoded", "").lower() == "true"
     return unquote(element.text) if is_encoded else element.text

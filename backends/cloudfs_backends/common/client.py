@@ -27,7 +27,7 @@ class StoreClient(Protocol):
 
     @property
     def identity(self) -> str:
-        """What distinguishes this bucket from all others, without secrets."""
+        """The bucket's unique name, without secrets."""
 
     @property
     def endpoint(self) -> str | None:
@@ -52,7 +52,7 @@ class StoreClient(Protocol):
         """Hand the bytes [start, stop) of the version `etag` to `sink`, in order."""
 
     def identify(self) -> Identity:
-        """Find the credentials, renew them if need be, and return whose they are."""
+        """Find the credentials, renew them if need be, and return their identity."""
 
     def locate(self) -> BucketLocation:
         """Ask the store where the bucket is."""

@@ -1,4 +1,4 @@
-"""What the clients of S3, GCS and Azure have in common: names, and the two ways to read bytes."""
+"""The base class of the S3, GCS and Azure clients: keys, and reads by one of two libraries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cloudfs_backends.api import (
     ReadBuffer,
     Sink,
 )
-from cloudfs_backends.common.http_errors import ErrorCodes, RequestContext, Session
+from cloudfs_backends.common.http_errors import ErrorCodes, RequestContext, SessionDetails
 from cloudfs_backends.common.introspection import BucketLocation, Identity
 from cloudfs_backends.common.obstore_errors import IncompatibleResponseError
 from cloudfs_backends.common.obstore_reads import RangeRead, obstore_can_name
@@ -26,7 +26,7 @@ KEY_BYTES_MAX: Final = 1024
 """The longest key of S3 and GCS, in bytes of UTF-8."""
 
 
-class CloudSession(Session, Protocol):
+class CloudSession(SessionDetails, Protocol):
     """The SDK's and obstore's clients of one bucket, built from one set of credentials."""
 
     def close(self) -> None:
@@ -39,8 +39,8 @@ S = TypeVar("S", bound=CloudSession)
 class CloudClient(ABC, Generic[S]):
     """A cloud's bucket as a `StoreClient`.
 
-    Bytes are read through obstore, which is cheap, and through the SDK where obstore cannot: see
-    `ReadRoute`.
+    `ReadRoute` decides whether a read goes through obstore, which is cheap, or through the SDK,
+    which reads what obstore cannot.
     """
 
     def __init__(self, url: StoreUrl, session: S, codes: ErrorCodes) -> None:
@@ -122,7 +122,7 @@ class CloudClient(ABC, Generic[S]):
 
 
 def is_key(text: str) -> bool:
-    """Whether an object can have this name."""
+    """Return whether an object can have this name."""
     try:
         return len(text.encode()) <= KEY_BYTES_MAX
     except UnicodeEncodeError:  # bytes that are not UTF-8
@@ -132,7 +132,7 @@ def is_key(text: str) -> bool:
 def resolve_key(
     prefix: str, context: RequestContext, is_valid: Callable[[str], bool] = is_key
 ) -> str:
-    """Return the full key; a name that cannot be a key is not found."""
+    """Return the full key; raises `ObjectNotFoundError` for a name that cannot be a key."""
     full_key = prefix + context.key
     if not full_key or not is_valid(full_key):
         raise ObjectNotFoundError(
@@ -142,7 +142,7 @@ def resolve_key(
 
 
 def _deliver(chunks: Generator[ReadBuffer, None, None], read: RangeRead, sink: Sink) -> None:
-    """Give the sink exactly the bytes of the read, or raise."""
+    """Hand exactly the bytes of the read to the sink, or raise."""
     missing = read.stop - read.start
     with closing(chunks):
         for chunk in chunks:

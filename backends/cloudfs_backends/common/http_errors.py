@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from cloudfs_backends.errors import (
     AccessDeniedError,
@@ -27,8 +27,8 @@ from cloudfs_backends.errors import (
 E = TypeVar("E", bound=StoreError)
 
 
-class Session(Protocol):
-    """Where a request goes and as whom, asked for when there is an error to describe."""
+class SessionDetails(Protocol):
+    """The part of a cloud's session that error messages name. Read only when there is an error."""
 
     @property
     def endpoint(self) -> str:
@@ -41,31 +41,31 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ErrorCodes:
-    """One cloud's words. `errors` are by error code; so is `advice`, and by the status ("403") of
-    an answer without a code.
+    """The error codes of one cloud. `errors` are by code; `advice` is by code, or by the status
+    ("403") of a response without a code.
 
-    `credentials_advice` gives the fix for a missing or refused identity; its first argument is the
-    exception that told of it, None when the store refused.
+    `credentials_advice` returns the fix for missing or refused credentials; its first argument is
+    the SDK's exception, or None for an error response of the store.
     """
 
     errors: Mapping[str, type[StoreError]]
     advice: Mapping[str, str]
-    credentials_advice: Callable[[Exception | None, Session], str]
+    credentials_advice: Callable[[Exception | None, SessionDetails], str]
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What an error message should name, and the words the store has for it."""
+    """The request that an error belongs to: its operation, key, session and the cloud's codes."""
 
     operation: str
     key: str
-    session: Session
+    session: SessionDetails
     codes: ErrorCodes
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorResponse:
-    """An HTTP answer that is not a success. `code` is the cloud's own word for it, or empty."""
+    """An HTTP response that is not a success. `code` is the cloud's error code, or empty."""
 
     status: int
     code: str
@@ -74,7 +74,7 @@ class ErrorResponse:
     retry_after_s: float | None = None
 
 
-_BY_STATUS: dict[int, type[StoreError]] = {
+_BY_STATUS: Final[dict[int, type[StoreError]]] = {
     401: CredentialsError,
     403: AccessDeniedError,
     404: ObjectNotFoundError,
@@ -86,7 +86,7 @@ _BY_STATUS: dict[int, type[StoreError]] = {
 
 
 def from_response(response: ErrorResponse, context: RequestContext) -> StoreError:
-    """Return the `StoreError` for an HTTP answer that is not a success."""
+    """Return the `StoreError` for an HTTP response that is not a success."""
     codes = context.codes
     error_class = _class_of(response, context)
     summary = ": ".join(part for part in (response.code, response.message) if part)
@@ -112,7 +112,7 @@ def _class_of(response: ErrorResponse, context: RequestContext) -> type[StoreErr
     named = context.codes.errors.get(response.code)
     if response.status in {501, 505}:
         return InvalidRequestError
-    if response.status >= 500:  # whatever code it carries, it says nothing about the object
+    if response.status >= 500:  # whatever its code, it says nothing about the object
         return ThrottledError if named is ThrottledError else UnavailableError
     error_class = named or _BY_STATUS.get(response.status, InvalidRequestError)
     if error_class is ObjectNotFoundError and context.operation == "list":
@@ -121,7 +121,7 @@ def _class_of(response: ErrorResponse, context: RequestContext) -> type[StoreErr
 
 
 def retry_after_s(header: str | None) -> float | None:
-    """Return the pause that a Retry-After header asks for, in seconds; None for none."""
+    """Return the pause that a Retry-After header asks for, in seconds; None without a header."""
     if not header:
         return None
     if header.strip().isdecimal():
@@ -137,16 +137,16 @@ def error_class_for(
     error: Exception,
     default: type[StoreError],
 ) -> type[StoreError]:
-    """Return what the first row says whose exception class fits `error`."""
+    """Return the error class of the first row whose exception class `error` is an instance of."""
     return next((target for source, target in table if isinstance(error, source)), default)
 
 
 def with_advice(error: E, advice: str) -> E:
-    """Give this one error an advice of its own."""
+    """Set the advice of this one error, and return it."""
     error.advice = advice
     return error
 
 
 def one_line(text: object) -> str:
-    """Return `text` with every run of white space made one blank."""
+    """Return `text` with every run of white space replaced by one blank."""
     return " ".join(str(text).split())

@@ -1,4 +1,4 @@
-"""What a person may ask of a store: who am I, where is it. For `doctor`, never for reads."""
+"""Diagnosis of a store: its credentials' identity and its bucket's location."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cloudfs_backends.api import ObjectStore
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the store takes this client for. Nothing in it is secret.
+    """The identity of the client's credentials. Nothing in it is secret.
 
-    `name` is what the cloud calls the identity (an ARN, an e-mail address, an account);
-    `kind` is what stands for it ("access key", "service account", "SAS token", "anonymous");
-    `source` is where it was found ("environment", "profile lab", a file). `expires_at` has a time
-    zone and is None when it does not expire or is renewed by itself. `notes` are further facts in
-    sentences, such as what a SAS token permits.
+    `name` is the cloud's name for it (an ARN, an e-mail address, an account); `kind` is the kind of
+    credentials ("access key", "service account", "SAS token", "anonymous"); `source` is where they
+    were found ("environment", "profile lab", a file). `expires_at` has a time zone and is None when
+    they do not expire or are renewed automatically. `notes` are further facts in sentences, such as
+    the permissions of a SAS token.
     """
 
     name: str
@@ -29,9 +29,9 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class BucketLocation:
-    """Where the bucket is. `region` is None where the store does not say.
+    """Endpoint and region of the bucket. `region` is None where the store does not tell it.
 
-    `byte_path` says how bytes are moved: "obstore", or "SDK" with the reason.
+    `byte_path` names the library that reads bytes: "obstore", or "SDK" with the reason.
     """
 
     endpoint: str
@@ -40,16 +40,16 @@ class BucketLocation:
 
 
 class StoreInspector(ObjectStore, Protocol):
-    """A store that answers questions about itself. Each raises `StoreError` when it cannot."""
+    """An `ObjectStore` for diagnosis. Methods raise `StoreError`."""
 
     @property
     def endpoint(self) -> str | None:
-        """The URL that requests go to, as far as it is known without asking; None: no network."""
+        """The URL that requests go to, as far as known without a request; None: no network."""
 
     async def identify(self) -> Identity:
-        """Find the credentials, renew them if need be, and say whose they are.
+        """Find the credentials, renew them if need be, and return their identity.
 
-        `CredentialsError` when there are none or they are refused.
+        Raises `CredentialsError` when there are none or they are refused.
         """
 
     async def locate(self) -> BucketLocation:

@@ -1,9 +1,9 @@
-"""When an object was modified: as copying tools left it in the metadata, or as the store says.
+"""Modification times of objects, as copying tools write them into user metadata.
 
 rclone and s3fs write `mtime` as decimal seconds (rclone on some stores as RFC 3339), gcsfuse writes
 `gcsfuse_mtime` as RFC 3339 with nanoseconds, gcloud and gsutil write `goog-reserved-file-mtime` in
 whole seconds (rclone does, too, so it comes last). Everything is parsed as text: a float would
-lose the last digits. This module does not know which store the metadata is from.
+lose the last digits.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ import calendar
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_KEYS = ("mtime", "gcsfuse_mtime", "goog-reserved-file-mtime")
-_SECOND_NS = 1_000_000_000
-_MAX_NS = 2**63 - 1
-_DECIMAL = re.compile(r"(-?)(\d{1,11})(?:\.(\d*))?", re.ASCII)
-_RFC3339 = re.compile(
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_KEYS: Final = ("mtime", "gcsfuse_mtime", "goog-reserved-file-mtime")
+_SECOND_NS: Final = 1_000_000_000
+_MAX_NS: Final = 2**63 - 1
+_DECIMAL: Final = re.compile(r"(-?)(\d{1,11})(?:\.(\d*))?", re.ASCII)
+_RFC3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))",
     re.ASCII,
 )
 
 
 def metadata_mtime_ns(metadata: Mapping[str, str]) -> int | None:
-    """Return the mtime in nanoseconds since the epoch, or None if no entry makes sense."""
+    """Return the mtime in nanoseconds since the epoch, or None if no entry is valid."""
     lowered = {name.lower(): value for name, value in metadata.items()}
     for name in _KEYS:
         value = lowered.get(name, "").strip()
@@ -38,9 +39,9 @@ def metadata_mtime_ns(metadata: Mapping[str, str]) -> int | None:
 
 
 def seconds_ns(time: datetime) -> int:
-    """Return the nanoseconds since the epoch of what a store says, cut to whole seconds.
+    """Return a Last-Modified time in nanoseconds since the epoch, truncated to whole seconds.
 
-    A HEAD has no more of them, though some listings do: the two have to agree.
+    Some listings are more precise than a HEAD, and the two have to agree.
     """
     return (time - _EPOCH) // timedelta(seconds=1) * _SECOND_NS
 
@@ -78,5 +79,5 @@ def _is_calendar_time(  # noqa: PLR0917 - the fields of a date, in their order
 
 
 def _fraction_ns(digits: str | None) -> int:
-    """Return decimal fraction digits as nanoseconds; further digits are cut."""
+    """Return decimal fraction digits as nanoseconds; digits beyond those are truncated."""
     return int((digits or "")[:9].ljust(9, "0"))

@@ -1,13 +1,13 @@
-"""The one place where what obstore raises becomes a `StoreError`, for all clouds.
+"""Translation of obstore's exceptions into a `StoreError`, for all clouds.
 
-obstore tells the status and the cloud's error code in the message's text only, and no headers.
-Nothing of a response body but its code, message and request id is passed on: a body may quote
-signatures.
+obstore has the status and the cloud's error code in the text of its message only, and no headers.
+Of a response body only code, message and request id are passed on: a body may quote signatures.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from obstore import exceptions as obs
 
@@ -29,15 +29,15 @@ from cloudfs_backends.errors import (
     UnavailableError,
 )
 
-OBSTORE_ERRORS = (obs.BaseError, FileNotFoundError, ValueError)
+OBSTORE_ERRORS: Final = (obs.BaseError, FileNotFoundError, ValueError)
 """What a call of obstore may raise."""
 
 
 class IncompatibleResponseError(InvalidRequestError):
-    """obstore cannot work with this server's answers, though the SDK may; nothing was read."""
+    """A response that obstore cannot use, though the SDK may; nothing was read."""
 
 
-_BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
+_BY_EXCEPTION: Final[tuple[tuple[type[Exception], type[StoreError]], ...]] = (
     (FileNotFoundError, ObjectNotFoundError),
     (obs.PreconditionError, ObjectChangedError),
     (obs.PermissionDeniedError, AccessDeniedError),
@@ -48,41 +48,43 @@ _BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
     (ValueError, InvalidRequestError),
 )
 
-# Some servers leave headers away, or answer a range with status 200.
-_INCOMPATIBLE = {
+# Some servers omit headers, or respond to a range with status 200.
+_INCOMPATIBLE: Final = {
     "Last-Modified Header missing": "its answers lack Last-Modified",
     "ETag Header missing": "its answers lack an ETag",
     "Received non-partial response when range requested": "it answers a range with status 200",
 }
-# Answers that break HTTP's rules for ranges; asking again would bring the same.
-_RULE_BREAKS = {
+# Responses that violate HTTP's rules for ranges: a retry would not help.
+_RULE_BREAKS: Final = {
     "UnexpectedRange": "the store answered another range than asked",
     "Received redirect without LOCATION": "the bucket is in another region",
 }
-# A success for a range that begins where the object ends, where others refuse.
-_SHRUNK = {"Wanted range starting at": "the object is shorter now"}
-_BY_MARK: tuple[tuple[dict[str, str], type[StoreError]], ...] = (
+# A success for a range that begins at the object's end, where other stores respond with 416.
+_SHRUNK: Final = {"Wanted range starting at": "the object is shorter now"}
+_BY_MARK: Final[tuple[tuple[dict[str, str], type[StoreError]], ...]] = (
     (_INCOMPATIBLE, IncompatibleResponseError),
     (_RULE_BREAKS, InvalidRequestError),
     (_SHRUNK, ObjectChangedError),
 )
 
-# The path comes first in obstore's text and may contain anything; the last match is the answer's.
-_STATUS = re.compile(r".* - Server returned non-2xx status code: (\d{3})[^:]*:(.*)", re.DOTALL)
-# Azure's messages end with what other clouds have elements for.
-_TRAILER = re.compile(r" ?RequestId:(\S+) Time:\S+$")
-_DEBUG = "\n\nDebug source:"
-_KIND = re.compile(r"\bkind: (Timeout|Connect|Interrupted|Decode|Request)\b")
-_REASON = re.compile(r'\b(?:message|error): "?([A-Za-z][^"\n,]*)')
-_CERTIFICATE = re.compile(r"\bInvalidCertificate\(\s*(\w+)")
+# The path comes first in obstore's text and may contain anything; the last match is the response's.
+_STATUS: Final = re.compile(
+    r".* - Server returned non-2xx status code: (\d{3})[^:]*:(.*)", re.DOTALL
+)
+# Azure appends to its messages what other clouds have elements for.
+_TRAILER: Final = re.compile(r" ?RequestId:(\S+) Time:\S+$")
+_DEBUG: Final = "\n\nDebug source:"
+_KIND: Final = re.compile(r"\bkind: (Timeout|Connect|Interrupted|Decode|Request)\b")
+_REASON: Final = re.compile(r'\b(?:message|error): "?([A-Za-z][^"\n,]*)')
+_CERTIFICATE: Final = re.compile(r"\bInvalidCertificate\(\s*(\w+)")
 
 
 def from_obstore(error: Exception, context: RequestContext) -> StoreError:
     """Return the `StoreError` for an exception of obstore."""
     text = str(error)
-    answer = _STATUS.match(text.partition(_DEBUG)[0])
-    if answer:
-        return from_response(_parse_response(int(answer[1]), answer[2]), context)
+    response = _STATUS.match(text.partition(_DEBUG)[0])
+    if response:
+        return from_response(_parse_response(int(response[1]), response[2]), context)
     for marks, error_class in _BY_MARK:
         for mark, meaning in marks.items():
             if mark in text:
@@ -91,7 +93,7 @@ def from_obstore(error: Exception, context: RequestContext) -> StoreError:
 
 
 def _from_transport_error(error: Exception, text: str, context: RequestContext) -> StoreError:
-    """There was no answer at all, or obstore refused by itself."""
+    """Return the error of a request without a response, or one that obstore rejected itself."""
     found = error_class_for(_BY_EXCEPTION, error, UnavailableError)
     if found is UnavailableError:
         message = f"{context.session.endpoint}: {_cause(text)}"

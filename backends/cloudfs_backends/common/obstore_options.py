@@ -1,7 +1,4 @@
-"""How obstore's client of any cloud behaves: timeouts, idle connections, whom it trusts.
-
-This module knows no cloud and no credentials.
-"""
+"""obstore's HTTP settings for all clouds: timeouts, idle connections, trusted certificates."""
 
 from __future__ import annotations
 
@@ -14,14 +11,14 @@ from cloudfs_backends.api import StoreOptions
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
 
-# Stalls end by the read timeout; this only ends a body that trickles.
+# The read timeout ends stalls; this one only ends a body that trickles.
 _BODY_TIMEOUT: Final = timedelta(minutes=10)
 
-# Servers close idle connections; one closed by the other side costs a retry.
+# Shorter than servers keep idle connections: one closed by the server costs a retry.
 _POOL_IDLE_TIMEOUT: Final = timedelta(seconds=20)
 
 _BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Variables that the SDKs' HTTP library reads: both clients have to trust the same."""
+"""Variables that the SDKs' HTTP library reads: both clients have to trust the same certificates."""
 
 
 def client_options(
@@ -29,8 +26,8 @@ def client_options(
 ) -> ClientConfig:
     """Return obstore's settings for requests to `endpoint`.
 
-    `ca_bundle` is a file of certificates that the SDK was told of in a way of its own.
-    One that cannot be read is an `OSError`; one that is missing is left to the SDK to complain of.
+    `ca_bundle` is a file of certificates from the SDK's own configuration. Raises `OSError` for one
+    that cannot be read; a missing one is ignored, for the SDK reports it.
     """
     is_plain = endpoint.startswith("http://")
     client: ClientConfig = {
@@ -42,7 +39,7 @@ def client_options(
         "pool_max_idle_per_host": str(options.max_downloads),
     }
     bundle = ca_bundle or next(filter(None, map(os.environ.get, _BUNDLES)), None)
-    # A folder of certificates, which the SDKs take as well, cannot be told to obstore.
+    # The SDKs also take a folder of certificates; obstore does not.
     if bundle and os.path.isfile(bundle) and not is_plain:
         with open(bundle, "rb") as file:
             client["root_certificate"] = file.read()

@@ -1,7 +1,4 @@
-"""Ranged reads through obstore, and the checks that every ranged answer has to pass.
-
-The conditions differ by cloud: an ETag or a generation. This module knows no SDK.
-"""
+"""Ranged reads through obstore, and the checks that every ranged response has to pass."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import obstore
 
@@ -21,11 +18,11 @@ if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ObjectStore as ObstoreClient
 
-CHUNK_BYTES = 256 * 1024
-"""How much of a body is handed on at a time."""
+CHUNK_BYTES: Final = 256 * 1024
+"""The size in which a body is passed on."""
 
-# What obstore's paths cannot spell: control characters, empty segments, "." and "..".
-_UNNAMEABLE = re.compile(r"[\x00-\x1f\x7f]|(?:^|/)\.{0,2}(?:/|$)")
+# obstore's paths have no control characters, empty segments, "." or "..".
+_UNNAMEABLE: Final = re.compile(r"[\x00-\x1f\x7f]|(?:^|/)\.{0,2}(?:/|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +36,18 @@ class RangeRead:
 
 
 def obstore_can_name(path: str) -> bool:
-    """Whether obstore can name this key."""
+    """Return whether obstore has a path for this key."""
     return not _UNNAMEABLE.search(path)
 
 
 class VersionCondition(Enum):
-    """How a read names the version it wants."""
+    """The field of a request that names the version to read."""
 
     ETAG = "e_tag"
-    """By If-Match: another version is `ObjectChangedError`."""
+    """If-Match: another version is `ObjectChangedError`."""
 
     GENERATION = "version"
-    """By its number: one that is gone is `ObjectNotFoundError`, whether deleted or overwritten."""
+    """A version number: deleted or overwritten, it is `ObjectNotFoundError`."""
 
 
 def obstore_chunks(
@@ -60,9 +57,9 @@ def obstore_chunks(
     context: RequestContext,
     condition: VersionCondition = VersionCondition.ETAG,
 ) -> Generator[bytes, None, None]:
-    """Yield the bytes of a read in pieces of `CHUNK_BYTES`. Raises `StoreError`.
+    """Yield the bytes of a read in chunks of `CHUNK_BYTES`. Raises `StoreError`.
 
-    `IncompatibleResponseError` comes before the first piece.
+    `IncompatibleResponseError` comes before the first chunk.
     """
     options: GetOptions = {"range": (read.start, read.stop)}
     if read.etag is not None and condition is VersionCondition.ETAG:
@@ -70,16 +67,16 @@ def obstore_chunks(
     elif read.etag is not None:
         options["version"] = read.etag
     try:
-        answer = obstore.get(store, path, options=options)
-        check_version(context, read.etag, answer.meta[condition.value])
-        check_range(context, read, answer.range, answer.meta["size"])
-        yield from answer.stream(min_chunk_size=CHUNK_BYTES)
+        response = obstore.get(store, path, options=options)
+        check_version(context, read.etag, response.meta[condition.value])
+        check_range(context, read, response.range, response.meta["size"])
+        yield from response.stream(min_chunk_size=CHUNK_BYTES)
     except OBSTORE_ERRORS as error:
         raise from_obstore(error, context) from error
 
 
 def check_version(context: RequestContext, asked: str | None, got: str | None) -> None:
-    """A store that ignores conditions still says what it sends."""
+    """Raise unless the response is of the requested version: some stores ignore conditions."""
     if asked and got and _bare(asked) != _bare(got):
         raise ObjectChangedError(
             f"the object is now {got}, not {asked}", operation=context.operation, key=context.key
@@ -87,10 +84,10 @@ def check_version(context: RequestContext, asked: str | None, got: str | None) -
 
 
 def check_range(context: RequestContext, read: RangeRead, got: tuple[int, int], size: int) -> None:
-    """Raise unless the answer is the range that was asked for; `size` is the object's."""
+    """Raise unless the response has the requested range; `size` is the object's."""
     if got == (read.start, read.stop):
         return
-    # From an object that shrank a store sends what is left; anything else breaks HTTP's rules.
+    # Of an object that shrank a store sends the rest; anything else violates HTTP.
     error_class = ObjectChangedError if size < read.stop else InvalidRequestError
     raise error_class(
         f"asked for bytes {read.start}-{read.stop} and got {got[0]}-{got[1]} of {size}",
@@ -100,7 +97,7 @@ def check_range(context: RequestContext, read: RangeRead, got: tuple[int, int], 
 
 
 def content_range(context: RequestContext, header: str | None) -> tuple[tuple[int, int], int]:
-    """Return ((start, stop), size) of a ranged answer from its Content-Range header."""
+    """Return ((start, stop), size) of a ranged response from its Content-Range header."""
     match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", header or "")
     if not match:
         raise InvalidRequestError(

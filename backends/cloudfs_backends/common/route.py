@@ -1,7 +1,7 @@
-"""Which way a cloud store's reads take: through obstore, or through the cloud's SDK.
+"""The choice between obstore and the cloud's SDK for reads.
 
-obstore is some twenty times cheaper, but shows no headers of a refusal and is particular about the
-answers. Policy only: decides at once, from any thread, and knows neither.
+obstore is some twenty times cheaper, but shows no headers of error responses and accepts fewer
+servers. Policy only: no I/O.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from typing import Final
 log = logging.getLogger(__name__)
 
 THROTTLED_S: Final = 10.0
-"""How long after a throttled read the SDK, which sees Retry-After, does the reading."""
+"""How long the SDK, which sees Retry-After, reads after a throttled read."""
 
 INCOMPATIBLE_S: Final = 600.0
-"""How long after an unfit answer the SDK does the reading.
+"""How long the SDK reads after a response that is incompatible with obstore.
 
-Mostly the server is like that, and a read that obstore tries in vain every ten minutes costs next
-to nothing. But a proxy may have damaged one answer, and a mount lives for weeks.
+Mostly the server is at fault, and a failed read every ten minutes costs next to nothing. But a
+proxy may have damaged one response, and a mount lives for weeks.
 """
 
 
 class ReadRoute:
-    """The way of the reads of one store, named `url` in the log; `clock` is in seconds."""
+    """The choice for one store, named `url` in the log; `clock` is in seconds. Safe to use from any
+    thread."""
 
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url
@@ -38,23 +39,26 @@ class ReadRoute:
 
     @property
     def uses_obstore(self) -> bool:
-        """Whether a read goes through obstore now."""
+        """A read goes through obstore now."""
         return self._clock() >= max(self._throttled_until, self._incompatible_until)
 
     @property
     def incompatibility(self) -> str:
-        """Why the server is held to be unfit for obstore, or "" when it is not."""
+        """Why the server is incompatible with obstore; "" when it is not known to be."""
         return self._incompatible if self._clock() < self._incompatible_until else ""
 
     def note_throttled(self) -> None:
-        """The store asks obstore to slow down: for how long, only the SDK is told."""
+        """Read through the SDK for a while: only there the requested pause is seen."""
         self._throttled_until = self._clock() + THROTTLED_S
 
     def note_incompatible(self, why: str) -> None:
-        """The SDK has read what obstore could not: leave it at that for a while."""
+        """Read through the SDK for a while: it has read what obstore could not."""
         with self._lock:
             known, self._incompatible = self._incompatible, why
             self._incompatible_until = self._clock() + INCOMPATIBLE_S
-        if why != known:  # a server that stays as it is says nothing new
-            log.info("%s: reads go through the slower SDK, for the server is unfit: %s",
-                      self._url, why)  # fmt: skip
+        if why != known:
+            log.info(
+                "%s: reads go through the slower SDK, the server is incompatible with obstore: %s",
+                self._url,
+                why,
+            )

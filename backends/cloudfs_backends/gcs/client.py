@@ -1,8 +1,4 @@
-"""Google Cloud Storage.
-
-Google's SDK lists and looks up; obstore moves bytes. This module does not know what the bytes are
-for, nor which of the two ways a read takes: `CloudStore` decides.
-"""
+"""Google Cloud Storage: metadata through Google's SDK, bytes through obstore."""
 
 from __future__ import annotations
 
@@ -29,11 +25,11 @@ from cloudfs_backends.errors import (
 )
 from cloudfs_backends.gcs.errors import ERROR_CODES, response_error, translated
 from cloudfs_backends.gcs.media import media_url, read_media
-from cloudfs_backends.gcs.objects import LIST_FIELDS, first_page, is_name, object_info, resolve_name
+from cloudfs_backends.gcs.objects import LIST_FIELDS, blob_info, first_page, is_name, resolve_name
 from cloudfs_backends.gcs.session import GcsSession
 from cloudfs_backends.url import StoreUrl
 
-# The largest object there is: within a bucket a rewrite moves no bytes and is done at once.
+# The largest object there is: within a bucket a rewrite copies no bytes and completes at once.
 _COPY_BYTES_MAX: Final = 5 * 2**40
 
 _LAYOUT_UNAVAILABLE: Final = (
@@ -42,12 +38,11 @@ _LAYOUT_UNAVAILABLE: Final = (
     InvalidRequestError,
     ObjectNotFoundError,
 )
-"""What a store answers that does not tell, or not this client, or does not know the question."""
-
+"""Errors of a store that does not tell the layout, or not to this client."""
 
 _NOT_IMPLEMENTED: Final = "HTTP 501"
-"""The error of a refusal without a word: an emulator that does not know the path. A store that
-means this one request says so."""
+"""The error of a 501 without a code: an emulator that lacks the XML interface. A store that lacks
+one request sends a code."""
 
 
 def open_client(url: StoreUrl, options: StoreOptions) -> GcsClient:
@@ -58,8 +53,8 @@ def open_client(url: StoreUrl, options: StoreOptions) -> GcsClient:
 class GcsClient(CloudClient[GcsSession]):
     """One bucket and prefix of Google Cloud Storage.
 
-    An object's version is its generation. `probe` finds the credentials, and out whether the bucket
-    has a hierarchical namespace.
+    An object's version is its generation. `probe` finds the credentials, and whether the bucket has
+    a hierarchical namespace.
     """
 
     def __init__(self, url: StoreUrl, options: StoreOptions) -> None:
@@ -73,7 +68,7 @@ class GcsClient(CloudClient[GcsSession]):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Emulators may ignore conditions and copy bytes."""
+        """What Google can do; emulators may ignore conditions and copy bytes."""
         is_google = self._session.is_google
         return Capabilities(
             metadata_in_list=True,
@@ -95,7 +90,7 @@ class GcsClient(CloudClient[GcsSession]):
         with translated(context):
             blob = self._session.bucket().blob(name)
             blob.reload(timeout=self._session.timeout, retry=None)
-            return object_info(blob, key, context)
+            return blob_info(blob, key, context)
 
     def list_page(
         self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
@@ -113,7 +108,7 @@ class GcsClient(CloudClient[GcsSession]):
                 page_token=token,
                 max_results=limit,
                 fields=LIST_FIELDS,
-                # Folders exist there without objects in them.
+                # In a hierarchical namespace folders exist without objects in them.
                 include_folders_as_prefixes=True if self._has_folders and delimiter else None,
                 timeout=self._session.timeout,
                 retry=None,
@@ -150,26 +145,26 @@ class GcsClient(CloudClient[GcsSession]):
             layout = self._layout()
         except _LAYOUT_UNAVAILABLE:
             return None
-        place, kind = layout.get("location"), layout.get("locationType")
-        return f"{place} ({kind})" if place and kind else place
+        location, kind = layout.get("location"), layout.get("locationType")
+        return f"{location} ({kind})" if location and kind else location
 
     def _layout(self) -> Mapping[str, Any]:
-        """Ask what a client that may only list is allowed to know of the bucket."""
+        """Return what a client that may only list can learn of the bucket."""
         context = self._context("list", "")
         with translated(context):
-            answer = self._session.clients().http.get(
+            response = self._session.clients().http.get(
                 f"{self._session.endpoint}/storage/v1/b/{self._url.bucket}/storageLayout",
-                # Who may list only below a folder is asked for that folder's sake.
+                # The permission to list may be granted for a folder only.
                 params={"prefix": self._url.prefix} if self._url.prefix else None,
                 timeout=self._session.timeout,
             )
-            if not answer.ok:
-                raise response_error(answer, context)
-            layout = answer.json()
+            if not response.ok:
+                raise response_error(response, context)
+            layout = response.json()
         return layout if isinstance(layout, dict) else {}
 
     def _missing_or_changed(self, missing: ObjectNotFoundError, read: RangeRead) -> StoreError:
-        """Google says the same of a version that is gone and of an object that is: look."""
+        """Return the error of a 404, which Google sends for lost objects and versions alike."""
         if read.etag is None:
             return missing
         try:

@@ -1,7 +1,7 @@
-"""The words of Google Cloud Storage for refusals, and what they mean.
+"""Error codes of Google Cloud Storage.
 
-Its XML interface, which obstore reads bytes through, has error codes; its JSON interface, which the
-SDK speaks, has reasons. Both are keys here, for one refusal may come in either spelling.
+Its XML interface, which obstore uses, has error codes; its JSON interface, which the SDK uses, has
+reasons. Both are keys here.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ CODES_BY_MESSAGE: Final = (
     (403, "authentication scopes", "InsufficientScopes"),
     (404, "bucket does not exist", "NoSuchBucket"),
 )
-"""Where a JSON reason says too little: status, words of the message in small letters, and the code
-that the XML interface has for it."""
+"""Codes for ambiguous JSON reasons: status, words of the message in lower case, and the code that
+the XML interface has for it."""
 
 CODES_BY_STATUS: Final = {401: "authError", 403: "forbidden"}
-"""What a refusal without a word of its own means."""
+"""The reason of a response that has neither a code nor a reason."""

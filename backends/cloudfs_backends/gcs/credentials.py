@@ -1,7 +1,7 @@
-"""As whom a Google Cloud Storage bucket is asked: the identity, and a token that is always fresh.
+"""Google's credentials: their identity, and an access token that is always valid.
 
-google-auth finds the credentials and talks to whoever issues tokens. When a token is renewed is
-decided here, once for all clients and threads. This module knows no buckets.
+google-auth finds the credentials and requests tokens. When a token is renewed is decided here, once
+for all clients and threads.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ log = logging.getLogger(__name__)
 
 _SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_only"
 
-# Any earlier, and the metadata server of a VM hands out the same token again.
+# Any earlier, and the metadata server of a VM returns the same token again.
 _RENEW_BEFORE: Final = timedelta(minutes=3, seconds=45)
-# What a request may take until the store looks at its token.
+# The time that a request may take until the store checks its token.
 _SPARE: Final = timedelta(seconds=10)
 _PAUSE_AFTER_FAILURE: Final = timedelta(seconds=10)
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -45,7 +45,7 @@ _KINDS: Final = {
 }
 
 _UNDOCUMENTED_ERRORS: Final = (OSError, ValueError, TypeError, LookupError, AttributeError)
-"""What google-auth also raises: over files that cannot be read and over malformed answers."""
+"""What google-auth also raises, for unreadable files and malformed responses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ def _utc_now() -> datetime:
 class GoogleTokenSource:
     """The access token of one identity. Safe to use from any thread.
 
-    `found` are google-auth's credentials, `session` is what their requests go through. Raises what
-    google-auth raises.
+    `found` are google-auth's credentials, which request tokens through `session`. Methods raise the
+    exceptions of google-auth.
     """
 
     def __init__(
@@ -84,16 +84,16 @@ class GoogleTokenSource:
 
     @property
     def quota_project(self) -> str | None:
-        """The project that the credentials themselves name to pay for requests."""
+        """The project in the credentials that is billed for requests."""
         project: str | None = getattr(self._found, "quota_project_id", None)
         return project
 
     def token(self) -> str:
-        """Return a token that is good for some seconds at least.
+        """Return a token that is valid for some seconds at least.
 
-        One thread renews it, some minutes before its end; the others use the old one meanwhile, and
-        all go on with it while renewing fails. Without an old one the others wait, and share what
-        comes of it.
+        One thread renews it, some minutes before its expiry; the others use the old one meanwhile,
+        and all continue with it while its renewal fails. Without a valid one the other threads wait
+        for the one that requests it, and get the same token or error.
         """
         seen, attempts = self._token, self._attempts
         now = self._now()
@@ -110,7 +110,7 @@ class GoogleTokenSource:
         return seen.text
 
     def identify(self) -> Identity:
-        """Say whose tokens these are, once there is one."""
+        """Return the identity of the credentials, which takes a token."""
         self.token()
         facts: Mapping[str, str] = self._found.get_cred_info() or {}
         kind = facts.get("credential_type", "")
@@ -121,11 +121,11 @@ class GoogleTokenSource:
         )
 
     def close(self) -> None:
-        """Close idle connections to whoever issues tokens."""
+        """Close idle connections to the token server."""
         self._session.close()
 
     def _replace(self, seen: _Token | None) -> _Token:
-        """Return the token after `seen`, which another thread may have got meanwhile."""
+        """Return the token after `seen`; another thread may have fetched it meanwhile."""
         if self._token is None or self._token is seen:
             self._token = self._fetch()
         return self._token
@@ -150,7 +150,7 @@ class GoogleTokenSource:
             self._attempts += 1
         now, expiry = self._now(), self._found.expiry
         ends_at = _NEVER if expiry is None else expiry.replace(tzinfo=UTC)
-        # A short-lived token is used for half of its life: never renewed at each request.
+        # A short-lived token is used for half of its life, and not renewed with each request.
         return _Token(self._found.token, ends_at - min(_RENEW_BEFORE, (ends_at - now) / 2), ends_at)
 
     def _refresh(self) -> None:
@@ -163,7 +163,7 @@ class GoogleTokenSource:
             raise RefreshError(message) from error  # type: ignore[no-untyped-call]
 
     def _name(self) -> str:
-        """Find a name where google-auth has none: in the login, or that of the workload's pool."""
+        """Return a name where google-auth has none: an e-mail address, or the workload pool."""
         id_token = getattr(self._found, "id_token", None)
         if isinstance(id_token, str):
             return _email(id_token) or "unnamed"
@@ -174,9 +174,9 @@ class GoogleTokenSource:
 def find_token_source(timeout: tuple[float, float]) -> GoogleTokenSource:
     """Find the Application Default Credentials. `timeout`: to connect and to read, in seconds.
 
-    On a machine without any it may take a while: a VM's metadata server is looked for.
+    May block for seconds on a machine without any, while a VM's metadata server is searched.
     """
-    # Whatever it warns of is either no trouble or ends in an error of ours.
+    # Its warnings are either harmless or followed by an error.
     logging.getLogger("google.auth").setLevel(logging.ERROR)
     session = requests.Session()
     try:
@@ -195,7 +195,7 @@ def _request(session: requests.Session, timeout: tuple[float, float]) -> Any:
 
 
 def _email(id_token: str) -> str:
-    """Return the address in a token that came with the access token; nothing hangs on it."""
+    """Return the e-mail address in an ID token, for display only: the token is not verified."""
     try:
         claims: Mapping[str, Any] = jwt.decode(id_token, verify=False)  # type: ignore[no-untyped-call]
     except ValueError:

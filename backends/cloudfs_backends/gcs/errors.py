@@ -1,7 +1,7 @@
-"""The one place where what Google's libraries raise becomes a `StoreError`, and GCS's codes.
+"""Translation of the exceptions of Google's libraries into a `StoreError`.
 
 The error code decides, then the HTTP status, then the exception's class. Of an exception only its
-text is passed on, and of an answer only its reason and message: neither carries tokens.
+text is passed on, and of a response only its reason and message: neither carries tokens.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import requests
 import urllib3.exceptions
@@ -19,7 +20,7 @@ from cloudfs_backends.common.http_errors import (
     ErrorCodes,
     ErrorResponse,
     RequestContext,
-    Session,
+    SessionDetails,
     error_class_for,
     from_response,
     one_line,
@@ -39,7 +40,7 @@ from cloudfs_backends.gcs.codes import (
     ERRORS_BY_CODE,
 )
 
-GOOGLE_ERRORS = (
+GOOGLE_ERRORS: Final = (
     GoogleAPICallError,
     auth.GoogleAuthError,
     requests.RequestException,
@@ -49,21 +50,21 @@ GOOGLE_ERRORS = (
 )
 """What a call of the SDK, of google-auth or of a session may raise."""
 
-CREDENTIALS_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
-LOGIN = "gcloud auth application-default login"
-_MESSAGE_MAX = 300
-_SETTINGS_ADVICE = (
+CREDENTIALS_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
+LOGIN: Final = "gcloud auth application-default login"
+_MESSAGE_MAX: Final = 300
+_SETTINGS_ADVICE: Final = (
     "check --endpoint-url, and the variables STORAGE_EMULATOR_HOST and REQUESTS_CA_BUNDLE"
 )
 
-_NOT_A_URL = (
+_NOT_A_URL: Final = (
     requests.exceptions.InvalidURL,
     requests.exceptions.MissingSchema,
     requests.exceptions.InvalidSchema,
     urllib3.exceptions.LocationParseError,
 )
 
-_BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
+_BY_EXCEPTION: Final[tuple[tuple[type[Exception], type[StoreError]], ...]] = (
     (auth.TransportError, UnavailableError),
     (auth.GoogleAuthError, CredentialsError),
     (requests.exceptions.InvalidURL, InvalidRequestError),
@@ -84,7 +85,7 @@ _BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
 
 @contextmanager
 def translated(context: RequestContext) -> Iterator[None]:
-    """Raise what Google's libraries raise in the block as `StoreError`."""
+    """Translate the exceptions of Google's libraries in the block into `StoreError`."""
     try:
         yield
     except GOOGLE_ERRORS as error:
@@ -107,28 +108,28 @@ def from_google(error: Exception, context: RequestContext) -> StoreError:
     return translation
 
 
-def response_error(answer: requests.Response, context: RequestContext) -> StoreError:
-    """Return the `StoreError` for an answer that is not a success. Reads its body."""
-    code, message = _code_and_message(answer)
+def response_error(response: requests.Response, context: RequestContext) -> StoreError:
+    """Return the `StoreError` for a response that is not a success. Reads its body."""
+    code, message = _code_and_message(response)
     return from_response(
         ErrorResponse(
-            status=answer.status_code,
-            code=_specific_code(answer.status_code, code, message),
+            status=response.status_code,
+            code=_specific_code(response.status_code, code, message),
             message=message,
-            request_id=answer.headers.get("x-guploader-uploadid"),
-            retry_after_s=retry_after_s(answer.headers.get("retry-after")),
+            request_id=response.headers.get("x-guploader-uploadid"),
+            retry_after_s=retry_after_s(response.headers.get("retry-after")),
         ),
         context,
     )
 
 
 def error_text(error: BaseException) -> str:
-    """Return what went wrong on one line, taken from the innermost cause that says it."""
+    """Return the text of the innermost cause that has one, on one line."""
     inner = getattr(error, "reason", None)
     if isinstance(inner, BaseException):
         return error_text(inner)
     parts = [error_text(part) if isinstance(part, BaseException) else part for part in error.args]
-    # The rest are answers of servers, whole: not for messages.
+    # The other arguments are whole responses: not for messages.
     texts = [part for part in parts if isinstance(part, str) and part]
     return one_line(" ".join(texts))[:_MESSAGE_MAX] or type(error).__name__
 
@@ -142,14 +143,14 @@ def _message(error: Exception, error_class: type[StoreError], endpoint: str) -> 
     return f"{where}: {error_text(error)}"
 
 
-def _code_and_message(answer: requests.Response) -> tuple[str, str]:
-    """Return reason and message. Refused downloads bear a plain text instead of JSON."""
+def _code_and_message(response: requests.Response) -> tuple[str, str]:
+    """Return reason and message. Failed downloads have plain text instead of JSON."""
     try:
-        error = answer.json()["error"]
+        error = response.json()["error"]
         first = (error.get("errors") or [{}])[0]
         return str(first.get("reason", "")), one_line(error.get("message", ""))
     except (ValueError, LookupError, TypeError, AttributeError):
-        text = one_line(answer.text)[:_MESSAGE_MAX]
+        text = one_line(response.text)[:_MESSAGE_MAX]
         return "", "" if text[:1] in {"<", "{", "["} else text
 
 
@@ -161,7 +162,7 @@ def _specific_code(status: int, code: str, message: str) -> str:
     return code or CODES_BY_STATUS.get(status, "")
 
 
-def _credentials_advice(error: Exception | None, _: Session) -> str:
+def _credentials_advice(error: Exception | None, _: SessionDetails) -> str:
     if isinstance(error, auth.RefreshError):
         return (
             f"log in again, run: {LOGIN}; for a service account check that its key and the"
@@ -174,5 +175,5 @@ def _credentials_advice(error: Exception | None, _: Session) -> str:
     return f"renew the credentials (for a login run: {LOGIN})"
 
 
-ERROR_CODES = ErrorCodes(ERRORS_BY_CODE, ADVICE_BY_CODE, _credentials_advice)
+ERROR_CODES: Final = ErrorCodes(ERRORS_BY_CODE, ADVICE_BY_CODE, _credentials_advice)
 """The error codes and reasons of Google Cloud Storage."""

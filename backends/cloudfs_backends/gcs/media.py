@@ -1,7 +1,7 @@
-"""Bytes of an object through Google's JSON interface, for what obstore cannot read.
+"""Ranged reads through Google's JSON interface, for what obstore cannot read.
 
-The SDK's own downloads write into a file before anybody could see which range and which generation
-came, and show no Retry-After. So its session is used as it is, for the URL that the SDK would use.
+The SDK's own downloads write into a file before range and generation can be checked, and hide
+Retry-After. So the SDK's HTTP session reads the URL that the SDK would use.
 """
 
 from __future__ import annotations
@@ -25,26 +25,28 @@ from cloudfs_backends.gcs.session import GcsSession
 def read_media(
     session: GcsSession, url: str, read: RangeRead, context: RequestContext
 ) -> Generator[bytes, None, None]:
-    """Yield the bytes as they are stored, in pieces of `CHUNK_BYTES`. Raises `StoreError`."""
+    """Yield the bytes as they are stored, in chunks of `CHUNK_BYTES`. Raises `StoreError`."""
     condition = {} if read.etag is None else {"ifGenerationMatch": read.etag}
     with translated(context):
-        answer = session.clients().http.get(
+        response = session.clients().http.get(
             url,
             params={"alt": "media", **condition},
             headers={"range": f"bytes={read.start}-{read.stop - 1}", "accept-encoding": "gzip"},
             stream=True,
             timeout=session.timeout,
         )
-        with closing(answer):
-            if not answer.ok:
-                raise response_error(answer, context)
-            check_version(context, read.etag, answer.headers.get("x-goog-generation"))
-            check_range(context, read, *content_range(context, answer.headers.get("content-range")))
-            # What is stored packed is not unpacked: offsets are those of the stored bytes.
-            while chunk := answer.raw.read(CHUNK_BYTES, decode_content=False):
+        with closing(response):
+            if not response.ok:
+                raise response_error(response, context)
+            check_version(context, read.etag, response.headers.get("x-goog-generation"))
+            check_range(
+                context, read, *content_range(context, response.headers.get("content-range"))
+            )
+            # gzip is not decoded: offsets are those of the stored bytes.
+            while chunk := response.raw.read(CHUNK_BYTES, decode_content=False):
                 yield chunk
 
 
 def media_url(endpoint: str, bucket: str, name: str) -> str:
-    """Return where the bytes of an object are."""
+    """Return the URL of an object's bytes."""
     return f"{endpoint}/download/storage/v1/b/{bucket}/o/{quote(name, safe='')}"

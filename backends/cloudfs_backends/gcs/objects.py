@@ -1,4 +1,4 @@
-"""What the SDK knows of objects and listings, as the values of the store protocol."""
+"""Conversion of the SDK's blobs and listings into values of the store protocol."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any, Final
 from cloudfs_backends.api import ListPage, ObjectInfo
 from cloudfs_backends.common.cloud import is_key, resolve_key
 from cloudfs_backends.common.http_errors import RequestContext
-from cloudfs_backends.common.mtime import metadata_mtime_ns, seconds_ns
+from cloudfs_backends.common.objects import object_info
 from cloudfs_backends.errors import InvalidRequestError, ObjectNotFoundError
 
 LIST_FIELDS: Final = "nextPageToken,prefixes,items(name,size,generation,updated,metadata)"
-"""All that `first_page` looks at: a tenth of what would be sent."""
+"""The fields that `first_page` reads, a tenth of those that Google would send."""
 
 
 def is_name(text: str) -> bool:
-    """Whether an object, or the beginning of its name, can be called so."""
+    """Return whether an object's name can be or begin with `text`."""
     return is_key(text) and "\n" not in text and "\r" not in text
 
 
 def resolve_name(prefix: str, context: RequestContext) -> str:
-    """Return the object's full name; one that no object can have is not found."""
+    """Return the object's full name; raises `ObjectNotFoundError` when no object can have it."""
     name = resolve_key(prefix, context)
     if not is_name(name) or name in {".", ".."}:
         raise ObjectNotFoundError(
@@ -29,22 +29,20 @@ def resolve_name(prefix: str, context: RequestContext) -> str:
     return name
 
 
-def object_info(blob: Any, key: str, context: RequestContext) -> ObjectInfo:
-    """Return what a Blob says of the object that is called `key` within the store."""
+def blob_info(blob: Any, key: str, context: RequestContext) -> ObjectInfo:
+    """Return the attributes of a Blob, whose key within the store is `key`."""
     if blob.generation is None or blob.size is None or blob.updated is None:
         raise InvalidRequestError(
             "the store sends no generation, size or time of change",
             operation=context.operation,
             key=key,
         )
-    mtime_ns = metadata_mtime_ns(blob.metadata or {})
-    return ObjectInfo(
-        key=key,
+    return object_info(
+        key,
         size=blob.size,
         etag=str(blob.generation),
-        mtime_ns=seconds_ns(blob.updated) if mtime_ns is None else mtime_ns,
-        has_metadata=True,
-        metadata_mtime=mtime_ns is not None,
+        last_modified=blob.updated,
+        metadata=blob.metadata or {},
     )
 
 
@@ -54,11 +52,11 @@ def first_page(blobs: Any, prefix: str, context: RequestContext) -> ListPage:
     cut = len(prefix) - len(context.key)
     return ListPage(
         objects=tuple(
-            object_info(blob, blob.name[cut:], context)
+            blob_info(blob, blob.name[cut:], context)
             for blob in page
-            if len(blob.name) > cut  # the marker of the store's prefix has no name here
+            if len(blob.name) > cut  # the marker of the store's prefix has no key here
         ),
-        # The folder that is listed is not in itself.
+        # The listed folder is also among its own prefixes.
         prefixes=tuple(sorted(name[cut:] for name in blobs.prefixes if name != prefix)),
         next_token=blobs.next_page_token,
     )

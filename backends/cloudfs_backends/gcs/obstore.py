@@ -1,6 +1,6 @@
-"""obstore's client of one GCS bucket, which finds nothing by itself.
+"""obstore's client of one GCS bucket, with the session's endpoint and tokens.
 
-What it would fill from GOOGLE_* variables is either set here or not looked at.
+Every setting that obstore would take from GOOGLE_* variables is given here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ObstoreSetupError(ValueError):
-    """obstore cannot be set up; the message says what is in its way."""
+    """obstore cannot be set up; the message names the variables that prevent it."""
 
 
 def build_obstore_client(
@@ -31,9 +31,9 @@ def build_obstore_client(
     tokens: GoogleTokenSource | None,
     headers: Mapping[str, str],
 ) -> GCSStore:
-    """Return the client; without `tokens` it is anonymous. `headers` go with each request."""
+    """Return the client; without `tokens` it is anonymous. `headers` are sent with each request."""
     client = client_options(endpoint, options)
-    # Who does not accept gzip gets objects that are stored so unpacked, and never a range.
+    # For a client that does not accept gzip, Google decodes such objects and ignores ranges.
     client["default_headers"] = {"accept-encoding": "gzip", **headers}
     try:
         return GCSStore(
@@ -41,7 +41,7 @@ def build_obstore_client(
             config={"base_url": endpoint, "skip_signature": tokens is None},
             client_options=client,
             retry_config={"max_retries": 0},
-            # Because there is one, obstore looks for no credentials: not even for anonymous access.
+            # With a provider obstore searches for no credentials, not even for anonymous access.
             credential_provider=_provider(tokens),
         )
     except BaseError as error:
@@ -52,10 +52,10 @@ def build_obstore_client(
 
 
 def _provider(tokens: GoogleTokenSource | None) -> Any:
-    """Return what obstore asks for a token, in one of its threads.
+    """Return obstore's source of tokens, which it calls in one of its threads.
 
-    What it is told expires at once, so it asks for each request, and when to renew is decided in
-    one place, by the clock on the wall: obstore's own stands still while a machine is suspended.
+    Each token is declared expired, so that obstore calls for each request and `tokens` alone
+    decides about renewal, by wall-clock time: obstore's clock stops while a machine is suspended.
     """
 
     def provide() -> GCSCredential:

@@ -1,7 +1,7 @@
-"""The two clients of one GCS bucket: Google's SDK for names, obstore for bytes.
+"""The two clients of one GCS bucket: Google's SDK for metadata, obstore for bytes.
 
-Both get endpoint, token and paying project from here, so that they can never talk to different
-places, nor as different people. This module knows no keys.
+Both get endpoint, token and billed project from here, so that they always use the same bucket as
+the same identity.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _PAYER_HEADER: Final = "x-goog-user-project"
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """What requests are made with. `tokens` is None for anonymous access.
+    """The clients of a bucket. `tokens` is None for anonymous access.
 
-    `http` has all headers of the bucket's requests, authorization included; `sdk` works with it.
+    `http` sends all headers of the bucket's requests, authorization included; `sdk` uses it.
     """
 
     tokens: GoogleTokenSource | None
@@ -47,18 +47,18 @@ class Clients:
 class GcsSession:
     """Finds the credentials and builds the clients when they are first needed, from any thread.
 
-    Nothing is translated here: what Google's libraries raise passes through.
+    Raises the exceptions of Google's libraries untranslated.
     """
 
     profile: str | None = None
-    """See `Session`: Google has no profiles."""
+    """Google has no profiles."""
 
     def __init__(self, bucket: str, options: StoreOptions) -> None:
         emulator = os.environ.get(_EMULATOR, "")
         self._bucket = bucket
         self._options = options
         self._endpoint = (options.endpoint_url or _as_url(emulator) or _ENDPOINT).rstrip("/")
-        # The SDK, too, takes an emulator's presence for the wish to be nobody.
+        # As in the SDK, an emulator implies anonymous access.
         self._anonymous_by = "--no-sign-request" if options.no_sign_request else ""
         self._anonymous_by = self._anonymous_by or (_EMULATOR if emulator else "")
         self._lock = threading.Lock()
@@ -71,12 +71,12 @@ class GcsSession:
 
     @property
     def is_google(self) -> bool:
-        """The endpoint is one of Google's own, which all know the same buckets."""
+        """The endpoint is one of Google's own, which all have the same buckets."""
         return bool(_GOOGLE_HOST.search(urlsplit(self._endpoint).hostname or ""))
 
     @property
     def timeout(self) -> tuple[float, float]:
-        """To connect and to read, in seconds, as requests wants them."""
+        """Seconds to connect and to read, as requests takes them."""
         return self._options.connect_timeout_s, self._options.read_timeout_s
 
     def clients(self) -> Clients:
@@ -91,21 +91,21 @@ class GcsSession:
         return self.clients().sdk.bucket(self._bucket)
 
     def obstore_client(self) -> GCSStore:
-        """Return obstore's client, with a token that is good for the next request."""
+        """Return obstore's client, with a token that is valid for the next request."""
         clients = self.clients()
         if clients.tokens is not None:
-            clients.tokens.token()  # renewed here and not in obstore's thread: errors stay whole
+            clients.tokens.token()  # here and not in obstore's thread, which would lose its errors
         return clients.obstore_client
 
     def identify(self) -> Identity:
-        """Say who the clients are, renewing the token if need be."""
+        """Return the identity of the clients, renewing the token if need be."""
         tokens = self.clients().tokens
         if tokens is None:
             return Identity("anonymous", "anonymous", self._anonymous_by)
         return tokens.identify()
 
     def close(self) -> None:
-        """Close idle connections; requests under way keep theirs."""
+        """Close idle connections; requests in flight keep theirs."""
         with self._lock:
             clients, self._clients = self._clients, None
         if clients is not None:
@@ -124,19 +124,18 @@ class GcsSession:
         return Clients(tokens, http, self._build_sdk(http), obstore_client)
 
     def _build_sdk(self, http: requests.Session) -> Any:
-        # The session authorizes: with these credentials the SDK looks for no others. Nor does it
-        # look for a project, or for an endpoint in the environment.
+        # The HTTP session authorizes; these credentials keep the SDK from searching for others, for
+        # a project, and for an endpoint in the environment.
         sdk = storage.Client(
             project=None,
             credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
             _http=http,
             client_options={"api_endpoint": self._endpoint},
         )
-        # With it, each request would start a thread that asks for the bucket's metadata, for traces
-        # that nobody records.
+        # With it, each request would start a thread that fetches the bucket's metadata for traces.
         sdk._bucket_metadata_cache = None
-        # GOOGLE_API_USE_MTLS_ENDPOINT would send it, and it alone, to where a certificate is asked
-        # for.
+        # GOOGLE_API_USE_MTLS_ENDPOINT would make the SDK alone use an endpoint that demands a
+        # client certificate.
         sdk._connection.API_BASE_MTLS_URL = self._endpoint
         return sdk
 
@@ -144,18 +143,18 @@ class GcsSession:
         self, tokens: GoogleTokenSource | None, headers: dict[str, str]
     ) -> requests.Session:
         http = requests.Session()
-        # Bytes that obstore cannot get are read through this session too.
+        # This session also reads the bytes that obstore cannot.
         adapter = HTTPAdapter(pool_maxsize=METADATA_THREADS + self._options.max_downloads)
         http.mount("https://", adapter)
         http.mount("http://", adapter)
         http.headers.update(headers)
-        # Even without tokens: what is set here keeps requests from looking into ~/.netrc.
+        # Even without tokens: this keeps requests from reading ~/.netrc.
         http.auth = _authorizer(tokens)
         return http
 
 
 def _as_url(emulator: str) -> str:
-    """Google's SDKs for other languages want the address without a scheme."""
+    """Add the scheme, which Google's SDKs for other languages want omitted."""
     return f"http://{emulator}" if emulator and "://" not in emulator else emulator
 
 

@@ -1,10 +1,10 @@
-"""A folder served as a bucket: `file:///path`.
+"""A folder as a bucket: `file:///path`.
 
 Paths below the folder are the keys; an empty folder is an object of size 0 whose key ends with "/".
-The etag is made of mtime, ctime, size and inode: whatever rewrites or replaces a file changes it,
-restoring the mtime included (ctime cannot be set), and so does a chmod, at the price of a needless
+The etag is made of mtime, ctime, size and inode: rewriting or replacing a file changes it, even
+when the mtime is restored (ctime cannot be set), and so does a chmod, at the price of a needless
 download. Two writes of one size within one tick of the kernel's file clock (4 ms, on kernels before
-6.13) are seen as one version. This module does not know what is done with the bytes.
+6.13) are seen as one version.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from cloudfs_backends.api import (
     Capabilities,
@@ -35,13 +36,13 @@ from cloudfs_backends.errors import (
     StoreError,
     UnavailableError,
 )
-from cloudfs_backends.local.walk import Name, resolve, walk
+from cloudfs_backends.local.walk import WalkEntry, resolve, walk
 from cloudfs_backends.url import StoreUrl
 
-_CHUNK_BYTES = 512 * 1024
-_CURSORS_MAX = 8
+_CHUNK_BYTES: Final = 512 * 1024
+_CURSORS_MAX: Final = 8
 
-_BY_ERRNO: dict[int | None, type[StoreError]] = {
+_BY_ERRNO: Final[dict[int | None, type[StoreError]]] = {
     errno.ENOENT: ObjectNotFoundError,
     errno.ENOTDIR: ObjectNotFoundError,
     errno.EISDIR: ObjectNotFoundError,
@@ -59,13 +60,13 @@ def open_client(url: StoreUrl, options: StoreOptions) -> LocalClient:
 
 
 class LocalClient:
-    """One folder as a `StoreClient`. Nothing outside the folder is ever served."""
+    """One folder as a `StoreClient`. Files outside the folder are never served."""
 
     def __init__(self, url: StoreUrl, options: StoreOptions) -> None:
         self._url = url
         self._root = os.fsencode(url.bucket)
         self._cursors = _Cursors()
-        # Fresh memory costs more than the copy into it: buffers are kept.
+        # Buffers are reused: fresh memory costs more than the copy into it.
         self._buffers: deque[bytearray] = deque(maxlen=options.max_downloads)
 
     @property
@@ -130,7 +131,7 @@ class LocalClient:
                     window = buffer[: stop - start]
                     with self._translated("get", key):
                         count = os.preadv(descriptor, [window], start)
-                        # Asked after the read: what was read before a change is still good.
+                        # After the read: bytes that were read before a change are valid.
                         now = os.fstat(descriptor)
                     if count == 0 or _etag(now) != version:
                         raise _changed(key)
@@ -148,18 +149,18 @@ class LocalClient:
         self._cursors.clear()
 
     def _head_marker(self, key: str) -> ObjectInfo:
-        wanted = os.fsencode(key)
-        if resolve(self._root, wanted) is None:
+        marker = os.fsencode(key)
+        if resolve(self._root, marker) is None:
             raise FileNotFoundError(errno.ENOENT, "not a path inside the folder")
-        first = next(walk(self._root, wanted, delimited=True, after=b""), None)
-        if first is None or first.key != wanted or first.status is None:
+        first = next(walk(self._root, marker, delimited=True, after=b""), None)
+        if first is None or first.key != marker or first.status is None:
             raise FileNotFoundError(errno.ENOENT, "not an empty folder")
         return _info(key, first.status)
 
     @contextmanager
     def _opened(self, key: str) -> Iterator[tuple[int, os.stat_result]]:
         with self._translated("get", key):
-            # The path is real, so a link at its end is new; a pipe must not block the open.
+            # The path is resolved, so a link at its end is new; a pipe must not block the open.
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
             descriptor = os.open(self._path(key), flags)
         try:
@@ -203,22 +204,22 @@ class LocalClient:
 
 
 class _Cursors:
-    """Listings that stopped after a page, so that the next page need not walk there again.
+    """Suspended walks of listings, with which the next page continues without a new walk.
 
-    Safe to use from any thread. A page whose cursor was dropped is found by its token alone.
+    Safe to use from any thread. Without its cursor a page is found by its token.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._cursors: OrderedDict[tuple[str, str, str | None], Iterator[Name]] = OrderedDict()
+        self._cursors: OrderedDict[tuple[str, str, str | None], Iterator[WalkEntry]] = OrderedDict()
 
-    def take(self, place: tuple[str, str, str | None]) -> Iterator[Name] | None:
+    def take(self, position: tuple[str, str, str | None]) -> Iterator[WalkEntry] | None:
         with self._lock:
-            return self._cursors.pop(place, None)
+            return self._cursors.pop(position, None)
 
-    def put(self, place: tuple[str, str, str | None], names: Iterator[Name]) -> None:
+    def put(self, position: tuple[str, str, str | None], names: Iterator[WalkEntry]) -> None:
         with self._lock:
-            self._cursors[place] = names
+            self._cursors[position] = names
             while len(self._cursors) > _CURSORS_MAX:
                 self._cursors.popitem(last=False)
 

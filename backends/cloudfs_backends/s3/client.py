@@ -1,14 +1,10 @@
-"""Amazon S3 and the stores that speak its protocol.
-
-botocore lists and heads; obstore moves bytes. This module does not know what the bytes are for, nor
-which of the two ways a read takes: `CloudStore` decides.
-"""
+"""Amazon S3 and compatible stores: metadata through botocore, bytes through obstore."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
-from typing import Any
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from typing import Any, Final
 
 from cloudfs_backends.api import (
     Capabilities,
@@ -19,8 +15,8 @@ from cloudfs_backends.api import (
 from cloudfs_backends.common.cloud import CloudClient, is_key, resolve_key
 from cloudfs_backends.common.http_errors import RequestContext, with_advice
 from cloudfs_backends.common.introspection import Identity
-from cloudfs_backends.common.mtime import metadata_mtime_ns, seconds_ns
-from cloudfs_backends.common.obstore_errors import OBSTORE_ERRORS, from_obstore
+from cloudfs_backends.common.mtime import seconds_ns
+from cloudfs_backends.common.objects import object_info, quoted_etag
 from cloudfs_backends.common.obstore_reads import (
     CHUNK_BYTES,
     RangeRead,
@@ -30,16 +26,11 @@ from cloudfs_backends.common.obstore_reads import (
     obstore_chunks,
 )
 from cloudfs_backends.errors import InvalidRequestError
-from cloudfs_backends.s3.errors import (
-    BOTOCORE_ERRORS,
-    CUSTOMER_KEY_ERROR_CODES,
-    ERROR_CODES,
-    from_botocore,
-)
+from cloudfs_backends.s3.errors import CUSTOMER_KEY_ERROR_CODES, ERROR_CODES, translated
 from cloudfs_backends.s3.session import S3Session
 from cloudfs_backends.url import StoreUrl
 
-_COPY_BYTES_MAX = 5 * 2**30
+_COPY_BYTES_MAX: Final = 5 * 2**30
 
 
 def open_client(url: StoreUrl, options: StoreOptions) -> S3Client:
@@ -55,7 +46,7 @@ def open_client(url: StoreUrl, options: StoreOptions) -> S3Client:
 class S3Client(CloudClient[S3Session]):
     """One bucket and prefix of an S3 store.
 
-    `probe` is what finds the bucket, its region and the credentials.
+    `probe` finds the bucket, its region and the credentials.
     """
 
     def __init__(self, url: StoreUrl, options: StoreOptions) -> None:
@@ -70,9 +61,9 @@ class S3Client(CloudClient[S3Session]):
 
     @property
     def capabilities(self) -> Capabilities:
-        """A LIST carries no user metadata. Compatible stores may lack what S3 itself can do.
+        """What S3 can do; compatible stores may lack some of it.
 
-        Directory buckets rename objects but not folders.
+        A LIST carries no user metadata. Directory buckets rename objects but not folders.
         """
         return Capabilities(
             metadata_in_list=False,
@@ -84,24 +75,22 @@ class S3Client(CloudClient[S3Session]):
     def probe(self) -> None:
         """Check that the bucket can be listed, following it to the region it is in."""
         context = self._context("list", "")
-        with _translated(context):
+        with translated(context):
             self._session.locate()
 
     def head(self, key: str) -> ObjectInfo:
         context = self._context("head", key)
         full_key = resolve_key(self._url.prefix, context)
-        with _translated(context):
-            answer = self._session.client().head_object(
+        with translated(context):
+            response = self._session.client().head_object(
                 **self._session.object_arguments, Key=full_key
             )
-        mtime_ns = metadata_mtime_ns(answer.get("Metadata", {}))
-        return ObjectInfo(
-            key=key,
-            size=answer["ContentLength"],
-            etag=_etag(answer, context),
-            mtime_ns=seconds_ns(answer["LastModified"]) if mtime_ns is None else mtime_ns,
-            has_metadata=True,
-            metadata_mtime=mtime_ns is not None,
+        return object_info(
+            key,
+            size=response["ContentLength"],
+            etag=quoted_etag(response.get("ETag"), context),
+            last_modified=response["LastModified"],
+            metadata=response.get("Metadata", {}),
         )
 
     def list_page(
@@ -117,14 +106,14 @@ class S3Client(CloudClient[S3Session]):
             request["Delimiter"] = delimiter
         if token is not None:
             request["ContinuationToken"] = token
-        with _translated(context):
-            answer = self._session.client().list_objects_v2(**request)
-        return self._page(answer, context)
+        with translated(context):
+            response = self._session.client().list_objects_v2(**request)
+        return self._page(response, context)
 
     def read_obstore(self, read: RangeRead) -> Generator[bytes, None, None]:
         context = self._context("get", read.key)
         full_key = resolve_key(self._url.prefix, context)
-        with _translated(context):
+        with translated(context):
             store = self._session.obstore_client()
         yield from obstore_chunks(store, full_key, read, context)
 
@@ -137,55 +126,35 @@ class S3Client(CloudClient[S3Session]):
         }
         if read.etag is not None:
             request["IfMatch"] = read.etag
-        with _translated(context):
-            answer = self._session.client().get_object(**request)
-            with closing(answer["Body"]) as body:
-                check_version(context, read.etag, answer.get("ETag"))
-                check_range(context, read, *content_range(context, answer.get("ContentRange")))
+        with translated(context):
+            response = self._session.client().get_object(**request)
+            with closing(response["Body"]) as body:
+                check_version(context, read.etag, response.get("ETag"))
+                check_range(context, read, *content_range(context, response.get("ContentRange")))
                 while chunk := body.read(CHUNK_BYTES):
                     yield chunk
 
     def identify(self) -> Identity:
-        with _translated(self._context("identify", "")):
+        with translated(self._context("identify", "")):
             return self._session.identify()
 
     def region(self) -> str | None:
-        with _translated(self._context("list", "")):
+        with translated(self._context("list", "")):
             return self._session.region()
 
-    def _page(self, answer: Mapping[str, Any], context: RequestContext) -> ListPage:
+    def _page(self, response: Mapping[str, Any], context: RequestContext) -> ListPage:
         cut = len(self._url.prefix)
         return ListPage(
             objects=tuple(
                 ObjectInfo(
                     key=entry["Key"][cut:],
                     size=entry["Size"],
-                    etag=_etag(entry, context),
+                    etag=quoted_etag(entry.get("ETag"), context),
                     mtime_ns=seconds_ns(entry["LastModified"]),
                 )
-                for entry in answer.get("Contents", ())
-                if len(entry["Key"]) > cut  # the marker of the prefix itself has no name here
+                for entry in response.get("Contents", ())
+                if len(entry["Key"]) > cut  # the marker of the prefix itself has no key here
             ),
-            prefixes=tuple(entry["Prefix"][cut:] for entry in answer.get("CommonPrefixes", ())),
-            next_token=answer["NextContinuationToken"] if answer.get("IsTruncated") else None,
+            prefixes=tuple(entry["Prefix"][cut:] for entry in response.get("CommonPrefixes", ())),
+            next_token=response["NextContinuationToken"] if response.get("IsTruncated") else None,
         )
-
-
-@contextmanager
-def _translated(context: RequestContext) -> Iterator[None]:
-    try:
-        yield
-    except BOTOCORE_ERRORS as error:
-        raise from_botocore(error, context) from error
-    except OBSTORE_ERRORS as error:
-        raise from_obstore(error, context) from error
-
-
-def _etag(answer: Mapping[str, Any], context: RequestContext) -> str:
-    """Return the ETag as If-Match wants it; some stores leave the quotes away."""
-    etag: str | None = answer.get("ETag")
-    if not etag:
-        raise InvalidRequestError(
-            "the store sends no ETag", operation=context.operation, key=context.key
-        )
-    return etag if etag.endswith('"') else f'"{etag}"'

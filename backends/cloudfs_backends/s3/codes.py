@@ -1,4 +1,4 @@
-"""S3's error codes and what they mean; every compatible store answers with these."""
+"""Error codes of S3 and compatible stores."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ ADVICE_BY_CODE: Final = {
     "400": f"{_EXPIRED}; {_ENCRYPTED}",
     "403": _GRANT,
 }
-"""The fix by error code, or by the status where there is none: the answer to a HEAD has no body."""
+"""The fix by error code, or by status without one: the response to a HEAD has no body."""
 
 _WRONG_KEY: Final = f"see whether --sse-customer-key is the key of these objects; {_GRANT}"
 
@@ -94,4 +94,4 @@ CUSTOMER_KEY_ADVICE: Final = {
     "400": f"{_EXPIRED}; {_NOT_ENCRYPTED}",
     "403": _WRONG_KEY,
 }
-"""What is said instead to those who read with a customer key."""
+"""The advice that differs for a mount with a customer key."""

@@ -1,6 +1,6 @@
 """The key of S3's encryption with customer keys (SSE-C), read from its file.
 
-Messages name the file and never what is in it.
+Messages name the file and never its content.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _LIKE_A_KEY: Final = re.compile(r"[A-Za-z0-9+/]{43}=$")
 
 
 def read_customer_key(path: Path) -> bytes:
-    """Return the key: the file has its 32 bytes, or base64 of them; raises `InvalidRequestError`.
+    """Return the key in the file, which has its 32 bytes or base64 of them.
 
-    A line break at the end does not belong to the key.
+    A line break at the end does not belong to the key. Raises `InvalidRequestError`.
     """
     try:
         with open(path, "rb") as file:
@@ -45,7 +45,7 @@ def read_customer_key(path: Path) -> bytes:
 
 
 def require_private_endpoint(endpoint_url: str) -> None:
-    """Refuse to send a key where others can read it; only this machine may be spoken to openly."""
+    """Raise `InvalidRequestError` unless the endpoint uses TLS or is on this machine."""
     parts = urlsplit(endpoint_url)
     if parts.scheme == "https" or _is_loopback(parts.hostname or ""):
         return

@@ -1,4 +1,4 @@
-"""Where botocore means to send requests, before any was sent. No request and no credentials."""
+"""The endpoint that botocore will send requests to, found without a request or credentials."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _AWS_HOST: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint and the part of AWS it belongs to; `url` is empty while it cannot be known."""
+    """An endpoint and its partition of AWS; `url` is empty while it cannot be known."""
 
     url: str
     partition: str = _MAIN_PARTITION
@@ -36,19 +36,19 @@ class Endpoint:
 
     @property
     def namespace(self) -> str:
-        """Within what a bucket's name is unique: "" for AWS as most people know it."""
+        """The scope within which bucket names are unique; "" for the main partition of AWS."""
         if self.is_custom:
             return self.url
         return "" if self.partition == _MAIN_PARTITION else self.partition
 
 
 def endpoint_of(client: Any) -> Endpoint:
-    """Return where a client of botocore sends its requests."""
+    """Return the endpoint of a botocore client."""
     return Endpoint(client.meta.endpoint_url.rstrip("/"), client.meta.partition)
 
 
 def find_endpoint(options: StoreOptions) -> Endpoint:
-    """Return where botocore would send requests; what keeps it from that, requests will tell."""
+    """Return the endpoint that botocore would use. Configuration errors are left to requests."""
     session = botocore.session.Session(profile=options.profile)
     try:
         client = session.create_client(
@@ -64,7 +64,7 @@ def find_endpoint(options: StoreOptions) -> Endpoint:
 
 
 def configured_region(session: Any, options: StoreOptions) -> str:
-    """Return the region to begin with; S3 redirects from there to the bucket's."""
+    """Return the region of the first request; S3 redirects from there to the bucket's."""
     region: str | None = options.region or session.get_config_variable("region")
     return region or _DEFAULT_REGION
 

@@ -1,12 +1,13 @@
-"""The one place where what botocore raises becomes a `StoreError`, and S3's words for refusals.
+"""Translation of botocore's exceptions into a `StoreError`.
 
 The S3 error code decides, then the HTTP status, then the exception's class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
 
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
@@ -15,13 +16,14 @@ from cloudfs_backends.common.http_errors import (
     ErrorCodes,
     ErrorResponse,
     RequestContext,
-    Session,
+    SessionDetails,
     error_class_for,
     from_response,
     one_line,
     retry_after_s,
     with_advice,
 )
+from cloudfs_backends.common.obstore_errors import OBSTORE_ERRORS, from_obstore
 from cloudfs_backends.errors import (
     CredentialsError,
     InvalidRequestError,
@@ -30,7 +32,7 @@ from cloudfs_backends.errors import (
 )
 from cloudfs_backends.s3.codes import ADVICE_BY_CODE, CUSTOMER_KEY_ADVICE, ERRORS_BY_CODE
 
-BOTOCORE_ERRORS = (
+BOTOCORE_ERRORS: Final = (
     boto.BotoCoreError,
     boto.ClientError,
     ResponseParserError,
@@ -39,14 +41,14 @@ BOTOCORE_ERRORS = (
 )
 """What a call of botocore may raise.
 
-ValueError is for an endpoint that is no URL, RuntimeError for credentials that were renewed and are
-expired all the same: those in the environment, for one, never change.
+ValueError is for an endpoint that is no URL, RuntimeError for credentials that are expired even
+after their renewal, as those in the environment.
 """
 
-# `aws login` came to botocore after the oldest release that is good enough here.
-_LOGIN_ERROR: type[Exception] = getattr(boto, "LoginError", boto.SSOError)
+# The oldest release of botocore that is supported has no `aws login`.
+_LOGIN_ERROR: Final[type[Exception]] = getattr(boto, "LoginError", boto.SSOError)
 
-_BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
+_BY_EXCEPTION: Final[tuple[tuple[type[Exception], type[StoreError]], ...]] = (
     (boto.NoCredentialsError, CredentialsError),
     (boto.PartialCredentialsError, CredentialsError),
     (boto.CredentialRetrievalError, CredentialsError),
@@ -66,6 +68,17 @@ _BY_EXCEPTION: tuple[tuple[type[Exception], type[StoreError]], ...] = (
     (boto.ResponseStreamingError, UnavailableError),
     (boto.IncompleteReadError, UnavailableError),
 )
+
+
+@contextmanager
+def translated(context: RequestContext) -> Iterator[None]:
+    """Translate the exceptions of botocore and of obstore in the block into `StoreError`."""
+    try:
+        yield
+    except BOTOCORE_ERRORS as error:
+        raise from_botocore(error, context) from error
+    except OBSTORE_ERRORS as error:
+        raise from_obstore(error, context) from error
 
 
 def from_botocore(error: Exception, context: RequestContext) -> StoreError:
@@ -94,7 +107,7 @@ def _error_response(response: Mapping[str, Any]) -> ErrorResponse:
     code = str(details.get("Code", ""))
     return ErrorResponse(
         status=int(metadata.get("HTTPStatusCode", 0)),
-        # botocore invents a code from the status when there is no body, as after a HEAD
+        # botocore makes up a code from the status when there is no body, as after a HEAD
         code="" if code.isdecimal() else code,
         message=one_line(details.get("Message", "")),
         request_id=headers.get("x-amz-request-id") or headers.get("x-amzn-requestid"),
@@ -102,7 +115,7 @@ def _error_response(response: Mapping[str, Any]) -> ErrorResponse:
     )
 
 
-def _credentials_advice(error: Exception | None, session: Session) -> str:
+def _credentials_advice(error: Exception | None, session: SessionDetails) -> str:
     profile = session.profile
     login = f"sso login --profile {profile or 'default'}"
     if isinstance(error, boto.ProfileNotFound):
@@ -119,10 +132,10 @@ def _credentials_advice(error: Exception | None, session: Session) -> str:
     return f"renew the credentials (for SSO run: aws {login})"
 
 
-ERROR_CODES = ErrorCodes(ERRORS_BY_CODE, ADVICE_BY_CODE, _credentials_advice)
-"""S3's error codes, which every compatible store answers with."""
+ERROR_CODES: Final = ErrorCodes(ERRORS_BY_CODE, ADVICE_BY_CODE, _credentials_advice)
+"""Those of S3 and compatible stores."""
 
-CUSTOMER_KEY_ERROR_CODES = ErrorCodes(
+CUSTOMER_KEY_ERROR_CODES: Final = ErrorCodes(
     ERRORS_BY_CODE, {**ADVICE_BY_CODE, **CUSTOMER_KEY_ADVICE}, _credentials_advice
 )
-"""The same for those who read with a customer key."""
+"""The same, for a mount with a customer key."""

@@ -1,4 +1,4 @@
-"""Whose credentials botocore found and where, in words. For people: no read depends on it."""
+"""The identity of botocore's credentials, for diagnosis."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ANONYMOUS: Final = Identity("anonymous", "anonymous", "--no-sign-request")
 STS_CONFIG: Final = Config(
     connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1, "mode": "standard"}
 )
-"""A firewall may well let S3 through and nothing else."""
+"""Short timeouts: a firewall may well allow S3 and nothing else."""
 
 _SOURCES: Final = {
     "env": "environment",
@@ -39,9 +39,9 @@ _EXPIRATION_VARIABLE: Final = "AWS_CREDENTIAL_EXPIRATION"
 
 
 def caller_arn(sts: Any) -> tuple[str, str]:
-    """Return the ARN that STS knows the credentials by, or "" and why there is none.
+    """Return the ARN of the credentials, or "" and the reason why STS does not return it.
 
-    Only what STS says against the credentials themselves is raised: it is not what is read from.
+    Only an error of the credentials themselves is raised: reads do not depend on STS.
     """
     try:
         return sts.get_caller_identity().get("Arn", ""), ""
@@ -54,7 +54,7 @@ def caller_arn(sts: Any) -> tuple[str, str]:
 
 
 def describe(credentials: Credentials, profile: str | None, arn: str, note: str) -> Identity:
-    """Return what is known of `credentials`, which are renewed if need be."""
+    """Return the identity of `credentials`, which are renewed if need be."""
     frozen = credentials.get_frozen_credentials()
     notes = [note] if note else []
     expires_at = None
@@ -87,7 +87,7 @@ def _source(method: str | None, profile: str | None) -> str:
 
 
 def _environment_expiration() -> datetime | None:
-    """The environment of a process stays as it is, so what is there is not renewed."""
+    """Return when credentials from the environment expire: nothing renews them there."""
     try:
         time = datetime.fromisoformat(os.environ.get(_EXPIRATION_VARIABLE, ""))
     except ValueError:

@@ -1,7 +1,7 @@
-"""obstore's client of one S3 bucket, built from where botocore's LIST went and its credentials.
+"""obstore's client of one S3 bucket, with botocore's endpoint, region and credentials.
 
-obstore fills what it is not told from AWS_* variables, which botocore may have overruled or never
-heard of: so everything is told. This module decides nothing about the location.
+obstore takes missing settings from AWS_* variables, which botocore may have overruled or not know:
+so every setting is given.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from cloudfs_backends.common.obstore_options import client_options
 if TYPE_CHECKING:
     from obstore.store import S3Config, S3Credential
 
-# botocore renews 15 to 10 minutes before expiry, so what it hands out mostly lives this long.
-# obstore asks again when less than 5 minutes are left of it.
+# botocore renews 15 to 10 minutes before expiry, so its credentials mostly live this long.
+# obstore requests new ones when less than 5 minutes are left.
 _CREDENTIALS_LIFE: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class BucketAddress:
-    """Where requests for a bucket go. `express` means that requests are signed by sessions."""
+    """The address of a bucket. `express`: it is one of S3 Express, which signs by session."""
 
     bucket: str
     endpoint: str
@@ -69,7 +69,7 @@ def _config(location: BucketAddress, options: StoreOptions, anonymous: bool) -> 
 
 def _encryption(customer_key: bytes | None) -> S3Config:
     if customer_key is None:
-        return {"server_side_encryption": "AES256"}  # says nothing in a read
+        return {"server_side_encryption": "AES256"}  # has no effect in a read
     return {
         "server_side_encryption": "sse-c",
         "sse_customer_key_base64": base64.b64encode(customer_key).decode(),
@@ -81,7 +81,7 @@ def _provider(credentials: Credentials | None) -> Callable[[], S3Credential] | N
 
 
 def _frozen(credentials: Credentials) -> S3Credential:
-    """Return what is valid now; called by obstore, in one of its threads."""
+    """Return the credentials that are valid now; called by obstore, in one of its threads."""
     now = credentials.get_frozen_credentials()
     return {
         "access_key_id": now.access_key or "",
@@ -92,10 +92,10 @@ def _frozen(credentials: Credentials) -> S3Credential:
 
 
 def _expiry(credentials: Credentials) -> datetime | None:
-    """Return until when obstore may keep what it was given; None: for ever."""
+    """Return until when obstore may keep the credentials; None: forever."""
     if not isinstance(credentials, RefreshableCredentials):
         return None
     assumed = datetime.now(UTC) + _CREDENTIALS_LIFE
-    # A program may hand out what is nearly over. botocore has no public name for it.
+    # A credential_process may return some that expire soon. botocore has no public name for it.
     known: datetime | None = getattr(credentials, "_expiry_time", None)
     return assumed if known is None else min(known.astimezone(UTC), assumed)

@@ -1,8 +1,8 @@
-"""The two clients of one S3 bucket: boto3's for names and identity, obstore's for bytes.
+"""The two clients of one S3 bucket: boto3's for metadata and identity, obstore's for bytes.
 
 boto3 (with botocore below it) alone decides about credentials, region, endpoint and addressing
-style. obstore is then built from where the SDK's LIST really went and from the SDK's credentials,
-so that the two can never talk to different places. This module knows no keys but the listed prefix.
+style. obstore's client gets the endpoint that the SDK's LIST was really sent to and the SDK's
+credentials, so that the two always use the same bucket as the same identity.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SIGNED_REGION: Final = re.compile(r"Credential=[^,]*/\d{8}/([^/,]+)/")
 
 @dataclass(frozen=True, slots=True)
 class _Destination:
-    """Where a LIST of the bucket was sent; `region` is None when it was not signed."""
+    """The endpoint that a LIST of the bucket was sent to; `region` is None when it was unsigned."""
 
     endpoint: str
     path_style: bool
@@ -48,9 +48,8 @@ class _Destination:
 class S3Session:
     """Builds the clients when they are first needed. Safe to use from any worker thread.
 
-    Nothing is translated here: what botocore and obstore raise passes through. Only a customer key
-    that cannot be read, or not be sent safely, is an `InvalidRequestError`, the first one when the
-    session is made.
+    Raises the exceptions of botocore and obstore untranslated, and `InvalidRequestError` for a
+    customer key that cannot be read (when the session is made) or not be sent safely.
     """
 
     def __init__(self, bucket: str, prefix: str, options: StoreOptions) -> None:
@@ -69,13 +68,13 @@ class S3Session:
 
     @property
     def bucket_arguments(self) -> dict[str, Any]:
-        """What botocore is told in every request for the bucket."""
+        """botocore's arguments of every request for the bucket."""
         payer = {"RequestPayer": "requester"} if self._options.requester_pays else {}
         return {"Bucket": self._bucket, **payer}
 
     @property
     def object_arguments(self) -> dict[str, Any]:
-        """What botocore is told in every request for an object."""
+        """botocore's arguments of every request for an object."""
         if self._customer_key is None:
             return self.bucket_arguments
         encryption = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": self._customer_key}
@@ -83,14 +82,14 @@ class S3Session:
 
     @property
     def endpoint(self) -> str:
-        """Where requests go, or words while that cannot be known."""
+        """The URL that requests go to, or words while it cannot be known."""
         if self._destination is not None:
             return self._destination.endpoint
         return self._endpoint.url or _UNKNOWN_ENDPOINT
 
     @property
     def namespace(self) -> str:
-        """Within what the bucket's name is unique: "" for AWS as most people know it."""
+        """The scope within which the bucket's name is unique; "" for the main partition of AWS."""
         return self._endpoint.namespace
 
     @property
@@ -100,12 +99,12 @@ class S3Session:
 
     @property
     def is_directory_bucket(self) -> bool:
-        """The bucket is one of S3 Express, as only AWS has them."""
+        """The bucket is one of S3 Express, which only AWS has."""
         return bool(_DIRECTORY_BUCKET.search(self._bucket)) and not self.is_custom
 
     @property
     def profile(self) -> str | None:
-        """The profile in use, if one was chosen."""
+        """The configured profile, if any."""
         return self._options.profile or self._session.get_config_variable("profile")
 
     def client(self) -> Any:
@@ -114,32 +113,32 @@ class S3Session:
             return self._get_client()
 
     def locate(self) -> None:
-        """List one key, following the bucket to its region, and point the byte store there."""
+        """List one key, following the bucket to its region, and build obstore's client for it."""
         with self._lock:
             self._locate()
 
     def obstore_client(self) -> S3Store:
-        """Return obstore's client; the first call asks the bucket where it is."""
+        """Return obstore's client; the first call lists the bucket to find its region."""
         with self._lock:
             return self._obstore_client or self._locate()
 
     def region(self) -> str | None:
-        """Ask for the bucket's region. AWS refuses a request that is signed for another one."""
+        """Return the bucket's region; None when the store does not tell it."""
         self.locate()
         signed = self._destination.region if self._destination is not None else None
         if signed and not self.is_custom:
-            return signed
+            return signed  # AWS rejects a LIST that is signed for another region
         try:
-            answer = self.client().head_bucket(Bucket=self._bucket)
-        except ClientError:  # the LIST has worked: a store that does not know this request
+            response = self.client().head_bucket(Bucket=self._bucket)
+        except ClientError:  # the LIST has worked: the store does not support this request
             return None
-        region: str | None = answer.get("BucketRegion")
+        region: str | None = response.get("BucketRegion")
         return region
 
     def identify(self) -> Identity:
-        """Find the credentials, renew them if need be, and say whose they are.
+        """Find the credentials, renew them if need be, and return their identity.
 
-        A store that is not AWS's has credentials of its own, which AWS is not shown.
+        Those of a compatible store are never sent to AWS.
         """
         if self._options.no_sign_request:
             return ANONYMOUS
@@ -158,7 +157,7 @@ class S3Session:
         return describe(credentials, self.profile, arn, note)
 
     def close(self) -> None:
-        """Close idle connections; requests under way keep theirs."""
+        """Close idle connections; requests in flight keep theirs."""
         with self._lock:
             if self._client is not None:
                 self._client.close()
@@ -172,7 +171,7 @@ class S3Session:
 
     def _get_client(self) -> Any:
         if self._client is None:
-            # Two of them on one session of botocore get in each other's way.
+            # Two boto3 sessions on one botocore session interfere.
             self._boto3 = self._boto3 or boto3.Session(botocore_session=self._session)
             client: Any = self._boto3.client(
                 "s3",
@@ -190,12 +189,12 @@ class S3Session:
         client = self._get_client()
         client.list_objects_v2(**self.bucket_arguments, Prefix=self._prefix, MaxKeys=1)
         if self._destination is None:
-            raise AssertionError("botocore sent a LIST without saying where")
+            raise AssertionError("botocore sent a LIST without the before-send event")
         self._obstore_client = self._build_obstore_client(self._destination)
         return self._obstore_client
 
     def _record_destination(self, request: Any, **_: object) -> None:
-        """Remember where a LIST goes; the one after a redirect comes last."""
+        """Record where a LIST is sent; the one after a redirect comes last."""
         url = urlsplit(request.url)
         path = url.path.rstrip("/")
         signed = _SIGNED_REGION.search(_text(request.headers.get("Authorization", "")))
@@ -233,9 +232,9 @@ def _client_config(options: StoreOptions) -> Config:
         connect_timeout=options.connect_timeout_s,
         read_timeout=options.read_timeout_s,
         retries={"total_max_attempts": 1, "mode": "standard"},
-        # Keys that obstore cannot name are read by this client too.
+        # This client also reads the keys that obstore cannot name.
         max_pool_connections=METADATA_THREADS + options.max_downloads,
-        # Checksums that are asked for on every read are refused by many compatible stores.
+        # Many compatible stores refuse reads that request a checksum.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={"addressing_style": "path"} if options.force_path_style else None,

@@ -1,4 +1,4 @@
-"""URLs: one spelling for each store, one clear line for each mistake, never a secret repeated."""
+"""URLs: one canonical spelling for each store, one clear line for each mistake, no secret in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which account, endpoint and credential a URL, the options and the environment make together."""
+"""Account, endpoint and credential from a URL, the options and the environment."""
 
 from __future__ import annotations
 

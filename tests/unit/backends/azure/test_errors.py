@@ -1,4 +1,4 @@
-"""What an operator is told of Azure's exceptions, and of logins that do not work."""
+"""Translation of Azure's exceptions, and of logins that fail."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ _TAIL = (
 
 
 @dataclass
-class _Surroundings:
+class _Session:
     endpoint: str = "https://account.blob.core.windows.net"
     profile: str | None = None
 
 
 def _context(credential: Credential) -> RequestContext:
-    account = AzureAccount("account", _Surroundings.endpoint, credential)
-    return RequestContext("head", "key", _Surroundings(), error_codes_for(account))
+    account = AzureAccount("account", _Session.endpoint, credential)
+    return RequestContext("head", "key", _Session(), error_codes_for(account))
 
 
 def _translated(error: Exception, credential: Credential | None = None) -> StoreError:
@@ -75,7 +75,7 @@ def test_may_pass(error: Exception) -> None:
     translated = _translated(error)
     assert isinstance(translated, UnavailableError)
     assert translated.retryable
-    assert str(translated) == f"{_Surroundings.endpoint}: {error}"
+    assert str(translated) == f"{_Session.endpoint}: {error}"
 
 
 def test_url_of_a_failed_request_is_not_told() -> None:

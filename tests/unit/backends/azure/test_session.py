@@ -1,4 +1,4 @@
-"""Where Azure's two clients are pointed, for each way to name an account. Nothing is sent."""
+"""Endpoints of Azure's two clients, for each way to name an account. No request is sent."""
 
 from __future__ import annotations
 

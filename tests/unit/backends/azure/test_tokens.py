@@ -1,4 +1,4 @@
-"""One token for two clients: when it is renewed, what a challenge changes, what a token says."""
+"""Access tokens and SAS tokens: renewal, challenges, claims and validity."""
 
 from __future__ import annotations
 

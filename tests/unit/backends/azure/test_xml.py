@@ -1,4 +1,4 @@
-"""What is read from Azure's listings, and what is no listing."""
+"""Azure's listings in XML, and malformed ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an HTTP answer to an error: code before status, the cloud's words, and Retry-After."""
+"""Translation of HTTP error responses: code before status, advice, and Retry-After."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from cloudfs_backends.errors import (
 
 
 @dataclass
-class _Surroundings:
+class _Session:
     endpoint: str = "http://endpoint"
     profile: str | None = None
 
@@ -42,8 +42,8 @@ ERROR_CODES = ErrorCodes(
 )
 
 
-def _translated(refusal: ErrorResponse, operation: str = "get") -> StoreError:
-    return from_response(refusal, RequestContext(operation, "key", _Surroundings(), ERROR_CODES))
+def _translated(error_response: ErrorResponse, operation: str = "get") -> StoreError:
+    return from_response(error_response, RequestContext(operation, "key", _Session(), ERROR_CODES))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_a_listing_does_not_find_is_the_bucket() -> None:
 
 
 @pytest.mark.parametrize(
-    ("refusal", "advice"),
+    ("error_response", "advice"),
     [
         (ErrorResponse(404, "Gone", ""), "look elsewhere"),
         (ErrorResponse(403, "", ""), "ask the owner"),
@@ -95,8 +95,8 @@ def test_what_a_listing_does_not_find_is_the_bucket() -> None:
         (ErrorResponse(412, "", ""), ObjectChangedError.advice),
     ],
 )
-def test_advice(refusal: ErrorResponse, advice: str) -> None:
-    assert _translated(refusal).advice == advice
+def test_advice(error_response: ErrorResponse, advice: str) -> None:
+    assert _translated(error_response).advice == advice
 
 
 def test_an_answer_without_words_shows_its_status() -> None:

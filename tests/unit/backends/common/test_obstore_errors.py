@@ -1,4 +1,4 @@
-"""What obstore's texts are taken for: they are all it tells, and keys and bodies stand in them."""
+"""Translation of obstore's texts, which are all that it has, and may contain keys and bodies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cloudfs_backends.errors import (
 
 
 @dataclass
-class _Surroundings:
+class _Session:
     endpoint: str = "http://endpoint"
     profile: str | None = None
 
@@ -32,7 +32,7 @@ ERROR_CODES = ErrorCodes(
     advice={},
     credentials_advice=lambda error, _: f"log in, for {type(error).__name__}",
 )
-CONTEXT = RequestContext("get", "key", _Surroundings(), ERROR_CODES)
+CONTEXT = RequestContext("get", "key", _Session(), ERROR_CODES)
 
 HEAD = "Error performing GET http://endpoint/bucket/key in 1.2ms - "
 STATUS = "Server returned non-2xx status code: "

@@ -1,4 +1,4 @@
-"""Which way reads take, on a clock that the test moves."""
+"""The choice between obstore and the SDK, on a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def test_a_throttled_read_is_followed_by_careful_ones(route: ReadRoute, clock: _
     assert route.uses_obstore
 
 
-def test_an_unfit_server_is_tried_again_after_a_long_time(route: ReadRoute, clock: _Clock) -> None:
+def test_an_incompatible_server_is_tried_again_after_a_long_time(
+    route: ReadRoute, clock: _Clock
+) -> None:
     route.note_incompatible("no dates")
     assert not route.uses_obstore
     assert route.incompatibility == "no dates"

@@ -1,4 +1,4 @@
-"""When a token is renewed, and by whom: the clock and the credentials are the test's."""
+"""Renewal of access tokens; the clock and the credentials are the test's."""
 
 from __future__ import annotations
 
@@ -255,11 +255,13 @@ class TestLogin:
         assert source.quota_project is None
         assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
 
-    def test_answers_that_are_refusals_are_not_quoted(
+    def test_error_responses_are_not_quoted(
         self, login: tuple[UserCredentials, TokenIssuer, Path]
     ) -> None:
         found, issuer, _ = login
-        issuer.refusal = Respond(400, b'{"error": "invalid_grant", "refresh_token": "refresh"}')
+        issuer.error_response = Respond(
+            400, b'{"error": "invalid_grant", "refresh_token": "refresh"}'
+        )
         with pytest.raises(RefreshError, match="invalid_grant"):
             GoogleTokenSource(found, requests.Session(), TIMEOUT).token()
 

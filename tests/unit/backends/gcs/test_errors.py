@@ -1,4 +1,4 @@
-"""What becomes of the exceptions of Google's libraries, and of refusals in its two dialects."""
+"""Translation of Google's exceptions, and of the error responses of both its interfaces."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tests.support.gcs import fake_google
 
 
 @dataclass
-class _Surroundings:
+class _Session:
     endpoint: str = "https://endpoint"
     profile: str | None = None
 
 
-CONTEXT = RequestContext("head", "key", _Surroundings(), ERROR_CODES)
+CONTEXT = RequestContext("head", "key", _Session(), ERROR_CODES)
 LOGIN = "gcloud auth application-default login"
 
 
@@ -142,12 +142,14 @@ def _answer(status: int, body: bytes, **headers: str) -> requests.Response:
          UnavailableError, "backendError: m"),
     ],
 )  # fmt: skip
-def test_refusal(status: int, body: bytes, error_class: type[StoreError], message: str) -> None:
+def test_error_response(
+    status: int, body: bytes, error_class: type[StoreError], message: str
+) -> None:
     error = response_error(_answer(status, body), CONTEXT)
     assert (type(error), str(error)) == (error_class, message)
 
 
-def test_refusal_of_the_sdk_is_read_from_its_answer() -> None:
+def test_error_of_the_sdk_is_read_from_its_response() -> None:
     answer = _answer(429, b"", **{"Retry-After": "5", "X-GUploader-UploadID": "id-1"})
     error = from_google(api.TooManyRequests("GET https://url", response=answer), CONTEXT)
     assert isinstance(error, ThrottledError)
@@ -171,7 +173,7 @@ def test_refusal_of_the_sdk_is_read_from_its_answer() -> None:
         (503, "ServiceUnavailable", UnavailableError, ""),
     ],
 )
-def test_refusal_of_the_xml_interface(
+def test_error_of_the_xml_interface(
     status: int, code: str, error_class: type[StoreError], advice: str
 ) -> None:
     error = obs.GenericError(

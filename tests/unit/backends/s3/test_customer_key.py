@@ -1,4 +1,4 @@
-"""The file of a customer key: what is taken, and one clear line for what is not."""
+"""The file of a customer key: the forms that are valid, and one clear line for the others."""
 
 from __future__ import annotations
 

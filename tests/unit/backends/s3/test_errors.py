@@ -1,4 +1,4 @@
-"""What an operator is told when there is no usable identity, and when a text could mislead."""
+"""Translation of botocore's exceptions and error responses, misleading ones included."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from cloudfs_backends.s3.errors import CUSTOMER_KEY_ERROR_CODES, ERROR_CODES, fr
 
 
 @dataclass
-class _Surroundings:
+class _Session:
     endpoint: str = "http://endpoint"
     profile: str | None = "lab"
 
 
-CONTEXT = RequestContext("head", "key", _Surroundings(), ERROR_CODES)
+CONTEXT = RequestContext("head", "key", _Session(), ERROR_CODES)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_network(error: Exception) -> None:
     assert "http://endpoint" in str(translated)
 
 
-def _refusal(
+def _error_response(
     status: int = 403,
     code: str = "",
     headers: dict[str, str] | None = None,
@@ -95,20 +95,20 @@ def _refusal(
         "Error": {"Code": code or str(status), "Message": "made\n by the test"},
         "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": headers or {}},
     }
-    context = RequestContext("head", "key", _Surroundings(), codes)
+    context = RequestContext("head", "key", _Session(), codes)
     return from_botocore(boto.ClientError(response, "HeadObject"), context)
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("soon", None), ("", None)])
 def test_retry_after(header: str, seconds: float | None) -> None:
-    error = _refusal(429, headers={"retry-after": header})
+    error = _error_response(429, headers={"retry-after": header})
     assert isinstance(error, ThrottledError)
     assert error.retry_after_s == seconds
 
 
 @pytest.mark.parametrize("name", ["x-amz-request-id", "x-amzn-requestid"])
 def test_request_id(name: str) -> None:
-    assert _refusal(headers={name: "id-7"}).request_id == "id-7"
+    assert _error_response(headers={name: "id-7"}).request_id == "id-7"
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,10 @@ def test_request_id(name: str) -> None:
         (403, "ExpiredTokenException", CredentialsError, ["renew"]),
     ],
 )
-def test_refusals(status: int, code: str, error_class: type[StoreError], advice: list[str]) -> None:
-    error = _refusal(status, code)
+def test_error_responses(
+    status: int, code: str, error_class: type[StoreError], advice: list[str]
+) -> None:
+    error = _error_response(status, code)
     assert type(error) is error_class
     assert "\n" not in error.describe()
     for words in advice:
@@ -148,4 +150,4 @@ def test_refusals(status: int, code: str, error_class: type[StoreError], advice:
     ],
 )
 def test_advice_to_those_with_a_customer_key(status: int, code: str, advice: str) -> None:
-    assert advice in _refusal(status, code, codes=CUSTOMER_KEY_ERROR_CODES).advice
+    assert advice in _error_response(status, code, codes=CUSTOMER_KEY_ERROR_CODES).advice

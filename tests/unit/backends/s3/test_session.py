@@ -1,6 +1,6 @@
-"""Where S3 is, and what obstore is told: botocore's own answer, for each way to address a bucket.
+"""Endpoints of S3 and obstore's settings for each way to address a bucket, by botocore's own rules.
 
-The LIST that shows the place is answered by an event handler: nothing leaves this machine.
+An event handler responds to the LIST that shows the endpoint: no request leaves this machine.
 """
 
 from __future__ import annotations

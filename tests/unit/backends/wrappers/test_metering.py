@@ -1,4 +1,4 @@
-"""Histograms and kinds of errors of what reaches a store, on a clock that jumps."""
+"""Histograms and error counts of requests, on a clock that jumps."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""A made-up operation through the pipeline: its row is all that it takes to be retried, metered
-and cancelled like the others."""
+"""A made-up operation through the pipeline: with its row it is retried, metered and cancelled."""
 
 from __future__ import annotations
 

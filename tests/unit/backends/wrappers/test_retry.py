@@ -1,4 +1,4 @@
-"""When a request is made again, and when no more, on a clock that jumps."""
+"""Retries: pauses, budgets and resumed reads, on a clock that jumps."""
 
 from __future__ import annotations
 
