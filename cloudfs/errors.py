@@ -40,15 +40,15 @@ class UserError(Exception):
 
 
 def printable(text: str) -> str:
-    """Return `text` on one line, with runs of blanks collapsed and control characters escaped.
+    """Return `text` on one line and free of control characters.
 
-    File names and output of other processes may contain anything, terminal escapes included.
+    File names and answers of other processes may hold anything, terminal escapes included.
     """
     return escaped(" ".join(text.split()))
 
 
 def escaped(text: str) -> str:
-    """Return `text` with characters that are not printable, line breaks included, escaped."""
+    """Return `text` with backslash escapes for line breaks and all that cannot be printed."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -13,8 +13,8 @@ from cloudfs.doctor import runner
 from cloudfs.doctor.checks.registry import MACHINE_CHECKS, STORE_CHECKS
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, Result, failure, ok, skipped, warning
-from cloudfs.doctor.report import Report
-from cloudfs.doctor.runner import Check, ReportEntry, Section, run_checks
+from cloudfs.doctor.report import Report, ReportEntry, Section
+from cloudfs.doctor.runner import Check, run_checks
 from cloudfs.errors import ExitCode
 from cloudfs_backends.api import ThrottledError
 from cloudfs_backends.local.client import LocalStore

@@ -74,7 +74,7 @@ class TestDirectories:
         (tmp_path / "cloudfs-cache.json").write_text(json.dumps({"format": 1}))
         (found,) = await found_of(tmp_path, **room(tmp_path))
         assert (found.result, found.exit_code) == (FAILURE, ExitCode.CACHE)
-        assert found.text == f"{tmp_path} has layout 1, this version writes 2"
+        assert f"{tmp_path} has layout 1" in found.text
 
     @in_trio
     async def test_a_file(self, tmp_path: Path) -> None:
