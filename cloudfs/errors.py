@@ -40,9 +40,9 @@ class UserError(Exception):
 
 
 def printable(text: str) -> str:
-    """Return `text` on one line, with runs of blanks collapsed and control characters escaped.
+    """Return `text` on one line and free of control characters.
 
-    File names and output of other processes may contain anything, terminal escapes included.
+    File names and answers of other processes may hold anything, terminal escapes included.
     """
     return escaped(" ".join(text.split()))
 

@@ -1,4 +1,7 @@
-"""The generator of docs/options.md, from the option table: `python -m cloudfs.cli.reference`."""
+"""docs/options.md, written from the table of options: `python -m cloudfs.cli.reference`.
+
+It does not know the options themselves.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from cloudfs.config.option import Heading, Option
 _PREFACE: Final = """\
 # Options of `cloudfs mount`
 
-Generated from `cloudfs/config/options/` by
+Generated from `cloudfs/config/options.py` by
 `python -m cloudfs.cli.reference > docs/options.md`.
 
 A value is taken from the first of: the flag, `-o`, the `CLOUDFS_*` variable (an empty one counts as

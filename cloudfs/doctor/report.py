@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cloudfs.doctor.findings import Result
-from cloudfs.doctor.runner import ReportEntry
+from cloudfs.doctor.findings import Finding, Result
 from cloudfs.errors import ExitCode
 from cloudfs.units import format_count
 
 SCHEMA: Final = 2
 
 _WITH_STORE: Final = "give its URL, or the --config that has one"
+
+
+class Section(enum.StrEnum):
+    """The sections of the report; also its headings."""
+
+    MACHINE = "this machine"
+    STORE = "the store"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportEntry:
+    """One finding of a check, and the time that the check took."""
+
+    check: str
+    finding: Finding
+    seconds: float
+    section: Section = Section.STORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +66,7 @@ class Report:
         return verdict if failures else f"{verdict}: {self.mount_command}"
 
     def as_document(self) -> dict[str, Any]:
-        """Return the JSON document that docs/doctor.md describes."""
+        """Return the report for programs; docs/doctor.md describes it."""
         return {
             "schema": SCHEMA,
             "url": self.url or None,

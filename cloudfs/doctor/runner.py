@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import trio
 from cloudfs.doctor import fixes
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, Result, failure, skipped, warning
+from cloudfs.doctor.report import ReportEntry, Section
 from cloudfs.errors import ExitCode
 from cloudfs.telemetry.redact import Redactor
 from cloudfs_backends.errors import StoreError
@@ -23,13 +23,6 @@ ALL_S_MAX: Final = 60.0
 """The time limit of all checks together."""
 
 _CLOSE_S_MAX: Final = 1.0
-
-
-class Section(enum.StrEnum):
-    """The sections of the report; also its headings."""
-
-    MACHINE = "this machine"
-    STORE = "the store"
 
 
 Findings: TypeAlias = Finding | Sequence[Finding]
@@ -53,16 +46,6 @@ class Check:
     section: Section = Section.STORE
     timeout_code: ExitCode = ExitCode.UNREACHABLE
     timeout_fix: str = fixes.SLOW
-
-
-@dataclass(frozen=True, slots=True)
-class ReportEntry:
-    """One finding of a check, and the time that the check took."""
-
-    check: str
-    finding: Finding
-    seconds: float
-    section: Section = Section.STORE
 
 
 Show: TypeAlias = Callable[[ReportEntry], None]

@@ -21,7 +21,7 @@ _LOCK_WAIT_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """One existing directory. `problem` is why a mount refuses it ("has layout 1, ..."), or None.
+    """One existing directory. `problem` says why a mount refuses it, None if it does not.
 
     `used_bytes` is what the index counts, 0 where there is none or it cannot be read; `mounts` is
     the number of mounts that use the directory now.
@@ -47,7 +47,7 @@ def _problem_of(path: str) -> str | None:
     try:
         return layout.problem_of(path)
     except OSError as error:
-        return f"cannot be read ({error.strerror})"
+        return f"cache directory {path} cannot be read ({error.strerror})"
 
 
 def _used_bytes(index: str) -> int:

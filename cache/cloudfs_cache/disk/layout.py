@@ -102,24 +102,28 @@ def problem_of(path: str) -> str | None:
     """
     if is_cache(path):
         found = _format_of(os.path.join(path, _MARKER))
-        return None if found == FORMAT else f"has layout {found!r}, this version writes {FORMAT}"
+        if found == FORMAT:
+            return None
+        return f"cache directory {path} has layout {found!r}, this version writes {FORMAT}"
     # Another mount may be writing the marker at this very point, or have crashed there.
     foreign = sorted(
         name for name in os.listdir(path) if name != "lost+found" and not name.startswith(_MARKER)
     )
-    return f"holds something else ({foreign[0]})" if foreign and not is_cache(path) else None
+    if not foreign or is_cache(path):
+        return None
+    return f"cache directory {path} holds something else ({foreign[0]})"
 
 
 def _check_format(path: str) -> None:
     if not is_cache(path):
         if problem := problem_of(path):
             fix = "give an empty directory with --cache-dir"
-            raise CacheSetupError(f"cache directory {path} {problem}: {fix}")
+            raise CacheSetupError(f"{problem}: {fix}")
         _write_private(os.path.join(path, _MARKER), json.dumps({"format": FORMAT}) + "\n")
         _write_private(os.path.join(path, "CACHEDIR.TAG"), _TAG)
     if problem := problem_of(path):
         fix = "give another --cache-dir or delete the directory"
-        raise CacheSetupError(f"cache directory {path} {problem}: {fix}")
+        raise CacheSetupError(f"{problem}: {fix}")
 
 
 def _format_of(marker: str) -> object:

@@ -45,7 +45,12 @@ class GroupedCommand(click.Command):
                     formatter.write_dl(records)
 
 
-def parameter(option: Option) -> click.Parameter:
+def mount_parameters() -> list[click.Parameter]:
+    """Return the arguments and flags of a command that takes what `cloudfs mount` takes."""
+    return [*map(_parameter, options.OPTIONS), _words()]
+
+
+def _parameter(option: Option) -> click.Parameter:
     """Return the click parameter of a row: an optional argument, or a flag."""
     if option.argument:
         return click.Argument(
@@ -54,10 +59,10 @@ def parameter(option: Option) -> click.Parameter:
             required=False,
             shell_complete=partial(_complete, option),
         )
-    return flag(option)
+    return _flag(option)
 
 
-def words() -> GroupedOption:
+def _words() -> GroupedOption:
     """Return `-o`, the form of options in mount(8) and fstab."""
     return GroupedOption(
         ["-o", "words"],
@@ -68,7 +73,7 @@ def words() -> GroupedOption:
     )
 
 
-def flag(option: Option) -> GroupedOption:
+def _flag(option: Option) -> GroupedOption:
     """Return the click option of a row. Values stay text: `config.settings` parses every source."""
     default = option.default_shown()
     return GroupedOption(

@@ -248,8 +248,7 @@ command.add_command(
         "show",
         callback=_show,
         params=[
-            *map(flags.parameter, options.OPTIONS),
-            flags.words(),
+            *flags.mount_parameters(),
             flags.GroupedOption(
                 ["--effective"],
                 heading="Output",

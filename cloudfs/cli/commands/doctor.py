@@ -15,19 +15,17 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from cloudfs.cli.arguments import flags
+from cloudfs.cli.render.findings import FindingLines, verdict_line
 from cloudfs.config import options
 from cloudfs.config.settings import NO_MOUNTPOINT, NO_URL, MountSettings, Resolution, resolve
-from cloudfs.errors import ExitCode, UserError, printable
+from cloudfs.doctor.report import Report, ReportEntry
+from cloudfs.errors import ExitCode, UserError
 from cloudfs.telemetry import logs
 
 if TYPE_CHECKING:
-    from cloudfs.doctor.report import Report
-    from cloudfs.doctor.runner import ReportEntry, Show
+    from cloudfs.doctor.runner import Show
 
-_COLOURS: Final = {"ok": "green", "warning": "yellow", "failure": "red"}
 _RESOLVE_S_MAX: Final = 5.0
-_RESULT_WIDTH: Final = len("warning") + 2
-_NAME_WIDTH: Final = len("fusermount") + 2
 
 
 @click.pass_context
@@ -36,7 +34,7 @@ def _doctor(context: click.Context, /, *, as_json: bool, quick: bool, **paramete
     mount at MOUNTPOINT would use them: everything that `cloudfs mount` takes can be written here.
     Without a URL only the machine is examined.
 
-    Prints a line for each finding, and below it the fix for what is not well. Nothing is mounted or
+    Prints a line for each finding, and below it how to mend what is not well. Nothing is mounted or
     changed. docs/doctor.md says what the checks mean. Ends with code 0 unless a check has failed.
     """
     given, words = flags.given(context), parameters["words"]
@@ -52,11 +50,17 @@ def _doctor(context: click.Context, /, *, as_json: bool, quick: bool, **paramete
     resolution = _within_timeout(resolve_settings)
     _set_up_logs(debug=resolution.settings.debug)
     command = _mount_command(resolution.settings, given, parameters)
-    report = _examine(resolution, command, _ignore if as_json else _Printer().show, quick=quick)
+    lines = FindingLines()
+
+    def show(entry: ReportEntry) -> None:
+        for line in () if as_json else lines.of(entry):
+            click.echo(line)
+
+    report = _examine(resolution, command, show, quick=quick)
     if as_json:
         click.echo(json.dumps(report.as_document(), indent=2))
     else:
-        click.echo(f"\n{_coloured(report.verdict, 'failure' if report.exit_code else 'ok')}")
+        click.echo(f"\n{verdict_line(report)}")
     return report.exit_code
 
 
@@ -88,7 +92,6 @@ def _examine(resolution: Resolution, mount_command: str, show: Show, *, quick: b
 
     from cloudfs.doctor.checks.registry import MACHINE_CHECKS, STORE_CHECKS  # noqa: PLC0415
     from cloudfs.doctor.context import Context  # noqa: PLC0415
-    from cloudfs.doctor.report import Report  # noqa: PLC0415
     from cloudfs.doctor.runner import run_checks  # noqa: PLC0415
     from cloudfs.telemetry.redact import Redactor  # noqa: PLC0415
 
@@ -132,47 +135,11 @@ def _mount_command(
     return shlex.join([*words, *(text for text in typed if text is not None)])
 
 
-def _ignore(_: ReportEntry) -> None:
-    """Print nothing: the JSON document comes at the end."""
-
-
-class _Printer:
-    """The printer of findings, each below the heading of its section."""
-
-    def __init__(self) -> None:
-        self._section = ""
-
-    def show(self, entry: ReportEntry) -> None:
-        """Print a finding and its fix."""
-        if entry.section != self._section:
-            click.echo(f"{'' if not self._section else chr(10)}{_bold(entry.section)}")
-            self._section = entry.section
-        finding = entry.finding
-        result = str(finding.result)
-        padding = " " * (_RESULT_WIDTH - len(result))
-        name = entry.check.ljust(_NAME_WIDTH)
-        click.echo(f"{_coloured(result, result)}{padding}{name}{printable(finding.text)}")
-        if finding.fix:
-            click.echo(f"{' ' * (_RESULT_WIDTH + _NAME_WIDTH)}fix: {printable(finding.fix)}")
-
-
-def _bold(text: str) -> str:
-    return text if os.environ.get("NO_COLOR") else click.style(text, bold=True)
-
-
-def _coloured(text: str, result: str) -> str:
-    """Return `text` in the colour of a result; click strips it where there is no terminal."""
-    if os.environ.get("NO_COLOR"):
-        return printable(text)
-    return click.style(printable(text), fg=_COLOURS.get(result), dim=result == "skipped" or None)
-
-
 command = flags.GroupedCommand(
     "doctor",
     callback=_doctor,
     params=[
-        *map(flags.parameter, options.OPTIONS),
-        flags.words(),
+        *flags.mount_parameters(),
         flags.GroupedOption(
             ["--quick"],
             heading="Examination",

@@ -16,7 +16,6 @@ import click
 from cloudfs.cli import background
 from cloudfs.cli.arguments import flags
 from cloudfs.cli.errors import say
-from cloudfs.config import options
 from cloudfs.config.settings import MountSettings, resolve
 from cloudfs.control import server
 from cloudfs.errors import ExitCode, UserError
@@ -115,8 +114,7 @@ command = flags.GroupedCommand(
     "mount",
     callback=_mount,
     params=[
-        *map(flags.parameter, options.OPTIONS),
-        flags.words(),
+        *flags.mount_parameters(),
     ],
     help=_mount.__doc__,
     short_help="Mount a bucket at a directory.",

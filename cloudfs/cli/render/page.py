@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from cloudfs.cli.render import figures
 from cloudfs.cli.render.figures import Paint, latency, percentile, rate, share, size
-from cloudfs.errors import escaped, printable
+from cloudfs.errors import printable
 from cloudfs.units import format_count, format_duration
 
 SCHEMA: Final = 3
@@ -64,13 +64,18 @@ def _title(document: Document, paint: Paint) -> _Lines:
 def _wrapped(found: _Lines, room: int) -> _Lines:
     """Break lines that are too long."""
     for line in found:
-        text = escaped(line)
+        text = _on_one_line(line)
         if len(text) <= room:
             yield text
             continue
         yield from textwrap.wrap(
             text, room, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
         )
+
+
+def _on_one_line(line: str) -> str:
+    """Return a line without control characters, its blanks kept."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
 
 
 def _since(document: Document) -> _Lines:

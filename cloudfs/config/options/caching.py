@@ -34,7 +34,7 @@ OPTIONS: Final = (
         "compress",
         COMPRESS,
         Heading.CACHING,
-        "Whether blocks that nobody reads are compressed (lz4) before any are evicted.",
+        "Compress blocks that are not read any more (lz4) before any are evicted.",
         default="auto",
     ),
     Option(

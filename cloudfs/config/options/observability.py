@@ -27,7 +27,7 @@ OPTIONS: Final = (
         "log_format",
         LOG_FORMAT,
         Heading.LOGGING,
-        "Log lines for people, or one JSON object a line.",
+        "Human-readable log lines, or one JSON object a line.",
         default="text",
     ),
     Option(

@@ -66,8 +66,7 @@ def _directory(settings: MountSettings, directory: CacheDirSpec) -> list[Finding
     inspected = inspection.inspect(str(path)) if parent == path else _ABSENT
     if inspected.problem:
         fix = f"{_OTHER}, or delete it" if inspected.is_cache else _OTHER
-        text = f"{path} {inspected.problem}"
-        return [failure(ExitCode.CACHE, text, fix, directory=str(path))]
+        return [failure(ExitCode.CACHE, inspected.problem, fix, directory=str(path))]
     disk = disks.disk_info(parent)
     found = [_capacity(settings, directory, inspected, parent, disk)]
     found += [warning(*problem, directory=str(path)) for problem in _doubts(path, parent, disk)]

@@ -17,7 +17,8 @@ from cloudfs.doctor.checks.read import byte_path, read, versions
 from cloudfs.doctor.checks.setup import setup
 from cloudfs.doctor.checks.speed import bandwidth, latency
 from cloudfs.doctor.checks.store import features, identity, listing, region
-from cloudfs.doctor.runner import Check, Section
+from cloudfs.doctor.report import Section
+from cloudfs.doctor.runner import Check
 from cloudfs.errors import ExitCode
 
 _HANGS: Final = "something of the system hangs: 'dmesg' and 'ps -eo pid,stat,wchan,args' have more"

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from cloudfs.errors import escaped
 from cloudfs.telemetry.redact import Redactor
 
 _MESSAGE_MAX: Final = 16_384
@@ -64,11 +63,11 @@ class TextFormatter(RedactingFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text."""
-        record.message = escaped(self.message(record))
+        record.message = _escaped(self.message(record))
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
         lines = [self.formatMessage(record)]
-        lines += [f"  {escaped(line)}" for line in self.traceback(record).splitlines()]
+        lines += [f"  {_escaped(line)}" for line in self.traceback(record).splitlines()]
         return "\n".join(lines)
 
 
@@ -107,6 +106,13 @@ class JournalFormatter(logging.Formatter):
         levels = (priority for level, priority in _PRIORITIES if record.levelno >= level)
         prefix = f"<{next(levels, _PRIORITY_OF_DEBUG)}>"
         return "\n".join(prefix + line for line in self._inner.format(record).split("\n"))
+
+
+def _escaped(text: str) -> str:
+    """Return `text` on one line, free of control characters and of what no encoding has."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _cut(text: str, length: int) -> str:

@@ -1,4 +1,4 @@
-"""What is said of cache directories, on real file systems and beside a real index."""
+"""The checks of cache directories, on real file systems and with a real index."""
 
 from __future__ import annotations
 
@@ -51,9 +51,8 @@ class TestDirectories:
         path = tmp_path / "a" / "b"
         (found,) = await found_of(path, **room(path))
         assert found.result is OK
-        assert found.text.startswith(f"{path} (")
-        assert found.text.endswith(" can hold 1 MiB, and will be created")
-        assert found.facts["exists"] is False
+        assert str(path) in found.text
+        assert (found.facts["exists"], found.facts["capacity_bytes"]) == (False, MIB)
         assert not list(tmp_path.iterdir())
 
     @in_trio
@@ -65,7 +64,7 @@ class TestDirectories:
         finally:
             await tier.aclose()
         assert (found.result, found.facts["mounts"]) == (OK, 1)
-        assert found.text.endswith(", used by 1 mount")
+        assert "1 mount" in found.text
         (found,) = await found_of(tmp_path / "c", **room(tmp_path))
         assert found.facts["mounts"] == 0
 
@@ -74,14 +73,14 @@ class TestDirectories:
         (tmp_path / "cloudfs-cache.json").write_text(json.dumps({"format": 1}))
         (found,) = await found_of(tmp_path, **room(tmp_path))
         assert (found.result, found.exit_code) == (FAILURE, ExitCode.CACHE)
-        assert found.text == f"{tmp_path} has layout 1, this version writes 2"
+        assert f"{tmp_path} has layout 1" in found.text
 
     @in_trio
     async def test_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         (found,) = await found_of(tmp_path / "file" / "c")
         assert (found.result, found.exit_code) == (FAILURE, ExitCode.CACHE)
-        assert found.text == f"{tmp_path}/file is no directory"
+        assert f"{tmp_path}/file " in found.text
 
     @in_trio
     async def test_one_that_others_may_enter(self, tmp_path: Path) -> None:
@@ -96,22 +95,23 @@ class TestDirectories:
         (tmp_path / "c").mkdir(mode=0o700)
         os.chown(tmp_path / "c", 65534, 65534)
         _, doubt = await found_of(tmp_path / "c", **room(tmp_path))
-        assert doubt.text == f"{tmp_path}/c belongs to user 65534, and not to this one"
+        assert doubt.result is WARNING
+        assert "65534" in doubt.text
+        assert f"chown -R 0 {tmp_path}/c" in doubt.fix
 
     @in_trio
     async def test_two_on_one_disk(self, tmp_path: Path) -> None:
         *_, last = await found_of(tmp_path / "a", tmp_path / "b", **room(tmp_path))
-        assert (last.result, last.text) == (
-            WARNING,
-            f"{tmp_path}/b is on the same disk as {tmp_path}/a",
-        )
+        assert last.result is WARNING
+        assert f"{tmp_path}/a" in last.text
+        assert f"{tmp_path}/b" in last.text
 
     @in_trio
     async def test_turned_off(self, tmp_path: Path) -> None:
         (found,) = await found_of(tmp_path / "a", max_cache_size="0")
         assert (found.result, found.facts["capacity_bytes"]) == (OK, 0)
         (measured,) = await disk(context(tmp_path / "a", max_cache_size="0"))
-        assert measured.text == "the disk cache is turned off"
+        assert measured.result is Result.SKIPPED
 
 
 class TestSpace:
@@ -122,14 +122,17 @@ class TestSpace:
             path = small.path / "c"
             first, second = await found_of(path, min_free_space="0")
             assert (first.result, second.result) == (WARNING, WARNING)
-            assert "(tmpfs) can hold 51.2 MiB only: 64 MiB are free, 0 B must stay" in first.text
-            assert f"{path} is in memory (tmpfs)" in second.text
+            assert (first.facts["capacity_bytes"], first.facts["fstype"]) == (
+                *(64 * MIB * 8 // 10, "tmpfs"),
+            )
+            assert "tmpfs" in second.text
             asked, _ = await found_of(f"{path}:1GiB", min_free_space="32MiB")
-            assert "can hold 32 MiB of the 1 GiB asked for" in asked.text
+            assert asked.result is WARNING
+            assert all(size in asked.text for size in ("32 MiB", "1 GiB"))
             small.fill(512 * 1024)
             full, _ = await found_of(path, min_free_space="0")
             assert (full.result, full.exit_code) == (FAILURE, ExitCode.CACHE)
-            assert full.text.startswith(f"{path} has no room: ")
+            assert str(path) in full.text
 
     @needs_loop
     @in_trio
@@ -139,7 +142,7 @@ class TestSpace:
             (found,) = await found_of(loop.path / "c", **room(loop.path))
             loop.remount_read_write()
         assert (found.result, found.exit_code) == (FAILURE, ExitCode.CACHE)
-        assert f"this user may not write to {loop.path}" in found.text
+        assert str(loop.path) in found.text
 
     @needs_loop
     @in_trio
@@ -150,7 +153,7 @@ class TestSpace:
             assert found.facts["rotational"] in {True, False}
             (skipped,) = await disk(context(loop.path / "c", **room(loop.path)))
         assert skipped.result is Result.SKIPPED
-        assert "not measured with only" in skipped.text
+        assert str(loop.path) in skipped.text
 
 
 class TestSpeed:

@@ -43,7 +43,7 @@ class TestGoogle:
             f"{gcs_bucket.url}/data", endpoint_url=gcs_bucket.endpoint_url, no_sign_request="true"
         )
         assert unwell(found) == {"versions": Result.FAILURE, "bytes": Result.WARNING}
-        assert found["versions"].text.startswith("bytes of two versions could mix")
+        assert found["versions"].facts == {"refused_by": None}
         assert "Last-Modified" in found["bytes"].text
         assert "google-cloud-storage" in found["setup"].text
 
@@ -63,21 +63,20 @@ class TestGoogle:
             os.environ["GOOGLE_APPLICATION_CREDENTIALS"] = account
             found = await findings_of(bucket.url, endpoint_url=wire.endpoint_url)
         assert unwell(found) == {}
-        assert found["identity"].text.startswith("reader@lab.iam.gserviceaccount.com (service")
+        assert found["identity"].facts["name"] == "reader@lab.iam.gserviceaccount.com"
         assert found["versions"].facts == {"refused_by": "store"}
-        assert found["bytes"].text == "through obstore"
+        assert found["bytes"].facts == {"byte_path": "obstore"}
         assert found["region"].text == "EUROPE-WEST4 (region)"
 
     @in_trio
     async def test_nobody_issues_tokens(self, tmp_path: Path) -> None:
-        """That is no reason not to try: whoever tells who one is may be out of reach alone."""
+        """That is a warning: the identity service may be unreachable where the bucket is not."""
         bucket = GoogleBucket("bucket")
         account = service_account_file(tmp_path / "key.json", f"http://127.0.0.1:{NOBODY}/token")
         os.environ["GOOGLE_APPLICATION_CREDENTIALS"] = account
         with proxy(NOBODY, bucket) as wire:
             found = await findings_of(bucket.url, endpoint_url=wire.endpoint_url)
         assert unwell(found) == {"identity": Result.WARNING, "list": Result.FAILURE}
-        assert found["identity"].text.startswith("cannot tell who this is: ")
         assert found["list"].exit_code is ExitCode.UNREACHABLE
 
     @in_trio
@@ -111,8 +110,10 @@ class TestAzure:
             f"{azure_bucket.url}/data", endpoint_url=azure_server.endpoint_url
         )
         assert unwell(found) == {}
-        assert found["identity"].text == "devstoreaccount1 (account key, from AZURE_STORAGE_KEY)"
-        assert found["bytes"].text == "through obstore"
+        facts = found["identity"].facts
+        assert (facts["name"], facts["kind"]) == ("devstoreaccount1", "account key")
+        assert facts["source"] == "AZURE_STORAGE_KEY"
+        assert found["bytes"].facts == {"byte_path": "obstore"}
         assert os.environ["AZURE_STORAGE_KEY"] not in repr(found)
 
     @pytest.mark.usefixtures("sas")
@@ -120,7 +121,7 @@ class TestAzure:
     async def test_a_sas_token(self, azure_bucket: AzureBucket, azure_server: AzureServer) -> None:
         found = await findings_of(azure_bucket.url, endpoint_url=azure_server.endpoint_url)
         assert unwell(found) == {"identity": Result.WARNING, "read": Result.FAILURE}
-        assert "; expires in " in found["identity"].text
+        assert found["identity"].facts["expires_at"] is not None
         assert found["read"].exit_code is ExitCode.CREDENTIALS
         assert "sp=rl" in found["read"].fix
         assert "sig=" not in repr(found)
@@ -144,4 +145,4 @@ class TestAzure:
     async def test_an_account_that_does_not_exist(self) -> None:
         found = await findings_of(f"abfss://container@nosuchone.dfs.{UNKNOWN_DOMAIN}")
         assert unwell(found) == {"reach": Result.FAILURE}
-        assert found["reach"].fix.startswith("check the name of the storage account")
+        assert "account" in found["reach"].fix

@@ -1,4 +1,4 @@
-"""What is said of a machine's figures, whatever machine the tests run on."""
+"""Checks of the machine, with given figures."""
 
 from __future__ import annotations
 
@@ -68,22 +68,22 @@ MEMINFO = "MemAvailable:   2097152 kB\nCommitLimit:  1048576 kB\nCommitted_AS: 5
 
 
 @pytest.mark.parametrize(
-    ("limit", "usable", "strict", "oom_score_adj", "words"),
+    ("limit", "usable", "strict", "oom_score_adj", "named"),
     [
         (GIB, 8 * GIB, False, 0, ""),
         (GIB, 8 * GIB, False, -500, ""),
-        (GIB, GIB, False, 0, "more than the 1 GiB that this process may use"),
-        (2 * GIB, 8 * GIB, False, 0, "more than the 2 GiB that are available now"),
-        (GIB, 8 * GIB, True, 0, "does not overcommit, and only 512 MiB are left"),
+        (GIB, GIB, False, 0, "1 GiB"),
+        (2 * GIB, 8 * GIB, False, 0, "2 GiB"),
+        (GIB, 8 * GIB, True, 0, "512 MiB"),
         (128 * MIB, 8 * GIB, True, 0, ""),
         (GIB, 8 * GIB, False, 999, "oom_score_adj 999"),
     ],
 )
-def test_memory(limit: int, usable: int, *, strict: bool, oom_score_adj: int, words: str) -> None:
+def test_memory(limit: int, usable: int, *, strict: bool, oom_score_adj: int, named: str) -> None:
     meminfo = parse_meminfo(MEMINFO)
     found = judge_memory(limit, usable, meminfo, strict=strict, oom_score_adj=oom_score_adj)
-    assert found.result is (WARNING if words else OK)
-    assert words in found.text
+    assert found.result is (WARNING if named else OK)
+    assert named in found.text
     assert found.facts["available_bytes"] == 2 * GIB
 
 
@@ -92,16 +92,17 @@ async def test_open_files() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     one = context(max_downloads="1", cache_dir="/var/cache/a")
     many = context(max_downloads="256", cache_dir="/var/cache/a")
-    least, most = files_needed(one.settings), files_needed(many.settings)
-    assert most - least == 510
+    few, most = files_needed(one.settings), files_needed(many.settings)
+    assert most - few == 510
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (least, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
         assert (await open_files(one)).result is OK
         found = await open_files(many)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert (found.result, found.facts["needed"]) == (WARNING, most)
-    assert found.fix == f"ulimit -n {most}; in a unit of systemd LimitNOFILE={most}"
+    assert f"ulimit -n {most}" in found.fix
+    assert f"LimitNOFILE={most}" in found.fix
 
 
 def group(root: Path, folder: str, most: str, current: str) -> None:
@@ -115,7 +116,9 @@ def group(root: Path, folder: str, most: str, current: str) -> None:
     ("lines", "prefix"),
     [("0::/pod/container\n", ""), ("8:pids:/pod/container\n0::/\n", "pids/")],
 )
-def test_the_smallest_room_of_all_groups_counts(tmp_path: Path, lines: str, prefix: str) -> None:
+def test_the_smallest_headroom_of_the_groups_counts(
+    tmp_path: Path, lines: str, prefix: str
+) -> None:
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_text(lines)
     assert control_groups.task_headroom(tmp_path) is None
@@ -127,22 +130,20 @@ def test_the_smallest_room_of_all_groups_counts(tmp_path: Path, lines: str, pref
 
 
 @pytest.mark.parametrize(
-    ("read", "link", "is_direct", "words"),
+    ("read", "link", "is_direct", "named"),
     [
         (2e9, None, True, ""),
         (2e9, 1.25e9, True, ""),
-        (5e8, 1.25e9, True, "slower than the network (1.2 GB/s)"),
-        (1.5e8, None, True, "too slow to help, and the disk rotates"),
-        (2e9, None, False, "without O_DIRECT"),
+        (5e8, 1.25e9, True, "1.2 GB/s"),
+        (1.5e8, None, True, "rotates"),
+        (2e9, None, False, "O_DIRECT"),
     ],
 )
-def test_disks(read: float, link: float | None, *, is_direct: bool, words: str) -> None:
+def test_disks(read: float, link: float | None, *, is_direct: bool, named: str) -> None:
     speed = DiskSpeed(1e9, read, is_direct, 128 * MIB)
     found = judge_speed(Path("/ssd"), speed, link, rotates=True)
-    assert found.result is (WARNING if words else OK)
-    assert found.text == f"/ssd: reads {format_rate(read)}, writes 1.0 GB/s" + (
-        f": {words}" if words and is_direct else f", {words}" if words else ""
-    )
+    assert found.result is (WARNING if named else OK)
+    assert all(word in found.text for word in ("/ssd", format_rate(read), "1.0 GB/s", named))
 
 
 def test_the_speed_of_the_network(tmp_path: Path) -> None:
@@ -161,4 +162,4 @@ def test_the_speed_of_the_network(tmp_path: Path) -> None:
 @in_trio
 async def test_a_mountpoint_that_the_caller_has_mounted() -> None:
     found = await mountpoint(context(Path("/dev/fd/7")))
-    assert (found.result, found.text) == (OK, "/dev/fd/7 is mounted by the caller")
+    assert (found.result, found.facts["mountpoint"]) == (OK, "/dev/fd/7")

@@ -1,4 +1,4 @@
-"""The way to an endpoint, over real sockets: what every step says when it fails."""
+"""HEAD requests over real sockets, and the failure of each step."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def listener() -> Iterator[int]:
 
 
 class TestPlain:
-    def test_any_answer_will_do(self, wire: Wire) -> None:
+    def test_a_response_of_any_status(self, wire: Wire) -> None:
         date = "Sun, 06 Nov 1994 08:49:37 GMT"
         wire.plan = always(Respond(418, headers={"Date": date}))
         response = send_head(Endpoint(f"{wire.endpoint_url}/some/path?sig=secret"))
@@ -51,32 +51,30 @@ class TestPlain:
     def test_no_name(self) -> None:
         failure, said = failure_of(Endpoint(f"http://{UNKNOWN_DOMAIN}"))
         assert failure is Failure.NAME
-        assert said.startswith(f"the name {UNKNOWN_DOMAIN} is not known: ")
+        assert UNKNOWN_DOMAIN in said
 
-    def test_what_can_be_no_name(self) -> None:
+    def test_a_name_that_is_not_valid(self) -> None:
         assert failure_of(Endpoint(f"http://{'a' * 64}.test"))[0] is Failure.NAME
 
-    def test_nobody_listens(self) -> None:
-        assert failure_of(Endpoint("http://127.0.0.1:9")) == (
-            Failure.REFUSED,
-            "nothing listens on 127.0.0.1 port 9",
-        )
+    def test_a_closed_port(self) -> None:
+        failure, said = failure_of(Endpoint("http://127.0.0.1:9"))
+        assert failure is Failure.REFUSED
+        assert "127.0.0.1 port 9" in said
 
-    def test_nobody_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_server_that_does_not_respond(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(network, "STEP_S_MAX", 0.2)
         with listener() as port:
             failure, said = failure_of(Endpoint(f"http://127.0.0.1:{port}"))
-        assert (failure, said) == (
-            Failure.SILENT,
-            "127.0.0.1 does not answer a request within 0.2 s",
-        )
+        assert failure is Failure.SILENT
+        assert "127.0.0.1" in said
+        assert "0.2 s" in said
 
-    def test_an_answer_that_is_no_http(self, server: S3Server, tmp_path: Path) -> None:
+    def test_a_response_that_is_not_http(self, server: S3Server, tmp_path: Path) -> None:
         """A server that wants TLS hangs up, or says so in TLS."""
         with tls_server(server.port, make_certificate(tmp_path)) as port:
             failure, said = failure_of(Endpoint(f"http://127.0.0.1:{port}"))
         assert failure is Failure.HTTP
-        assert said.startswith("127.0.0.1 answers no HTTP: ")
+        assert "127.0.0.1" in said
 
 
 class TestTls:
@@ -92,46 +90,35 @@ class TestTls:
         assert list(self.head(tmp_path, server).steps) == ["name", "tcp", "tls", "http"]
 
     @pytest.mark.parametrize(
-        ("made", "failure", "words"),
+        ("made", "failure"),
         [
-            (
-                {"trusted": False},
-                Failure.UNKNOWN_ISSUER,
-                "is signed by a CA that is not trusted",
-            ),
-            ({"trusted": False, "self_signed": True}, Failure.SELF_SIGNED, "is self-signed"),
-            (
-                {"host": "localhost"},
-                Failure.OTHER_NAME,
-                "is for another name than 127.0.0.1",
-            ),
-            ({"valid_until": timedelta(hours=-1)}, Failure.EXPIRED, "has expired"),
-            ({"valid_from": timedelta(hours=1)}, Failure.EARLY, "is not valid yet"),
+            ({"trusted": False}, Failure.UNKNOWN_ISSUER),
+            ({"trusted": False, "self_signed": True}, Failure.SELF_SIGNED),
+            ({"host": "localhost"}, Failure.OTHER_NAME),
+            ({"valid_until": timedelta(hours=-1)}, Failure.EXPIRED),
+            ({"valid_from": timedelta(hours=1)}, Failure.EARLY),
         ],
     )
-    def test_what_is_wrong_with_a_certificate(
-        self,
-        tmp_path: Path,
-        server: S3Server,
-        made: dict[str, Any],
-        failure: Failure,
-        words: str,
+    def test_a_certificate_that_is_refused(
+        self, tmp_path: Path, server: S3Server, made: dict[str, Any], failure: Failure
     ) -> None:
-        with pytest.raises(NetworkError, match=f"^the certificate of 127.0.0.1 {words}") as caught:
+        with pytest.raises(NetworkError, match=r"certificate of 127\.0\.0\.1") as caught:
             self.head(tmp_path, server, **made)
         assert caught.value.failure is failure
 
     def test_a_server_without_tls(self, server: S3Server) -> None:
         failure, said = failure_of(Endpoint(f"https://127.0.0.1:{server.port}"))
         assert failure is Failure.TLS
-        assert said == f"127.0.0.1 port {server.port} speaks no TLS: wrong version number"
+        assert f"127.0.0.1 port {server.port}" in said
+        assert "wrong version number" in said
 
-    def test_a_server_that_begins_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_server_that_does_not_begin_tls(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(network, "STEP_S_MAX", 0.2)
         with listener() as port:
             failure, said = failure_of(Endpoint(f"https://127.0.0.1:{port}"))
         assert failure is Failure.TLS
-        assert said == f"127.0.0.1 port {port} begins no TLS within 0.2 s"
+        assert f"127.0.0.1 port {port}" in said
+        assert "0.2 s" in said
 
     @pytest.mark.parametrize("content", [None, b"no certificate"])
     def test_ca_certificates_that_cannot_be_read(
@@ -143,7 +130,7 @@ class TestTls:
         endpoint = Endpoint(f"https://127.0.0.1:{server.port}", ca_bundle=str(bundle))
         failure, said = failure_of(endpoint)
         assert failure is Failure.BUNDLE
-        assert said.startswith(f"the CA certificates in {bundle} cannot be read: ")
+        assert str(bundle) in said
 
 
 class TestProxies:
@@ -157,7 +144,7 @@ class TestProxies:
         assert heads[0].startswith(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\n")
         assert "Proxy-Authorization: Basic dXNAZXI6cGFzcw==" in heads[0]
 
-    def test_http_is_asked_of_the_proxy(self, wire: Wire) -> None:
+    def test_http_goes_to_the_proxy(self, wire: Wire) -> None:
         wire.plan = always(Respond(200))
         proxy = Proxy("HTTP_PROXY", f"http://user:pass@127.0.0.1:{wire.port}")
         send_head(Endpoint("http://store.test:81/path", proxy))
@@ -167,19 +154,20 @@ class TestProxies:
         assert request.headers["proxy-authorization"] == "Basic dXNlcjpwYXNz"
 
     @pytest.mark.parametrize(
-        ("status", "words"),
+        ("status", "named"),
         [
-            ("407 Authentication Required", "wants a password"),
-            ("403 Forbidden", "does not connect to store.test:443: 403 Forbidden"),
-            ("nonsense", "does not answer: "),
+            ("407 Authentication Required", "password"),
+            ("403 Forbidden", "store.test:443: 403 Forbidden"),
+            ("nonsense", "nonsense"),
         ],
     )
-    def test_a_proxy_that_refuses(self, status: str, words: str) -> None:
+    def test_a_proxy_that_refuses(self, status: str, named: str) -> None:
         with connect_proxy(status) as (hop, _):
             proxy = Proxy("HTTPS_PROXY", f"http://user:secret@127.0.0.1:{hop}")
             failure, said = failure_of(Endpoint("https://store.test", proxy))
         assert failure is Failure.PROXY
-        assert said.startswith(f"the proxy http://127.0.0.1:{hop} of HTTPS_PROXY {words}")
+        assert f"http://127.0.0.1:{hop} of HTTPS_PROXY " in said
+        assert named in said
 
     def test_a_proxy_for_http_that_wants_a_password(self, wire: Wire) -> None:
         wire.plan = always(Respond(407))
@@ -187,18 +175,18 @@ class TestProxies:
             Endpoint("http://store.test", Proxy("HTTP_PROXY", wire.endpoint_url))
         )
         assert failure is Failure.PROXY
-        assert said.endswith("of HTTP_PROXY wants a password")
+        assert "HTTP_PROXY" in said
+        assert "password" in said
 
     def test_a_proxy_that_is_not_there(self) -> None:
         proxy = Proxy("HTTPS_PROXY", "http://127.0.0.1:9")
-        assert failure_of(Endpoint("https://store.test", proxy)) == (
-            Failure.PROXY,
-            "the proxy http://127.0.0.1:9 of HTTPS_PROXY is not reached:"
-            " nothing listens on 127.0.0.1 port 9",
-        )
+        failure, said = failure_of(Endpoint("https://store.test", proxy))
+        assert failure is Failure.PROXY
+        assert "http://127.0.0.1:9 of HTTPS_PROXY" in said
+        assert "127.0.0.1 port 9" in said
 
     @pytest.mark.parametrize("url", ["socks5://host:1080", "http://", "http://host:port"])
     def test_a_proxy_of_another_kind(self, url: str) -> None:
         failure, said = failure_of(Endpoint("https://store.test", Proxy("HTTPS_PROXY", url)))
         assert failure is Failure.PROXY
-        assert said.endswith("it is not of the kind http://host:port")
+        assert "http://host:port" in said

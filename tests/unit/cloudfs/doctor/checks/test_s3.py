@@ -1,9 +1,8 @@
-"""The checks against a real S3 server, through a wire that does to its answers what goes wrong."""
+"""The checks against a real S3 server, through a proxy that injects faults."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -57,29 +56,26 @@ class TestWell:
     async def test_everything(self, bucket: Bucket, server: S3Server) -> None:
         found = await findings_of(f"{bucket.url}/data", endpoint_url=server.endpoint_url)
         not_measured = found.pop("bandwidth")
-        assert not_measured == Finding(SKIPPED, "not measured, because of --quick")
+        assert not_measured.result is SKIPPED
         assert {finding.result for finding in found.values()} == {OK}
-        assert re.fullmatch(
-            rf"{bucket.url}/data/, boto3 [\d.]+, obstore [\d.]+", found["setup"].text
-        )
-        assert re.fullmatch(
-            rf"{server.endpoint_url}: name \S+, TCP \S+, HTTP \S+", found["reach"].text
-        )
-        assert found["clock"].text == "this machine's clock is within a second of the store's"
-        assert found["identity"].text == "cloudfs-test-key (access key, from environment)"
-        assert found["list"].text.startswith("2 objects, first page in ")
-        assert re.fullmatch(r"'b', the first byte after \S+ \(median of 5\)", found["read"].text)
-        assert found["bytes"].text == "through obstore"
-        assert found["region"].text == "us-east-1"
-        assert "copies within the store up to 5 GiB" in found["features"].text
+        shown = {"setup": "boto3", "reach": server.endpoint_url, "identity": "cloudfs-test-key"}
+        shown |= {"list": "2 objects", "read": "'b'", "bytes": "obstore", "region": "us-east-1"}
+        shown["features"] = "5 GiB"
+        assert all(named in found[check].text for check, named in shown.items())
 
     @in_trio
     async def test_facts(self, bucket: Bucket, server: S3Server) -> None:
         found = await findings_of(f"{bucket.url}/data", endpoint_url=server.endpoint_url)
         facts = {name: finding.facts for name, finding in found.items()}
         assert facts["setup"]["options"] == {"endpoint-url": "--endpoint-url"}
+        assert facts["setup"]["packages"].keys() == {"boto3", "obstore"}
         assert facts["reach"]["endpoint"] == server.endpoint_url
-        assert facts["identity"]["source"] == "environment"
+        assert facts["reach"]["steps_s"].keys() == {"name", "tcp", "http"}
+        assert abs(facts["clock"]["ahead_s"]) <= 1
+        assert facts["identity"]["name"] == "cloudfs-test-key"
+        assert (facts["identity"]["kind"], facts["identity"]["source"]) == (
+            *("access key", "environment"),
+        )
         assert facts["list"]["objects"] == 2
         assert facts["read"]["key"] == "b"
         assert facts["versions"] == {"refused_by": "store"}
@@ -89,24 +85,25 @@ class TestWell:
 
     @in_trio
     async def test_anonymous(self, bucket: Bucket, wire: Proxy) -> None:
-        """moto lets nobody list without a policy, so that the refusal is what is seen."""
+        """moto refuses anonymous lists without a policy; the wire does so in the form of S3."""
         refuse = always(refusal(403, "AccessDenied"), when=is_list)
         found = await through(wire, bucket, refuse, no_sign_request="true")
-        assert found["identity"].text.startswith("anonymous (--no-sign-request)")
-        assert found["list"].fix.startswith("the bucket is not public")
+        assert found["identity"].facts["name"] == "anonymous"
+        assert found["identity"].facts["source"] == "--no-sign-request"
+        assert "--no-sign-request" in found["list"].fix
         assert wire.count(is_signed) == 0
 
 
 class TestClock:
     @in_trio
-    async def test_the_date_of_the_anonymous_answer_counts(
+    async def test_the_date_of_the_anonymous_response_counts(
         self, bucket: Bucket, wire: Proxy
     ) -> None:
         date = format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True)
         refused = always(Respond(403, headers={"Date": date}), when=is_first_contact)
         found = await through(wire, bucket, refused)
         assert unwell(found) == {"clock": FAILURE}
-        assert found["clock"].text.startswith("this machine's clock is 1d ahead of the store's")
+        assert found["clock"].facts["ahead_s"] == pytest.approx(86400, abs=5)
         assert found["list"].result is OK
 
 
@@ -116,15 +113,16 @@ class TestReach:
         found = await findings_of(bucket.url, endpoint_url="http://127.0.0.1:9")
         assert unwell(found) == {"reach": FAILURE}
         assert found["reach"].exit_code is ExitCode.UNREACHABLE
-        assert found["reach"].text == "nothing listens on 127.0.0.1 port 9"
-        assert found["reach"].fix == "start the server, or correct host and port in --endpoint-url"
+        assert "127.0.0.1 port 9" in found["reach"].text
+        assert "--endpoint-url" in found["reach"].fix
         assert found["reach"].facts["trouble"] == "refused"
-        assert found["read"].text == "not tried, because of reach"
+        assert found["read"].result is SKIPPED
+        assert "reach" in found["read"].text
 
     @in_trio
     async def test_a_name_that_does_not_exist(self, bucket: Bucket) -> None:
         found = await findings_of(bucket.url, endpoint_url=f"http://{UNKNOWN_DOMAIN}")
-        assert found["reach"].text.startswith(f"the name {UNKNOWN_DOMAIN} is not known")
+        assert UNKNOWN_DOMAIN in found["reach"].text
         assert "--endpoint-url" in found["reach"].fix
 
     @in_trio
@@ -134,7 +132,7 @@ class TestReach:
         os.environ["HTTP_PROXY"] = f"http://user:hunter2@127.0.0.1:{wire.port}"
         found = await findings_of(bucket.url, endpoint_url=server.endpoint_url)
         assert unwell(found) == {}
-        assert f"through the proxy {wire.endpoint_url} of HTTP_PROXY" in found["reach"].text
+        assert f"{wire.endpoint_url} of HTTP_PROXY" in found["reach"].text
         assert found["reach"].facts["proxy"] == wire.endpoint_url
         assert "hunter2" not in repr(found)
 
@@ -149,7 +147,7 @@ class TestReach:
             os.environ["AWS_CA_BUNDLE"] = str(certificate.ca_file)
             named = await findings_of(bucket.url, endpoint_url=endpoint_url)
         assert unwell(unnamed) == {"reach": FAILURE}
-        assert unnamed["reach"].text.endswith("is signed by a CA that is not trusted here")
+        assert unnamed["reach"].facts["trouble"] == "unknown-issuer"
         assert "export AWS_CA_BUNDLE=" in unnamed["reach"].fix
         assert unwell(named) == {}
         assert "TLS" in named["reach"].text
@@ -165,14 +163,14 @@ class TestReach:
         with tls_server(server.port, certificate) as port:
             found = await findings_of(bucket.url, endpoint_url=f"https://127.0.0.1:{port}")
         assert unwell(found) == {}
-        assert found["reach"].text.endswith("the SDK's own settings trust its certificate")
         assert found["clock"].result is SKIPPED
 
     @in_trio
     async def test_a_bundle_that_is_not_there(self, bucket: Bucket, server: S3Server) -> None:
         os.environ["AWS_CA_BUNDLE"] = "/no/such/bundle"
         found = await findings_of(bucket.url, endpoint_url=f"https://127.0.0.1:{server.port}")
-        assert found["reach"].fix == "correct AWS_CA_BUNDLE, or unset it"
+        assert found["reach"].facts["trouble"] == "bundle"
+        assert "AWS_CA_BUNDLE" in found["reach"].fix
 
     @in_trio
     async def test_what_only_the_system_trusts(
@@ -226,7 +224,8 @@ class TestIdentity:
         found = await through(wire, bucket, always(refusal(403, code), when=is_signed))
         assert unwell(found) == {"list": FAILURE}
         assert found["list"].exit_code is ExitCode.CREDENTIALS
-        assert found["list"].text == f"{code}: no (HTTP 403)"
+        assert code in found["list"].text
+        assert found["list"].facts["http_code"] == 403
         assert "key" in found["list"].fix
 
 
@@ -248,10 +247,9 @@ class TestList:
     async def test_no_object(self, bucket: Bucket, server: S3Server) -> None:
         found = await findings_of(f"{bucket.url}/none", endpoint_url=server.endpoint_url)
         assert unwell(found) == {"list": WARNING}
-        assert found["list"].text == f"there is no object under {bucket.url}/none/"
-        assert found["list"].fix.startswith("is the prefix right?")
-        for name in ("read", "versions", "bytes"):
-            assert found[name] == Finding(SKIPPED, "there is no object with bytes to read")
+        assert f"{bucket.url}/none/" in found["list"].text
+        assert "prefix" in found["list"].fix
+        assert {found[name].result for name in ("read", "versions", "bytes")} == {SKIPPED}
 
     @in_trio
     async def test_no_object_with_bytes(self, bucket: Bucket, server: S3Server) -> None:
@@ -275,7 +273,7 @@ ANSWER = {
 
 
 def ignoring_conditions(etag: str | None) -> Plan:
-    """A store that sends its version whatever is asked for, and names it or does not."""
+    """A store that ignores If-Match, with and without an ETag in its response."""
     headers: Mapping[str, str] = {**ANSWER, **({"ETag": etag} if etag else {})}
     return always(Respond(206, b"x" * 4096, headers), when=is_get_object)
 
@@ -288,7 +286,7 @@ class TestRead:
         assert unwell(found) == {"read": FAILURE}
         assert found["read"].exit_code is ExitCode.CREDENTIALS
         assert "s3:GetObject" in found["read"].fix
-        assert found["versions"].text == "not tried, because of read"
+        assert found["versions"].result is SKIPPED
         assert found["region"].result is OK
 
     @in_trio
@@ -302,7 +300,7 @@ class TestRead:
     async def test_versions_that_could_mix(self, bucket: Bucket, wire: Proxy) -> None:
         found = await through(wire, bucket, ignoring_conditions(None))
         assert found["versions"].result is FAILURE
-        assert found["versions"].text.startswith("bytes of two versions could mix")
+        assert found["versions"].facts == {"refused_by": None}
         assert found["versions"].exit_code is ExitCode.UNREACHABLE
 
     @in_trio
@@ -312,9 +310,8 @@ class TestRead:
         whole = Respond(200, b"x" * 4096, {**ANSWER, "ETag": etag})
         found = await through(wire, bucket, always(whole, when=is_get_object))
         assert unwell(found) == {"versions": WARNING, "bytes": WARNING}
-        assert found["bytes"].text == (
-            "through the cloud's SDK, which is slower, because it answers a range with status 200"
-        )
+        assert str(found["bytes"].facts["byte_path"]).startswith("SDK: ")
+        assert "200" in found["bytes"].text
 
     @pytest.mark.parametrize(
         ("etag", "other"),

@@ -1,4 +1,4 @@
-"""How the store's speed is measured: within its bounds, and what is made of the figures."""
+"""The checks of the store's speed: their bounds, and their findings."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_the_bytes_are_bounded(
     assert isinstance(read, int)
     # More than there is: the objects are read again. A chunk of each connection may be on its way.
     assert 24 * MIB <= read < 32 * MIB
-    assert ": all 15 MiB take " in measured.text
+    assert "15 MiB" in measured.text
     assert found["latency"].facts.keys() == {"head_s", "first_byte_s", "slowest_s"}
 
 
@@ -61,20 +61,20 @@ async def test_the_bytes_are_bounded(
 async def test_a_disk_that_is_slower_than_the_store(large: Bucket, server: S3Server) -> None:
     found = await found_of(server.endpoint_url, large, disk_read_bytes_per_s=1000.0)
     assert found["bandwidth"].result is Result.WARNING
-    assert "the cache disk reads only 0.001 MB/s" in found["bandwidth"].text
+    assert "0.001 MB/s" in found["bandwidth"].text
+    assert "--cache-dir" in found["bandwidth"].fix
 
 
 @in_trio
 async def test_too_little_to_measure(bucket: Bucket, server: S3Server) -> None:
     found = await found_of(server.endpoint_url, bucket)
-    assert found["bandwidth"] == Finding(
-        Result.SKIPPED, "not measured: the objects have less than 8 MiB"
-    )
+    assert found["bandwidth"].result is Result.SKIPPED
+    assert "8 MiB" in found["bandwidth"].text
 
 
 @in_trio
-async def test_a_store_that_stops_answering_is_given_up(large: Bucket, wire: Proxy) -> None:
-    """And the checks end although requests are under way."""
+async def test_a_store_that_stops_responding_times_out(large: Bucket, wire: Proxy) -> None:
+    """And the checks end although requests are in flight."""
     wire.plan = always(Stall(), when=is_get_object)
     flags = {"endpoint_url": wire.endpoint_url}
     subject = Context(resolve(large.url, None, flags=flags, required=("url",)), os.environ)
@@ -84,5 +84,6 @@ async def test_a_store_that_stops_answering_is_given_up(large: Bucket, wire: Pro
         Check("bandwidth", speed.bandwidth, timeout_s=1.0, required=False),
     ]
     *_, last = await run_checks(subject, checks, lambda _: None)
-    assert (last.finding.result, last.finding.text) == (Result.WARNING, "no result within 1 s")
+    assert last.finding.result is Result.WARNING
+    assert "1 s" in last.finding.text
     wire.wait_requests(1, is_get_object)
