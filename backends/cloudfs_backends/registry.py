@@ -25,7 +25,7 @@ _COMMON: Final = frozenset({"max_downloads", "connect_timeout_s", "read_timeout_
 class _Backend:
     """`open_store` of `module` takes (StoreUrl, StoreOptions).
 
-    `extra` is what pip installs in the brackets behind cloudfs, "" when the base has it all.
+    `extra` is the extra of the distribution with its packages, "" when the base has them all.
     `options` are the fields of `StoreOptions` that mean something here, beside the common ones.
     """
 
@@ -86,7 +86,7 @@ def open_inspector(url: str, options: StoreOptions | None = None) -> StoreInspec
         scheme = checked.scheme
         raise with_advice(
             InvalidRequestError(f"{scheme}:// needs packages that are not there: {error}"),
-            f"install them: pip install 'cloudfs[{backend.extra}]'",
+            f"install them: pip install 'cloudfs-mount[{backend.extra}]'",
         ) from error
     store: StoreInspector = module.open_store(checked, options)
     return store
