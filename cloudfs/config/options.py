@@ -1,8 +1,7 @@
 """The one table of mount options.
 
-Flags, `CLOUDFS_*` variables, TOML keys, `-o` words, the help, the manual page and docs/options.md
-all come from `OPTIONS`. This module does not know where a value came from, nor what the mount does
-with it.
+Flags, `CLOUDFS_*` variables, TOML keys, `-o` words, the help, the manual page and the reference in
+docs/configuration.md all come from `OPTIONS`.
 """
 
 from __future__ import annotations

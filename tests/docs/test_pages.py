@@ -107,6 +107,30 @@ def test_links_lead_somewhere() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_texts_name_pages_and_headings_that_exist() -> None:
+    wrong = [
+        f"{at}: {name}"
+        for at, line in _texts()
+        for name in re.findall(r"\bdocs/[\w./-]+\.md(?:#[\w-]+)?", line)
+        if not _exists(Page(ROOT / "README.md"), name)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_text_tells_to_install_the_foreign_project_of_this_name() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        name = tomllib.load(file)["project"]["name"]
+    assert name != "cloudfs"
+    told = re.compile(r"\b(?:pip|pipx|tool) install\b.*?[\s'\"](cloudfs[\w-]*)|\b(cloudfs)\[[a-z]")
+    wrong = [
+        f"{at}: {line.strip()}"
+        for at, line in _texts()
+        for found in told.finditer(line)
+        if name not in found.groups()
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_the_readme_lists_every_page() -> None:
     readme = Page(ROOT / "README.md")
     linked = {link.target.partition("#")[0] for link in readme.links}
@@ -118,6 +142,16 @@ def _blocks() -> Iterator[tuple[str, Block]]:
     for page in manual():
         for block in page.blocks:
             yield f"{page.name}:{block.line}", block
+
+
+def _texts() -> Iterator[tuple[str, str]]:
+    """Every line of what the repository installs, runs or shows, with its place."""
+    folders = ("cloudfs", "cache", "backends", "benchmarks", "docs", "scripts", "systemd")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    for path in sorted([*paths, *(page.path for page in everything()), ROOT / "pyproject.toml"]):
+        if path.suffix not in (".png", ".pyc"):
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+                yield f"{path.relative_to(ROOT)}:{number}", line
 
 
 def _commands() -> list[tuple[str, Block]]:
