@@ -1,4 +1,4 @@
-"""The form of the documentation: what a page must have for its commands to be run or excused."""
+"""Form of the documentation: marks of commands, links, and the names of pages in other texts."""
 
 from __future__ import annotations
 
@@ -138,14 +138,14 @@ def test_the_readme_lists_every_page() -> None:
 
 
 def _blocks() -> Iterator[tuple[str, Block]]:
-    """Every block of the manual, with its place."""
+    """Yield every block of the manual, with its location."""
     for page in manual():
         for block in page.blocks:
             yield f"{page.name}:{block.line}", block
 
 
 def _texts() -> Iterator[tuple[str, str]]:
-    """Every line of what the repository installs, runs or shows, with its place."""
+    """Yield every line that is installed, run or shown to users, with its location."""
     folders = ("cloudfs", "cache", "backends", "benchmarks", "docs", "scripts", "systemd")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     for path in sorted([*paths, *(page.path for page in everything()), ROOT / "pyproject.toml"]):
@@ -171,7 +171,7 @@ def _exists(page: Page, target: str) -> bool:
 
 
 def _unknown(text: str) -> Iterator[str]:
-    """Verbs and flags of cloudfs that a text of commands uses and that do not exist."""
+    """Yield the verbs and flags of cloudfs in a text of commands that do not exist."""
     for words in _simple_commands(text):
         if words[:1] == ["sudo"]:
             words.pop(0)
@@ -195,7 +195,7 @@ def _unknown_of(words: list[str]) -> Iterator[str]:
 
 
 def _simple_commands(text: str) -> Iterator[list[str]]:
-    """The words of each command; a line whose quotes go on in the next one is left out."""
+    """Yield the words of each command; lines whose quotes continue in the next one are skipped."""
     without_files = re.sub(r"<<-?'?(\w+)'?(.*)\n(?:.*\n)*?\s*\1\n", r"\2\n", text)
     for line in without_files.replace("\\\n", " ").splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars="();<>|&")
