@@ -1,4 +1,4 @@
-# `make help` says what there is. Everything is set up on first use, inside this checkout.
+# `make help` lists the targets. Each sets up what it needs on first use, inside this checkout.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check install uninstall lint clean distclean
@@ -10,7 +10,7 @@ help:  ## list the targets
 
 # One plain command per line: make then runs it without a shell in between, and a signal that ends
 # make reaches the demo itself, which cleans up.
-demo:  ## train for 3 epochs from a mounted bucket on this machine, and draw the step times
+demo:  ## train for 3 epochs from a mounted bucket on this machine, and plot the step times
 	@scripts/setup.sh demo
 	@$(python) -I -m cloudfs_benchmarks.demo
 
@@ -26,16 +26,16 @@ check:  ## ruff, mypy and the quick tests, in under 3 minutes
 install:  ## install for the whole machine, as root: PREFIX=/usr/local, DESTDIR=
 	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" scripts/install.sh install
 
-uninstall:  ## remove what `make install` put there
+uninstall:  ## remove the files of `make install`
 	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" scripts/install.sh uninstall
 
-# Pytest runs whatever lint finds, and its summary comes last: one run shows everything there is.
+# Pytest runs even if lint fails, and its summary comes last: one run shows every problem.
 lint:
 	@$(python) -m ruff check
 	@$(python) -m ruff format --check
 	@$(python) -m mypy --strict
 
-clean:  ## remove what was built, drawn and cached
+clean:  ## remove build results, plots and caches of tools
 	rm -rf build dist demo-out bench-out cloudfs-bench-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 
 class ExitCode(enum.IntEnum):
-    """The exit status of `cloudfs`, documented in docs/exit-codes.md."""
+    """The exit status of `cloudfs`, documented in docs/troubleshooting.md."""
 
     OK = 0
     BUG = 1

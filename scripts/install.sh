@@ -46,6 +46,10 @@ environment() {
     if ! "$root$home/bin/python" -I -c 'import pip' 2>/dev/null; then
         "$python" -m venv --clear "$root$home"
     fi
+    # The distribution was called cloudfs before: its files would stay beside those of the new one.
+    for old in "$root$home"/lib/python*/site-packages/cloudfs-[0-9]*.dist-info; do
+        test ! -e "$old" || "$root$home/bin/python" -I -m pip uninstall --quiet --yes cloudfs
+    done
     "$root$home/bin/python" -I -m pip install --quiet --disable-pip-version-check --upgrade "$package"
 }
 

@@ -171,7 +171,19 @@ install() {
     fi
 }
 
-say "installing cloudfs[$kind] into $venv (minutes on the first run)"
+uninstall() {
+    if runs uv; then
+        uv pip uninstall --quiet --python $venv/bin/python "$@" >&2
+    else
+        $venv/bin/python -m pip uninstall --quiet --yes "$@" >&2
+    fi
+}
+
+# The distribution was called cloudfs before, and both would own the same commands.
+for old in $venv/lib/python*/site-packages/cloudfs-[0-9]*.dist-info; do
+    test ! -e "$old" || uninstall cloudfs
+done
+say "installing cloudfs with [$kind] into $venv (minutes on the first run)"
 install --editable ".[$kind]"
 if test "$kind" = dev; then
     # The training script works without it, and so do its tests.

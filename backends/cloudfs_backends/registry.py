@@ -91,7 +91,7 @@ def _open(url: str, options: StoreOptions | None, retry: RetryPolicy) -> Pipelin
         scheme = checked.scheme
         raise with_advice(
             InvalidRequestError(f"{scheme}:// needs packages that are not there: {error}"),
-            f"install them: pip install 'cloudfs[{backend.extra}]'",
+            f"install them: pip install 'cloudfs-mount[{backend.extra}]'",
         ) from error
     client: StoreClient = module.open_client(checked, options)
     return PipelinedStore(client, WorkerThreads(options.max_downloads), retry)

@@ -38,7 +38,7 @@ def cloudfs(context: click.Context) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line (`sys.argv` by default) and exit with a code of docs/exit-codes.md."""
+    """Run the command line (`sys.argv` by default) and exit with an `ExitCode`."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     sys.exit(errors.run(lambda: _invoke(given)))
 

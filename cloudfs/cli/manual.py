@@ -18,7 +18,7 @@ from cloudfs.cli.main import cloudfs
 from cloudfs.config import options
 from cloudfs.config.option import Heading, Option
 
-_EXIT_CODES: Final = Path(__file__).parents[2] / "docs" / "exit-codes.md"
+_EXIT_CODES: Final = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
 _CODE_ROW: Final = re.compile(r"^\| (\d+) \| \S+ \| (.*) \|$", re.MULTILINE)
 _ESCAPES: Final = str.maketrans(
     {"\\": "\\e", "-": "\\-", "'": "\\(aq", "`": "\\(ga", "^": "\\(ha", "~": "\\(ti", '"': "\\(dq"}

@@ -1,57 +1,38 @@
-"""docs/options.md, written from the table of options: `python -m cloudfs.cli.reference`.
+"""Reference of the options in docs/configuration.md, generated from the table of options.
 
-It does not know the options themselves.
+`python -m cloudfs.cli.reference docs/configuration.md` writes it between its marks.
 """
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Final
-
-import click
 
 from cloudfs.config import options
 from cloudfs.config.option import Heading, Option
 
-_PREFACE: Final = """\
-# Options of `cloudfs mount`
-
-Generated from `cloudfs/config/options.py` by
-`python -m cloudfs.cli.reference > docs/options.md`.
-
-A value is taken from the first of: the flag, `-o`, the `CLOUDFS_*` variable (an empty one counts as
-unset), the TOML file given with `--config`, the default. [configuration.md](configuration.md) says
-more about these sources, and how to see which one a value comes from.
-
-The table names each option by its flag; `URL` and `MOUNTPOINT` have none, their place on the
-command line says what they are. The key is that of the TOML file, where `-` may also be written
-`_`, and the word of `-o`, where the two arguments have none. `ro` is short for `read-only`, a comma
-inside a value is written `\\,`, and the words that mount(8) handles itself are ignored. Credentials
-are refused in `-o`, because every user of the machine can read them there; the file has no keys for
-them either.
-
-An option marked "repeatable" takes several values: give the flag or the word several times, put
-commas between the values of the variable (`\\,` for one inside a value), or write an array in the
-TOML file. Values of one source are never joined to those of another.
-
-Sizes are bytes, or `8MiB`, `8M`, `1.5GiB` (powers of 1024; `8MB` is a power of 1000). Durations are
-seconds, or `500ms`, `30s`, `5m`, `2h`, `1d`, `indefinite`. Modes are octal, and strings in TOML.
-Paths are absolute, except after a flag. Switches take `true` or `false` outside of flags. In
-`DIR:SIZE` the part after the last colon is a size only if it reads as one; a directory whose name
-ends so is written with a `/` at its end.
-
-The TOML file may also have `[[policy]]` tables, which say how the files that match a pattern are
-cached: see [cache.md](cache.md).
-"""
+BEGIN: Final = "<!-- begin: python -m cloudfs.cli.reference docs/configuration.md -->"
+END: Final = "<!-- end -->"
 _HEAD: Final = "| flag | variable | key | default | meaning |\n|---|---|---|---|---|"
 
 
 def render_markdown() -> str:
-    """Return docs/options.md."""
-    parts = [_PREFACE]
+    """Return a table for each heading, without the marks around them."""
+    parts = []
     for heading in Heading:
         rows = [_markdown_row(option) for option in options.OPTIONS if option.heading is heading]
-        parts.append("\n".join([f"## {heading}\n", _HEAD, *rows]) + "\n")
+        parts.append("\n".join([f"### {heading}\n", _HEAD, *rows]) + "\n")
     return "\n".join(parts)
+
+
+def replaced(page: str) -> str:
+    """Return the page with the tables between its marks; ValueError when they are not there."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page has no {BEGIN} with {END} below it")
+    return f"{before}{BEGIN}\n\n{render_markdown()}\n{END}{after}"
 
 
 def _markdown_row(option: Option) -> str:
@@ -68,9 +49,10 @@ def _markdown_row(option: Option) -> str:
 
 
 def _cell(text: str) -> str:
-    """Escape what would end a cell of a table, even between backquotes."""
+    """Escape the bars, which would end a cell even between backquotes."""
     return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":
-    click.echo(render_markdown(), nl=False)
+    for path in map(Path, sys.argv[1:]):
+        path.write_text(replaced(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -66,7 +66,7 @@ class Report:
         return verdict if failures else f"{verdict}: {self.mount_command}"
 
     def as_document(self) -> dict[str, Any]:
-        """Return the report for programs; docs/doctor.md describes it."""
+        """Return the report for programs; docs/troubleshooting.md describes it."""
         return {
             "schema": SCHEMA,
             "url": self.url or None,

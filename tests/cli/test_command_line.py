@@ -146,7 +146,9 @@ def test_the_traceback_of_a_bug_shows_no_signed_address(capsys: pytest.CaptureFi
 
 
 def test_every_exit_code_is_documented() -> None:
-    rows = re.findall(r"^\| (\d+) \| (\S+) \|", (DOCS / "exit-codes.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| (\d+) \| (\S+) \|", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE
+    )
     documented = {(int(code), name.strip("`")) for code, name in rows}
     named = {(int(code), code.name) for code in ExitCode}
     unnamed = {errors.INTERRUPTED, errors.BROKEN_PIPE, errors.TERMINATED}

@@ -1,9 +1,9 @@
-"""Runs the commands of a page under a systemd that was booted for them.
+"""Command that runs the commands of a page under a systemd that was booted for them.
 
     python -m tests.docs.booted FOLDER PAGE <COMMANDS
 
-A process of its own, because the machine gets the network of the process that boots it. What the
-commands print goes to standard output, and their exit status is that of the process.
+A process of its own, because the machine gets the network of the process that boots it. The output
+of the commands goes to standard output, and their exit status is that of the process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.support.systemd import Machine, booted
 
 _PASSED_ON = ("AWS_", "LANG")
 _TIME_LIMIT_S = 90.0
-# As `make install` leaves a node, and with the way to the bucket for services, too.
+# As `make install` leaves a node, and with the environment of the bucket for services, too.
 _INSTALLED = """
 shopt -s nullglob
 units=/usr/local/lib/systemd

@@ -23,7 +23,7 @@ _POINTS: Final = 2048
 
 
 def _case(number: int) -> dict[str, bytes]:
-    """Pressure and velocity on random points round a cylinder, as a case of a solver has them."""
+    """Return the files of a solver's case: flow at random points around a cylinder."""
     import h5py  # noqa: PLC0415 - the tests import the constants above
     import numpy as np  # noqa: PLC0415
 
@@ -44,7 +44,7 @@ def _case(number: int) -> dict[str, bytes]:
 
 
 def objects() -> dict[str, bytes]:
-    """Return what the bucket holds: 19 objects below `train/`, and one beside it."""
+    """Return the objects of the bucket by key: 19 below `train/`, and one beside it."""
     cases = {f"train/case_{number:03}": _case(number) for number in range(_CASES)}
     found = {
         f"{case}/{name}": data for case, files in cases.items() for name, data in files.items()

@@ -1,4 +1,4 @@
-"""The network that all pages are run in, one after the other."""
+"""Fixture: the network that all pages are run in, one after the other."""
 
 from __future__ import annotations
 

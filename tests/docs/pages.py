@@ -1,4 +1,4 @@
-"""The pages of the documentation, cut into blocks, links and anchors; nothing is run here."""
+"""Documentation pages: blocks, marks, links and anchors."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Block:
 
     @property
     def world(self) -> str:
-        """Where a test runs it; "" when none does."""
+        """The world that a test runs it in; "" when none does."""
         verb, _, rest = self.mark.partition(": ")
         return rest if verb == "run" else ""
 
     @property
     def reason(self) -> str:
-        """Why no test runs it; "" when one does, or nobody says."""
+        """The reason why no test runs it; "" when one does, or the page has none."""
         verb, _, rest = self.mark.partition(": ")
         return rest if verb == "not run" else ""
 
@@ -85,7 +85,7 @@ class Page:
 
     @cached_property
     def anchors(self) -> set[str]:
-        """The names of the headings, as GitHub makes them."""
+        """The anchors of the headings, as GitHub makes them."""
         found: set[str] = set()
         for before, token in zip(self._tokens, self._tokens[1:], strict=False):
             if before.type == "heading_open":
@@ -100,7 +100,7 @@ class Page:
         return [block for block in self.blocks if block.language == "sh" and block.world == world]
 
     def output_of(self, block: Block) -> Block | None:
-        """The block that shows what `block` prints, where the page claims so."""
+        """Return the block with the output of `block`, None when the page shows none."""
         place = self.blocks.index(block) + 1
         after = self.blocks[place] if place < len(self.blocks) else None
         return after if after is not None and after.mark == "output" else None
@@ -125,10 +125,10 @@ def _anchor(heading: Token) -> str:
 
 
 def manual() -> list[Page]:
-    """What users read: the pages whose commands are run."""
+    """Return the pages for users, whose commands are run."""
     return [Page(ROOT / "README.md"), *map(Page, sorted((ROOT / "docs").rglob("*.md")))]
 
 
 def everything() -> list[Page]:
-    """The manual, and what developers read."""
+    """Return the manual and the pages for developers."""
     return [*manual(), Page(ROOT / "ARCHITECTURE.md"), Page(ROOT / "CHANGELOG.md")]

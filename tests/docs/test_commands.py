@@ -34,7 +34,7 @@ def test_the_commands_of_a_page_succeed_and_print_what_it_shows(
 
 
 def _lacking(page: Page, world: str) -> str | None:
-    """What the page's scripts import and the tests can do without."""
+    """Return the reason to skip a page whose scripts import an optional package."""
     asked = any("import torch" in block.text for block in page.of_world(world))
     missing = asked and importlib.util.find_spec("torch") is None
     return "torch is not installed" if missing else None

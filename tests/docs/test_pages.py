@@ -1,4 +1,4 @@
-"""The form of the documentation: what a page must have for its commands to be run or excused."""
+"""Form of the documentation: marks of commands, links, and the names of pages in other texts."""
 
 from __future__ import annotations
 
@@ -107,6 +107,30 @@ def test_links_lead_somewhere() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_texts_name_pages_and_headings_that_exist() -> None:
+    wrong = [
+        f"{at}: {name}"
+        for at, line in _texts()
+        for name in re.findall(r"\bdocs/[\w./-]+\.md(?:#[\w-]+)?", line)
+        if not _exists(Page(ROOT / "README.md"), name)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_text_tells_to_install_the_foreign_project_of_this_name() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        name = tomllib.load(file)["project"]["name"]
+    assert name != "cloudfs"
+    told = re.compile(r"\b(?:pip|pipx|tool) install\b.*?[\s'\"](cloudfs[\w-]*)|\b(cloudfs)\[[a-z]")
+    wrong = [
+        f"{at}: {line.strip()}"
+        for at, line in _texts()
+        for found in told.finditer(line)
+        if name not in found.groups()
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_the_readme_lists_every_page() -> None:
     readme = Page(ROOT / "README.md")
     linked = {link.target.partition("#")[0] for link in readme.links}
@@ -114,10 +138,20 @@ def test_the_readme_lists_every_page() -> None:
 
 
 def _blocks() -> Iterator[tuple[str, Block]]:
-    """Every block of the manual, with its place."""
+    """Yield every block of the manual, with its location."""
     for page in manual():
         for block in page.blocks:
             yield f"{page.name}:{block.line}", block
+
+
+def _texts() -> Iterator[tuple[str, str]]:
+    """Yield every line that is installed, run or shown to users, with its location."""
+    folders = ("cloudfs", "cache", "backends", "benchmarks", "docs", "scripts", "systemd")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    for path in sorted([*paths, *(page.path for page in everything()), ROOT / "pyproject.toml"]):
+        if path.suffix not in (".png", ".pyc"):
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+                yield f"{path.relative_to(ROOT)}:{number}", line
 
 
 def _commands() -> list[tuple[str, Block]]:
@@ -137,7 +171,7 @@ def _exists(page: Page, target: str) -> bool:
 
 
 def _unknown(text: str) -> Iterator[str]:
-    """Verbs and flags of cloudfs that a text of commands uses and that do not exist."""
+    """Yield the verbs and flags of cloudfs in a text of commands that do not exist."""
     for words in _simple_commands(text):
         if words[:1] == ["sudo"]:
             words.pop(0)
@@ -161,7 +195,7 @@ def _unknown_of(words: list[str]) -> Iterator[str]:
 
 
 def _simple_commands(text: str) -> Iterator[list[str]]:
-    """The words of each command; a line whose quotes go on in the next one is left out."""
+    """Yield the words of each command; lines whose quotes continue in the next one are skipped."""
     without_files = re.sub(r"<<-?'?(\w+)'?(.*)\n(?:.*\n)*?\s*\1\n", r"\2\n", text)
     for line in without_files.replace("\\\n", " ").splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars="();<>|&")

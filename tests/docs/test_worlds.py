@@ -1,4 +1,4 @@
-"""The worlds themselves: what goes wrong is named, and what is done in one stays in it."""
+"""Worlds: failures are reported by line, and changes stay within the world."""
 
 from __future__ import annotations
 

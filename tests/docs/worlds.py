@@ -1,8 +1,8 @@
-"""Where the commands of the pages are run: namespaces in which the literal paths can be used.
+"""Worlds: namespaces that run the commands of the pages with their literal paths.
 
 A world is a mount, process and network namespace over a copy in memory of this machine's files
-(`world.sh`), with a bucket on its loopback and nothing else to reach. Whatever the commands start
-or mount ends with it.
+(`world.sh`), with a bucket on its loopback and nothing else to reach. The processes and mounts of
+the commands end with it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _PRELUDE: Final = r"""exec 2>&1; trap 'printf "%s:%s: status %s\n" "$0" "$LINENO
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the commands of a page did: `output` is by the line of their block."""
+    """Result of the commands of a page: `output` is by the line of their block."""
 
     status: int
     text: str
@@ -62,7 +62,7 @@ class Outcome:
 
 @functools.cache
 def cannot_run(world: str) -> str | None:
-    """Why this machine cannot have such a world, or None when it can."""
+    """Return why this machine cannot have such a world, None when it can."""
     if world == SYSTEMD:
         return why_not_booted()
     if os.geteuid() != 0:
@@ -79,7 +79,7 @@ def cannot_run(world: str) -> str | None:
 def script(page: Page, world: str) -> str:
     """Return the commands of a page as one script of bash, in which every line has its own number.
 
-    So what bash says about a line is right about the page.
+    So the line numbers in messages of bash are those of the page.
     """
     lines = [""] * (len(page.lines) + 1)
     lines[0] = f"{_PRELUDE}; {_MOUNT}" if world == MOUNTED else _PRELUDE
@@ -98,7 +98,7 @@ class Loopback:
     process: subprocess.Popen[str]
 
     def refill(self) -> None:
-        """Give the bucket the contents that every page starts with."""
+        """Reset the bucket to the contents that every page starts with."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
@@ -127,7 +127,7 @@ class Loopback:
 
 @contextmanager
 def loopback() -> Iterator[Loopback]:
-    """Make a network namespace with the S3 server, for the time of the block."""
+    """Make a network namespace with the S3 server for the duration of the context."""
     command = ["unshare", "--net", sys.executable, "-m", "tests.docs.bucket_server"]
     with server_process(command, {**clean_environment(), "PYTHONPATH": str(ROOT)}) as process:
         yield Loopback(process)
@@ -156,7 +156,7 @@ def run(page: Page, world: str, network: Loopback, folder: Path) -> Outcome:
 
 
 def not_printed(page: Page, world: str, outcome: Outcome) -> list[str]:
-    """The lines that a page shows as output and that were not printed in this order.
+    """Return the lines that a page shows as output and that were not printed in this order.
 
     `...` stands for anything in a line, and alone for any lines.
     """
@@ -172,7 +172,7 @@ def not_printed(page: Page, world: str, outcome: Outcome) -> list[str]:
 
 
 def _is_like(printed: str, shown: str) -> bool:
-    """Alike but for the width of gaps, and `...`."""
+    """Compare two lines, but for the width of gaps and `...`."""
     pattern = "*".join(_literal(part) for part in " ".join(shown.split()).split("..."))
     return fnmatch.fnmatchcase(" ".join(printed.split()), pattern)
 
@@ -182,7 +182,7 @@ def _literal(text: str) -> str:
 
 
 def _environment(directory: Path) -> Mapping[str, str]:
-    """What a shell of root has after logging in, and the way to the bucket."""
+    """Return the environment of a login shell of root, with that of the bucket."""
     programs = (str(Path(sys.executable).parent), "/usr/local/sbin", "/usr/local/bin")
     return {
         **aws_environment(),

@@ -13,6 +13,7 @@ import pytest
 from cloudfs import __version__
 from tests.install.conftest import ROOT, lend_packages
 
+DISTRIBUTION = "cloudfs-mount"
 UV = Path(sys.executable).with_name("uv")
 
 pytestmark = pytest.mark.slow
@@ -43,14 +44,14 @@ def test_uv_tool_install_exposes_both_commands(wheel: Path, tmp_path: Path) -> N
         "UV_NO_CONFIG": "1",
     }
     run(UV, "tool", "install", "--offline", "--python", sys.executable, wheel, environ=environ)
-    tool = tmp_path / "tools" / "cloudfs"
+    tool = tmp_path / "tools" / DISTRIBUTION
     lend_packages(tool)
     for name in ("cloudfs", "mount.cloudfs"):
         assert (binaries / name).is_symlink()
         assert run(binaries / name, "--version", environ={}) == f"{name} {__version__}\n"
     for path in ("share/cloudfs/systemd/cloudfs@.service", "share/man/man1/cloudfs.1"):
         assert (tool / path).exists()
-    run(UV, "tool", "uninstall", "cloudfs", environ=environ)
+    run(UV, "tool", "uninstall", DISTRIBUTION, environ=environ)
     assert list(binaries.iterdir()) == []
 
 

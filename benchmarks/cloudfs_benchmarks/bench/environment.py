@@ -12,12 +12,13 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from cloudfs import __version__
 from cloudfs_benchmarks.bench.errors import TargetError
 from cloudfs_benchmarks.bench.results import Environment
 from cloudfs_benchmarks.bench.targets import libnfs
 from cloudfs_benchmarks.bench.targets.mounts import mount_of
 
-_PACKAGES = ("cloudfs", "numpy", "h5py", "zarr", "torch", "pyvista")
+_PACKAGES = ("numpy", "h5py", "zarr", "torch", "pyvista")
 _FIO_S = 10.0
 
 
@@ -69,7 +70,7 @@ def _meminfo(name: str) -> int:
 
 
 def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
+    versions = {"cloudfs": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)

@@ -1,6 +1,6 @@
 """What a run of the benchmark leaves behind: frozen records, in memory as in results.json.
 
-docs/bench-results.md describes every field; `schema` reads and writes them. Nothing here computes.
+docs/benchmarking.md describes every field; `schema` reads and writes them. Nothing here computes.
 Times are in seconds, sizes in bytes, rates in MB/s (10**6 bytes) or 1/s, unless a name says else.
 """
 

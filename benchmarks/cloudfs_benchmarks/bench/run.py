@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from importlib import metadata
 
+from cloudfs import __version__
 from cloudfs_benchmarks.bench.collecting import Collector
 from cloudfs_benchmarks.bench.contestants import Bench, Contestant
 from cloudfs_benchmarks.bench.data.verify import altered, differing, digest_sample
@@ -84,7 +84,7 @@ def begin(
         output.say(describe(estimate(options, targets, contestants[0].data), options))
     collector = Collector(
         out=options.out,
-        tool=f"cloudfs bench {metadata.version('cloudfs')}",
+        tool=f"cloudfs bench {__version__}",
         command=output.command,
         environment=gather([target.location for target in targets]),
         plan=_plan(options, contestants),

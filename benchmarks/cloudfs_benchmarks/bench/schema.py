@@ -1,6 +1,6 @@
 """results.json: the records of `results` written and read, by their type hints.
 
-A field that is added needs a default, and nothing here. docs/bench-results.md describes them all.
+A field that is added needs a default, and nothing here. docs/benchmarking.md describes them all.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The arithmetic of the benchmark: spread, latencies, what a training job waits, and changes.
 
-Pure functions of numbers and records. docs/bench-results.md says the same in words.
+Pure functions of numbers and records. docs/benchmarking.md says the same in words.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m cloudfs_benchmarks.readpath NAME`: see `--help` and docs/benchmarks.md."""
+"""`python -m cloudfs_benchmarks.readpath NAME`: see `--help` and docs/benchmarking.md."""
 
 from __future__ import annotations
 

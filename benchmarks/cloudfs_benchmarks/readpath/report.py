@@ -12,10 +12,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from cloudfs import __version__
 from cloudfs_benchmarks.readpath.figures import Row
 
 _PACKAGES = (
-    *("cloudfs", "pyfuse3", "trio", "obstore"),
+    *("pyfuse3", "trio", "obstore"),
     *("boto3", "google-cloud-storage", "azure-storage-blob"),
 )
 
@@ -78,7 +79,7 @@ def write_json(path: Path, conditions: dict[str, Any], rows: Sequence[Row]) -> N
 
 def _versions() -> dict[str, str]:
     """Of the packages that are there: not every benchmark needs all."""
-    versions = {}
+    versions = {"cloudfs": __version__}
     for name in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)

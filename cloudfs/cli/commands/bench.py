@@ -22,7 +22,7 @@ from cloudfs.cli.render.progress import Row, display
 from cloudfs.errors import ExitCode, UserError, printable
 
 _COMMANDS: Final = "cloudfs_benchmarks.bench.command"
-_EXTRA: Final = "pip install 'cloudfs[bench]'"
+_EXTRA: Final = "pip install 'cloudfs-mount[bench]'"
 _OUT: Final = "cloudfs-bench"
 _DURATION_MAX_S: Final = 3600.0
 _Number = TypeVar("_Number", int, float)
@@ -66,7 +66,7 @@ _FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 @click.pass_context
 def command(context: click.Context) -> None:
     """Measure directories against each other: throughput, latency, metadata, and training from
-    them. docs/benchmarking.md says what is measured and how to read it."""
+    them. docs/benchmarks.md says how to run it, docs/benchmarking.md what is measured."""
     assert isinstance(context.command, Commands)
     context.command.require_verb(context)
 

@@ -34,8 +34,8 @@ def _doctor(context: click.Context, /, *, as_json: bool, quick: bool, **paramete
     mount at MOUNTPOINT would use them: everything that `cloudfs mount` takes can be written here.
     Without a URL only the machine is examined.
 
-    Prints a line for each finding, and below it how to mend what is not well. Nothing is mounted or
-    changed. docs/doctor.md says what the checks mean. Ends with code 0 unless a check has failed.
+    Prints a line for each finding, and below it the fix. Nothing is mounted or changed.
+    docs/troubleshooting.md says what the checks mean. Ends with code 0 unless a check has failed.
     """
     given, words = flags.given(context), parameters["words"]
     resolve_settings = partial(

@@ -30,7 +30,7 @@ def _mount(context: click.Context, /, **parameters: Any) -> None:
     """Mount the bucket or prefix URL (s3://bucket/prefix, file:///folder) at MOUNTPOINT.
 
     Every option can also be set by a CLOUDFS_* variable, in the TOML file of --config, or with -o;
-    docs/options.md has them all. URL and MOUNTPOINT may be left out when they are set there.
+    docs/configuration.md has them all. URL and MOUNTPOINT may be left out when they are set there.
     `cloudfs umount MOUNTPOINT` ends the mount. A MOUNTPOINT /dev/fd/N is a FUSE device that the
     caller has opened and mounted.
     """

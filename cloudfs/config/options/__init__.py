@@ -1,7 +1,7 @@
 """The one table of mount options, a module for each group.
 
-Flags, `CLOUDFS_*` variables, TOML keys, `-o` words, the help, the manual page and docs/options.md
-all come from `OPTIONS`.
+Flags, `CLOUDFS_*` variables, TOML keys, `-o` words, the help, the manual page and the reference in
+docs/configuration.md all come from `OPTIONS`.
 """
 
 from __future__ import annotations

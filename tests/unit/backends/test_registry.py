@@ -128,7 +128,7 @@ class TestPackages:
         message, advice = printed.splitlines()
         assert url.partition("//")[0] in message
         assert package in message
-        assert advice == f"install them: pip install 'cloudfs[{extra}]'"
+        assert advice == f"install them: pip install 'cloudfs-mount[{extra}]'"
 
     def test_a_missing_part_of_the_base_is_no_mistake_of_the_user(self) -> None:
         printed = _run(

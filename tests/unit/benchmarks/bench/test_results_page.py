@@ -1,4 +1,4 @@
-"""docs/bench-results.md against the records: it names all of them, and nothing else."""
+"""docs/benchmarking.md against the records: it names all of them, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cloudfs_benchmarks.bench.results import CacheState, Kind, Results
 from cloudfs_benchmarks.bench.schema import from_document
 from cloudfs_benchmarks.bench.statistics import better_when
 
-_PAGE = (Path(__file__).parents[4] / "docs" / "bench-results.md").read_text(encoding="utf-8")
+_PAGE = (Path(__file__).parents[4] / "docs" / "benchmarking.md").read_text(encoding="utf-8")
 
 
 def _records(hint: Any) -> dict[str, type]:

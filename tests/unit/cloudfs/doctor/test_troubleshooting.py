@@ -17,6 +17,7 @@ SOURCES = ("cloudfs", "cache/cloudfs_cache", "backends/cloudfs_backends")
 GAP = "\0"
 """Stands for what is filled in."""
 
+_ROW = re.compile(r"^\| (.*?) \| .* \| .*\|$", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"%[-+.0-9]*[a-z]")
 _NO_MESSAGE = re.compile(r"--[a-z-]+( \d+)?|num_workers|degraded|ls|df|find /|ls /")
 """What the page marks in a symptom that is an option or a command and not a message."""
@@ -48,8 +49,9 @@ def is_said(fragment: str) -> bool:
 
 
 def quoted() -> list[str]:
-    """What stands between backquotes in the first column of a table."""
-    rows = re.findall(r"^\| (.*?) \| .* \| .*\|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    """What stands between backquotes in the first column of a table of symptoms."""
+    tables = PAGE.read_text(encoding="utf-8").split("\n| symptom | cause | fix |\n")[1:]
+    rows = [row for table in tables for row in _ROW.findall(table.partition("\n\n")[0])]
     fragments = [text for row in rows for text in re.findall(r"`([^`]+)`", row)]
     return [text for text in dict.fromkeys(fragments) if not _NO_MESSAGE.fullmatch(text)]
 

@@ -21,7 +21,7 @@ async def test_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     found = await findings_of("gs://bucket")
     assert unwell(found) == {"setup": Result.FAILURE}
     assert found["setup"].text.startswith("gs:// needs ")
-    assert found["setup"].fix.endswith("pip install 'cloudfs[gcs]'")
+    assert found["setup"].fix.endswith("pip install 'cloudfs-mount[gcs]'")
     assert found["setup"].exit_code is ExitCode.USAGE
 
 
