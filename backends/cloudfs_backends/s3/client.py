@@ -37,7 +37,9 @@ def open_client(url: StoreUrl, options: StoreOptions) -> S3Client:
     """Return the client; no request is made yet. Raises `InvalidRequestError` for bad options."""
     if options.requester_pays and options.no_sign_request:
         raise with_advice(
-            InvalidRequestError("--requester-pays needs credentials: nobody can pay anonymously"),
+            InvalidRequestError(
+                "--requester-pays needs credentials: an anonymous client cannot pay"
+            ),
             "leave --no-sign-request or --requester-pays away",
         )
     return S3Client(url, options)

@@ -102,7 +102,7 @@ class _SlowClient:
 
 
 @in_trio
-async def test_a_cancelled_call_keeps_its_thread_and_nobody_waits_for_it() -> None:
+async def test_a_cancelled_call_is_abandoned_in_its_thread() -> None:
     client = _SlowClient()
     store = _WritableStore(cast(StoreClient, client), WorkerThreads(1), POLICY)
     async with trio.open_nursery() as nursery:
@@ -114,6 +114,6 @@ async def test_a_cancelled_call_keeps_its_thread_and_nobody_waits_for_it() -> No
     assert (await store.put_object("other", b"12")).size == 2
 
 
-def test_the_row_keeps_what_is_documented_of_the_operation() -> None:
+def test_a_row_keeps_name_and_documentation_of_the_operation() -> None:
     assert PipelinedStore.head.__doc__ == StoreClient.head.__doc__
     assert PipelinedStore.list_page.__name__ == "list_page"
