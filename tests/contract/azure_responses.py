@@ -113,7 +113,7 @@ async def use(store: StoreInspector) -> None:
 
 
 async def fails(request: Callable[[], Awaitable[object]]) -> StoreError:
-    """Return the error of a request; it may tell nobody's secrets."""
+    """Return the error of a request, which must not contain secrets."""
     with pytest.raises(StoreError) as caught:
         await request()
     told = caught.value.describe()

@@ -237,7 +237,7 @@ class ThreadedStoreContract(StoreContract):
             reached.set()
             released.wait()
             ended.set()
-            raise RuntimeError("nobody wants this any more")
+            raise RuntimeError("cancelled")
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(

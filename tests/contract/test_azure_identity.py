@@ -87,7 +87,7 @@ class TestWithoutLogin:
             await store.aclose()
 
     @in_trio
-    async def test_whoever_may_only_list_can_mount(
+    async def test_permission_to_list_suffices_to_mount(
         self, azure_bucket: AzureBucket, azure_server: AzureServer
     ) -> None:
         sas = azure_bucket.sas("l")

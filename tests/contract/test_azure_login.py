@@ -144,7 +144,7 @@ class TestLogin:
         await store.aclose()
 
     @in_trio
-    async def test_certificate_that_nobody_trusts(self, server: AzureServer) -> None:
+    async def test_untrusted_certificate(self, server: AzureServer) -> None:
         with fake_azure():
             store = open_inspector("az://container", StoreOptions(endpoint_url=server.endpoint_url))
             for request in (store.probe, lambda: read(store, "key", 0, 9, None)):

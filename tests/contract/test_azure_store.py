@@ -324,7 +324,7 @@ class TestContainer:
         await store.aclose()
 
     @in_trio
-    async def test_nobody_listens(self, azure_bucket: AzureBucket) -> None:
+    async def test_connection_refused(self, azure_bucket: AzureBucket) -> None:
         store = _store(azure_bucket, f"http://127.0.0.1:9/{ACCOUNT}")
         with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:9"):
             await store.probe()

@@ -41,15 +41,15 @@ from tests.contract.world import all_pages, keys, prefixes, read
 from tests.support.azure import KEY, fake_azure
 from tests.support.proxy import ProxiedRequest, Proxy, Respond, always, proxy
 
-_NOBODY = 9
+_CLOSED_PORT = 9
 _LEAVE = "leave --no-sign-request away"
 EMPTY = ListPage((), (), None)
 
 
 @pytest.fixture
 def wire() -> Iterator[Proxy]:
-    """Nobody is behind it: each test plays the server."""
-    with proxy(_NOBODY) as running:
+    """There is no server behind it: each test plays it."""
+    with proxy(_CLOSED_PORT) as running:
         yield running
 
 
@@ -373,7 +373,7 @@ class TestWords:
         await store.aclose()
 
     @in_trio
-    async def test_nobody_listens_and_no_secret_is_told(self) -> None:
+    async def test_connection_refused_reveals_no_secret(self) -> None:
         with fake_azure(AZURE_STORAGE_KEY="", AZURE_STORAGE_SAS_TOKEN="sv=1&sp=rl&sig=hush"):
             store = open_inspector(
                 "az://container", StoreOptions(endpoint_url="http://127.0.0.1:9")

@@ -135,7 +135,7 @@ class TestWhoAmI:
         )
 
     @in_trio
-    async def test_nobody(self, gcs_stores: GcsStores) -> None:
+    async def test_anonymous(self, gcs_stores: GcsStores) -> None:
         identity = await gcs_stores("gs://bucket", NOWHERE).identify()
         assert identity == Identity("anonymous", "anonymous", "--no-sign-request")
 
@@ -274,7 +274,7 @@ class TestNoIdentity:
         assert issuer.issued == 1
 
     @in_trio
-    async def test_nobody_who_issues_tokens(self, store: StoreInspector, tmp_path: Path) -> None:
+    async def test_token_server_unreachable(self, store: StoreInspector, tmp_path: Path) -> None:
         path = service_account_file(tmp_path / "key.json", f"{NOWHERE}/token")
         with (
             fake_google(GOOGLE_APPLICATION_CREDENTIALS=path),

@@ -111,7 +111,7 @@ class TestPlace:
 
     @pytest.mark.parametrize("more", [{}, {"GOOGLE_BEARER_TOKEN": "stray"}])
     @in_trio
-    async def test_environment_misleads_nobody(
+    async def test_environment_does_not_mislead(
         self,
         gcs_stores: GcsStores,
         google_bucket: GoogleBucket,
@@ -198,7 +198,7 @@ class TestWhatCannotBeOpened:
         assert caught.value.http_code == 404
 
     @in_trio
-    async def test_nobody_listens(self, gcs_stores: GcsStores) -> None:
+    async def test_connection_refused(self, gcs_stores: GcsStores) -> None:
         with pytest.raises(UnavailableError, match=r"^http://127\.0\.0\.1:9: .*refused"):
             await gcs_stores("gs://bucket", NOWHERE).probe()
 

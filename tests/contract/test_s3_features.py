@@ -61,7 +61,7 @@ class TestRequesterPays:
         await store.aclose()
 
     @in_trio
-    async def test_nobody_pays_unasked(self, filled: Bucket, wire: Proxy) -> None:
+    async def test_no_payment_without_the_option(self, filled: Bucket, wire: Proxy) -> None:
         store = _store(filled, wire.endpoint_url)
         await _use(store)
         assert not any("x-amz-request-payer" in r.headers for r in wire.requests)
@@ -92,7 +92,7 @@ class TestCustomerKey:
     async def test_goes_with_every_request_for_an_object(
         self, filled: Bucket, wire: Proxy, key_file: Path
     ) -> None:
-        """moto does not encrypt, so what is asked for is looked at."""
+        """moto does not encrypt, so the requests are checked."""
         store = _store(filled, wire.endpoint_url, sse_customer_key=key_file)
         await _use(store)
         expected = {

@@ -85,7 +85,7 @@ class TestAnotherStore:
             assert await _identify() == Identity(KEY, "access key", "environment")
 
     @in_trio
-    async def test_session_that_nobody_renews(self) -> None:
+    async def test_session_without_renewal(self) -> None:
         with fake_aws(AWS_SESSION_TOKEN="token"):
             identity = await _identify()
         assert (identity.name, identity.kind) == (KEY, "session credentials")
@@ -115,7 +115,7 @@ class TestAnotherStore:
         assert identity == Identity("anonymous", "anonymous", "--no-sign-request")
 
     @in_trio
-    async def test_nobody(self) -> None:
+    async def test_no_credentials(self) -> None:
         with _without_keys({}), pytest.raises(CredentialsError, match="credentials") as caught:
             await _identify()
         assert "--profile" in caught.value.advice
@@ -157,7 +157,7 @@ class TestSts:
             assert (await _identify()).name == KEY
 
     @in_trio
-    async def test_nor_that_nobody_listens(self) -> None:
+    async def test_nor_a_refused_connection(self) -> None:
         with fake_aws(AWS_ENDPOINT_URL_STS=NOWHERE):
             identity = await _identify(None)
         assert identity.name == KEY

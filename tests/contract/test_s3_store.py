@@ -260,7 +260,7 @@ class TestLocation:
         await store.aclose()
 
     @in_trio
-    async def test_nobody_listens(self, bucket: Bucket) -> None:
+    async def test_connection_refused(self, bucket: Bucket) -> None:
         store = _store(bucket, endpoint_url="http://127.0.0.1:9")
         with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:9"):
             await store.probe()

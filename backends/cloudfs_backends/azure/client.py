@@ -11,18 +11,14 @@ from typing import Final
 
 from azure.core.exceptions import AzureError
 
-from cloudfs_backends.api import (
-    Capabilities,
-    ListPage,
-    ObjectInfo,
-    StoreOptions,
-)
+from cloudfs_backends.api import Capabilities, ListPage, ObjectInfo, StoreOptions
 from cloudfs_backends.azure.account import resolve_account
 from cloudfs_backends.azure.errors import error_codes_for, translated
 from cloudfs_backends.azure.listing import EMPTY_PAGE
 from cloudfs_backends.azure.metadata import ContainerMetadata, can_begin_name, resolve_name
 from cloudfs_backends.azure.reads import read_blob
 from cloudfs_backends.azure.session import AzureSession
+from cloudfs_backends.common.client import StoreClient
 from cloudfs_backends.common.cloud import CloudClient
 from cloudfs_backends.common.introspection import Identity
 from cloudfs_backends.common.obstore_reads import RangeRead, obstore_chunks
@@ -32,7 +28,7 @@ from cloudfs_backends.url import AZ, StoreUrl
 _COPY_BYTES_MAX: Final = 5000 * 2**20
 
 
-def open_client(url: StoreUrl, options: StoreOptions) -> AzureClient:
+def open_client(url: StoreUrl, options: StoreOptions) -> StoreClient:
     """Return the client; no request is made yet.
 
     Raises `InvalidRequestError` or `CredentialsError` as `resolve_account`.

@@ -7,15 +7,9 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Final, Generic, Protocol, TypeVar
 
-from cloudfs_backends.api import (
-    Capabilities,
-    ListPage,
-    ObjectInfo,
-    ReadBuffer,
-    Sink,
-)
+from cloudfs_backends.api import ReadBuffer, Sink
 from cloudfs_backends.common.http_errors import ErrorCodes, RequestContext, SessionDetails
-from cloudfs_backends.common.introspection import BucketLocation, Identity
+from cloudfs_backends.common.introspection import BucketLocation
 from cloudfs_backends.common.obstore_errors import IncompatibleResponseError
 from cloudfs_backends.common.obstore_reads import RangeRead, obstore_can_name
 from cloudfs_backends.common.route import ReadRoute
@@ -37,7 +31,7 @@ S = TypeVar("S", bound=CloudSession)
 
 
 class CloudClient(ABC, Generic[S]):
-    """A cloud's bucket as a `StoreClient`.
+    """The common part of the cloud clients, each of which is a `StoreClient`.
 
     `ReadRoute` decides whether a read goes through obstore, which is cheap, or through the SDK,
     which reads what obstore cannot.
@@ -54,27 +48,8 @@ class CloudClient(ABC, Generic[S]):
         return str(self._url)
 
     @property
-    @abstractmethod
-    def identity(self) -> str: ...
-
-    @property
     def endpoint(self) -> str | None:
         return self._session.endpoint
-
-    @property
-    @abstractmethod
-    def capabilities(self) -> Capabilities: ...
-
-    @abstractmethod
-    def probe(self) -> None: ...
-
-    @abstractmethod
-    def head(self, key: str) -> ObjectInfo: ...
-
-    @abstractmethod
-    def list_page(
-        self, prefix: str, *, delimiter: str = "", token: str | None = None, limit: int = 1000
-    ) -> ListPage: ...
 
     def get_range(self, key: str, start: int, stop: int, *, etag: str | None, sink: Sink) -> None:
         read = RangeRead(key, start, stop, etag)
@@ -97,9 +72,6 @@ class CloudClient(ABC, Generic[S]):
     @abstractmethod
     def read_sdk(self, read: RangeRead) -> Generator[ReadBuffer, None, None]:
         """Yield the bytes through the SDK. Errors carry the pause that Retry-After asks for."""
-
-    @abstractmethod
-    def identify(self) -> Identity: ...
 
     def locate(self) -> BucketLocation:
         region = self.region()

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import Any, Final
 
-from cloudfs_backends.api import (
-    Capabilities,
-    ListPage,
-    ObjectInfo,
-    StoreOptions,
-)
+from cloudfs_backends.api import Capabilities, ListPage, ObjectInfo, StoreOptions
+from cloudfs_backends.common.client import StoreClient
 from cloudfs_backends.common.cloud import CloudClient
 from cloudfs_backends.common.introspection import Identity
 from cloudfs_backends.common.obstore_errors import IncompatibleResponseError
@@ -45,7 +41,7 @@ _NOT_IMPLEMENTED: Final = "HTTP 501"
 one request sends a code."""
 
 
-def open_client(url: StoreUrl, options: StoreOptions) -> GcsClient:
+def open_client(url: StoreUrl, options: StoreOptions) -> StoreClient:
     """Return the client; no request is made yet."""
     return GcsClient(url, options)
 

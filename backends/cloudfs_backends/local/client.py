@@ -19,13 +19,8 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from cloudfs_backends.api import (
-    Capabilities,
-    ListPage,
-    ObjectInfo,
-    Sink,
-    StoreOptions,
-)
+from cloudfs_backends.api import Capabilities, ListPage, ObjectInfo, Sink, StoreOptions
+from cloudfs_backends.common.client import StoreClient
 from cloudfs_backends.common.introspection import BucketLocation, Identity
 from cloudfs_backends.errors import (
     AccessDeniedError,
@@ -54,7 +49,7 @@ _BY_ERRNO: Final[dict[int | None, type[StoreError]]] = {
 }
 
 
-def open_client(url: StoreUrl, options: StoreOptions) -> LocalClient:
+def open_client(url: StoreUrl, options: StoreOptions) -> StoreClient:
     """Return the client; nothing is read yet."""
     return LocalClient(url, options)
 

@@ -6,12 +6,8 @@ from collections.abc import Generator, Mapping
 from contextlib import closing
 from typing import Any, Final
 
-from cloudfs_backends.api import (
-    Capabilities,
-    ListPage,
-    ObjectInfo,
-    StoreOptions,
-)
+from cloudfs_backends.api import Capabilities, ListPage, ObjectInfo, StoreOptions
+from cloudfs_backends.common.client import StoreClient
 from cloudfs_backends.common.cloud import CloudClient, is_key, resolve_key
 from cloudfs_backends.common.http_errors import RequestContext, with_advice
 from cloudfs_backends.common.introspection import Identity
@@ -33,11 +29,13 @@ from cloudfs_backends.url import StoreUrl
 _COPY_BYTES_MAX: Final = 5 * 2**30
 
 
-def open_client(url: StoreUrl, options: StoreOptions) -> S3Client:
+def open_client(url: StoreUrl, options: StoreOptions) -> StoreClient:
     """Return the client; no request is made yet. Raises `InvalidRequestError` for bad options."""
     if options.requester_pays and options.no_sign_request:
         raise with_advice(
-            InvalidRequestError("--requester-pays needs credentials: nobody can pay anonymously"),
+            InvalidRequestError(
+                "--requester-pays needs credentials: an anonymous client cannot pay"
+            ),
             "leave --no-sign-request or --requester-pays away",
         )
     return S3Client(url, options)

@@ -79,7 +79,7 @@ ADVICE_BY_CODE: Final = {
     "KMS.AccessDeniedException": "grant this identity kms:Decrypt on the object's KMS key",
     "KMS.DisabledException": "enable the object's KMS key",
     "KMS.KMSInvalidStateException": "enable the object's KMS key, or cancel its deletion",
-    "KMS.NotFoundException": "the object's KMS key is gone, and nobody can read it without",
+    "KMS.NotFoundException": "the object's KMS key is gone; the object cannot be read without it",
     "KMS.ThrottlingException": "KMS throttles; use S3 Bucket Keys or ask for a higher quota",
     "400": f"{_EXPIRED}; {_ENCRYPTED}",
     "403": _GRANT,

@@ -49,8 +49,8 @@ class Meters:
     """Totals by operation, and the store's last error. Used from the trio loop only.
 
     Times are in seconds and summed over requests, failed and cancelled ones included;
-    `first_byte_seconds` sums over the requests that got a byte. A missing object is an answer, not
-    an error.
+    `first_byte_seconds` sums over the requests that received a byte. A missing object is not an
+    error.
     """
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Meters:
             meter.durations[bucket_of(seconds)] += 1
 
     def add_body(self, operation: str, received_bytes: int, first_byte_s: float | None) -> None:
-        """Count the body of a request that ended; `first_byte_s` is None when no byte came."""
+        """Count the body of a request that ended; `first_byte_s` is None without a byte."""
         meter = self._meters[operation]
         meter.received_bytes += received_bytes
         if first_byte_s is not None:

@@ -1,12 +1,12 @@
 """The request pipeline of a store: retry around metering around one call in a worker thread.
 
-Every operation takes the same way, so its rules are written here once:
+The same rules hold for every operation:
 
-- An attempt that fails with a retryable `StoreError` is made again by the `RetryPolicy`.
-- Each attempt is metered: a request in the statistics is one that the store received, which is
-  also what a bill counts.
-- A cancelled request returns at once. Its thread is abandoned: it keeps its place among the
-  workers until the call ends, and what the call does in the store may still happen.
+- An attempt that fails with a retryable `StoreError` is repeated as the `RetryPolicy` says. Since
+  the response to a successful attempt may be lost, a call has to be safe to repeat.
+- Each attempt is metered: the statistics count the requests that the store received, as its bill.
+- A cancelled request returns at once. Its thread is abandoned: it counts as busy until the call
+  ends, and the call may still take effect in the store.
 
 To add an operation:
 
@@ -14,7 +14,7 @@ To add an operation:
    and parameters but blocking, in the protocol of the clients (`StoreClient`);
 2. implement it in the clients that can do it;
 3. add its row to the store that goes through the pipeline (`wrappers.store`): the client's method,
-   the name it is metered under, and whether it takes one of the threads that move bytes.
+   the name it is metered under, and whether it takes one of the threads for data.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Pipeline:
         self.retries = Retries(policy, jitter)
 
     async def run(self, operation: str, call: Callable[[], T], *, moves_bytes: bool = False) -> T:
-        """Return what the blocking `call` returns; it may be called several times."""
+        """Return the result of the blocking `call`, which may be repeated."""
         run = self.threads.run_data if moves_bytes else self.threads.run_metadata
 
         async def attempt() -> T:
@@ -60,8 +60,8 @@ class Pipeline:
     ) -> None:
         """Hand the bytes [start, stop) to `sink`; `call(begin, sink)` reads from `begin` on.
 
-        A retry goes on behind the bytes that `sink` has. With `resume` false nothing says that it
-        would continue the same version, so a read that has begun then fails instead.
+        A retry continues after the bytes that `sink` has. Without `resume`, as when no version is
+        given, a read that has delivered bytes is not repeated: the rest may be of another version.
         """
         download = _Download(self, call, start, stop, sink, resume=resume)
         await download.attempts.run(download.attempt, download.may_repeat)
@@ -78,7 +78,8 @@ class Pipeline:
 class _Download:
     """One read of a range. It is also the sink of its attempts, called from one thread at a time.
 
-    `received` and `first_byte_at` are of the current attempt; a cancelled one may still count.
+    `received` and `first_byte_at` are of the current attempt; an abandoned thread may still change
+    them.
     """
 
     __slots__ = (
@@ -124,7 +125,7 @@ class _Download:
         self.received += len(data)
         try:
             self._sink(data)
-        except BaseException:  # a store error too, if it comes from there, is not the store's
+        except BaseException:  # even a `StoreError`: it is not of this store
             self.sink_failed = True
             raise
         self.position += len(data)
@@ -143,7 +144,7 @@ class _Download:
             if self.position < self._stop:
                 self.attempts.note_progress()
                 raise
-            # All bytes came before the error: the read is complete.
+            # All bytes arrived before the error: the read is complete.
         finally:
             first = self.first_byte_at
             meters.add_body("get", self.received, None if first is None else first - started)

@@ -1,4 +1,4 @@
-"""Retries: which failed requests are made again, after which pause, and until when."""
+"""Retries of failed requests: policy, attempts, pauses and budget."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long a request is tried. Times in seconds.
+    """Limits of the attempts of a request, and the pauses between them. Times in seconds.
 
     The n-th pause is drawn evenly from [0, min(cap_s, base_s * 2**(n-1))], and is no shorter than
-    what the store asked for. A request is given up after `max_attempts`, or when the next pause
-    would end later than `budget_s` after its start. Bytes that arrive start both anew, but no
-    request is tried more than `max_total_attempts` times.
+    the store's Retry-After. A request fails after `max_attempts`, or when the next pause would end
+    later than `budget_s` after its start. Received bytes reset both, but no request is made more
+    than `max_total_attempts` times.
     """
 
     max_attempts: int = 8
@@ -41,9 +41,9 @@ NO_RETRIES: Final = RetryPolicy(max_attempts=1)
 
 
 class Retries:
-    """The policy of one store, and the retries made by it. Used from the trio loop only.
+    """The policy of one store, and its retries so far. Used from the trio loop only.
 
-    `counts` is by operation. `jitter` is given by tests that want the same pauses each time.
+    `counts` is by operation. `jitter` is for tests that need the same pauses each time.
     """
 
     def __init__(self, policy: RetryPolicy, jitter: random.Random | None = None) -> None:
@@ -55,11 +55,11 @@ class Retries:
         self._unlogged = 0
 
     def begin(self, operation: str) -> Attempts:
-        """Return the attempts of a new request: none so far."""
+        """Return a new request, without an attempt so far."""
         return Attempts(self, operation)
 
     def count(self, operation: str, state: tenacity.RetryCallState) -> None:
-        """Count a retry that is about to be made, and log it unless one was logged just now."""
+        """Count a retry before its pause, and log it unless one was logged within a second."""
         self.counts[operation] += 1
         now = trio.current_time()
         if now - self._logged_at < _LOG_INTERVAL_S:
@@ -67,7 +67,7 @@ class Retries:
             return
         error = state.outcome.exception() if state.outcome else None
         reason = error.describe() if isinstance(error, StoreError) else error
-        # Before the first success it is the start-up that fails, and its error says it all.
+        # Before the first success the start-up is failing, and its error reports the cause.
         log.log(
             logging.INFO if self.succeeded_once else logging.DEBUG,
             "retry in %.2f s: %s (%d earlier retries not logged)",
@@ -97,8 +97,8 @@ class Attempts:
     ) -> T:
         """Make attempts until one succeeds, fails for good, or the policy ends the request.
 
-        Raises the last error, with `attempts` set. Any exception but a retryable `StoreError`
-        passes unchanged, at once; so does that one where `may_repeat` says no.
+        Raises the last error, with `attempts` set. An exception that is not a retryable
+        `StoreError`, and any while `may_repeat` returns False, passes unchanged, at once.
         """
         try:
             result = await self._next(attempt)
@@ -110,7 +110,7 @@ class Attempts:
         return result
 
     def note_progress(self) -> None:
-        """Start the budget anew: bytes arrived in the attempt that is about to fail."""
+        """Restart the budget: the attempt that is about to fail has received bytes."""
         self._failures = 1
         self._started = trio.current_time()
 
@@ -125,7 +125,7 @@ class Attempts:
         may_repeat: Callable[[], bool],
         first_error: StoreError,
     ) -> T:
-        """Go on after `first_error`. Kept apart so that a success pays nothing for tenacity."""
+        """Continue after `first_error`; apart, for a success pays nothing for tenacity."""
         failed = [first_error]
 
         async def next_attempt() -> T:

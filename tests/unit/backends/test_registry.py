@@ -101,7 +101,7 @@ class TestOptions:
     def test_common_ones_are_for_all(self, tmp_path: Path) -> None:
         open_store(f"file://{tmp_path}", StoreOptions(max_downloads=3, read_timeout_s=1.0))
 
-    def test_nobody_pays_anonymously(self) -> None:
+    def test_no_anonymous_payer(self) -> None:
         options = StoreOptions(requester_pays=True, no_sign_request=True)
         with pytest.raises(InvalidRequestError, match="--requester-pays") as caught:
             open_store("s3://bucket", options)

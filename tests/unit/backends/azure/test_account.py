@@ -111,7 +111,7 @@ def test_credential_in_this_order(environment: dict[str, str], credential: objec
     assert resolve(AZ, {"AZURE_STORAGE_ACCOUNT": "abc", **environment}).credential == credential
 
 
-def test_nobody_sees_a_secret_in_an_account() -> None:
+def test_repr_of_an_account_has_no_secret() -> None:
     environments = ({"AZURE_STORAGE_KEY": KEY}, {"AZURE_STORAGE_SAS_TOKEN": SAS})
     for environment in environments:
         shown = repr(resolve(ABFS, environment))

@@ -148,7 +148,7 @@ def test_threads_share_one_login(source: AzureTokenSource, login: _Login) -> Non
     assert tokens == ["1"] * 8
 
 
-def test_nobody_answers(source: AzureTokenSource, login: _Login) -> None:
+def test_no_response(source: AzureTokenSource, login: _Login) -> None:
     wrapped = ClientAuthenticationError("Authentication failed: no route")
     wrapped.__cause__ = ServiceRequestError("no route")
     login.error = wrapped

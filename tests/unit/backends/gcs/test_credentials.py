@@ -163,7 +163,7 @@ class TestByWhom:
 
         source = _source(found, now)
         found.before = _fail
-        with pytest.raises(RefreshError):  # a failure from before is nobody's
+        with pytest.raises(RefreshError):  # an earlier failure is not reported
             source.token()
         about_to_wait.acquire()
         found.before = before

@@ -10,7 +10,7 @@ import trio
 
 from cloudfs_backends.api import ObjectInfo
 from cloudfs_backends.common.client import StoreClient
-from cloudfs_backends.common.executor import WorkerThreads
+from cloudfs_backends.common.executor import METADATA_THREADS, WorkerThreads
 from cloudfs_backends.errors import StoreError, ThrottledError, UnavailableError
 from cloudfs_backends.wrappers.retry import RetryPolicy
 from cloudfs_backends.wrappers.store import PipelinedStore, operation
@@ -29,6 +29,10 @@ class _Writer:
 
 class _WritableStore(PipelinedStore):
     put_object = operation("put", _Writer.put_object, moves_bytes=True)
+
+
+class _BlockedStore(PipelinedStore):
+    put_object = operation("put", _Writer.put_object)
 
 
 class _Double(MemoryStore):
@@ -94,6 +98,10 @@ class _SlowClient:
     def __init__(self) -> None:
         self.started = threading.Event()
         self.released = threading.Event()
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
 
     def put_object(self, key: str, data: bytes, *, if_absent: bool = False) -> ObjectInfo:
         self.started.set()
@@ -102,7 +110,7 @@ class _SlowClient:
 
 
 @in_trio
-async def test_a_cancelled_call_keeps_its_thread_and_nobody_waits_for_it() -> None:
+async def test_a_cancelled_call_is_abandoned_in_its_thread() -> None:
     client = _SlowClient()
     store = _WritableStore(cast(StoreClient, client), WorkerThreads(1), POLICY)
     async with trio.open_nursery() as nursery:
@@ -114,6 +122,20 @@ async def test_a_cancelled_call_keeps_its_thread_and_nobody_waits_for_it() -> No
     assert (await store.put_object("other", b"12")).size == 2
 
 
-def test_the_row_keeps_what_is_documented_of_the_operation() -> None:
+@in_trio
+async def test_closing_does_not_wait_for_busy_threads() -> None:
+    client = _SlowClient()
+    store = _BlockedStore(cast(StoreClient, client), WorkerThreads(1))
+    async with trio.open_nursery() as nursery:
+        for _ in range(METADATA_THREADS):
+            nursery.start_soon(store.put_object, "key", b"1")
+        await trio.to_thread.run_sync(client.started.wait, 10)
+        await store.aclose()
+        nursery.cancel_scope.cancel()
+    assert client.closed
+    client.released.set()
+
+
+def test_a_row_keeps_name_and_documentation_of_the_operation() -> None:
     assert PipelinedStore.head.__doc__ == StoreClient.head.__doc__
     assert PipelinedStore.list_page.__name__ == "list_page"
