@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from cloudfs.errors import ExitCode
+from cloudfs.errors import ExitCode, UserError
 
 Facts: TypeAlias = Mapping[str, object]
 """Measurements as JSON values, for programs."""
@@ -57,6 +57,12 @@ def warning(text: str, fix: str, **facts: object) -> Finding:
 def failure(exit_code: ExitCode, text: str, fix: str, **facts: object) -> Finding:
     """Return the finding of a mount that does not work."""
     return Finding(Result.FAILURE, text, fix, exit_code, facts)
+
+
+def user_error(error: UserError, **facts: object) -> Finding:
+    """Return the failure of an error whose message is `problem: fix`."""
+    problem, _, fix = error.message.rpartition(": ")
+    return failure(error.exit_code, problem, fix, **facts)
 
 
 def skipped(text: str) -> Finding:

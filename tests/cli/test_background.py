@@ -24,20 +24,20 @@ folder = Path(sys.argv[1])
 settings = resolve("s3://bucket", "/mnt/none",
                    flags={"log_file": str(folder / "log"), "retry_budget": "0"}).settings
 
-def tell_pid():
+def send_pid():
     os.write(int(sys.argv[2]), b"%d " % os.getpid())
 
 def ready_then_wait(settings, on_ready):
-    tell_pid()
+    send_pid()
     on_ready()
     print("after ready", flush=True)
     logging.getLogger("cloudfs").info("cwd %s sid %s", os.getcwd(), os.getsid(0) == os.getpid())
     signal.pause()
 
 def ready_then_fail(settings, on_ready):
-    tell_pid()
+    send_pid()
     on_ready()
-    raise UserError(ExitCode.CACHE, "a late failure: too late to tell")
+    raise UserError(ExitCode.CACHE, "a late failure: too late to report")
 
 def refused(settings, on_ready):
     raise UserError(ExitCode.BUCKET, "no such bucket: create it")
@@ -52,7 +52,7 @@ def exits(settings, on_ready):
     os._exit(3)
 
 def hangs(settings, on_ready):
-    tell_pid()
+    send_pid()
     signal.pause()
 
 def run():
@@ -78,14 +78,14 @@ class Started:
         os.close(writer)
 
     def child(self) -> int:
-        """Wait for the process id that the background process tells."""
-        told = b""
-        while not told.endswith(b" "):
-            told += os.read(self._reader, 1)
-        return int(told)
+        """Wait for the process id of the background process."""
+        sent = b""
+        while not sent.endswith(b" "):
+            sent += os.read(self._reader, 1)
+        return int(sent)
 
     def finish(self) -> tuple[int, str, str]:
-        """Wait for the command to end; its output ends when nobody holds it any more."""
+        """Wait for the command to end and for its output to be closed by all processes."""
         out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out, err
 
@@ -108,20 +108,21 @@ def test_the_command_ends_when_the_mount_is_ready(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "code", "said"),
+    ("call", "code", "named"),
     [
         ("refused", ExitCode.BUCKET, "cloudfs: no such bucket: create it\n"),
-        ("killed", ExitCode.BUG, "was ended by signal 9 without a word: see "),
-        ("exits", ExitCode.BUG, "ended with code 3 without a word: see "),
+        ("killed", ExitCode.BUG, "signal 9"),
+        ("exits", ExitCode.BUG, "code 3"),
     ],
 )
 def test_a_failed_start_ends_like_in_the_foreground(
-    tmp_path: Path, call: str, code: ExitCode, said: str
+    tmp_path: Path, call: str, code: ExitCode, named: str
 ) -> None:
     started = Started(tmp_path, call)
     returned, out, err = started.finish()
     assert (returned, out) == (code, "")
-    assert said in err
+    assert named in err
+    assert call == "refused" or str(started.log_file) in err
     assert len(err.splitlines()) == 1
     started.wait_for_child_end()
 

@@ -66,35 +66,31 @@ print(sorted({{"trio", "boto3", "botocore", "obstore", "pyfuse3", "rich"}} & set
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "named"),
     [
-        (
-            [],
-            "no command given: use mount, umount, status, warmup, cache, config, doctor, bench or"
-            " completion; 'cloudfs",
-        ),
-        (["mout"], "no such command 'mout': did you mean mount?"),
-        (["xyzzy"], "no such command 'xyzzy': use mount, umount, status, warmup, cache, config"),
-        (["cache"], "no command given: use info, pin, unpin, evict, invalidate or verify"),
-        (["cache", "verfy"], "no such command 'verfy': did you mean verify?"),
-        (["cache", "pin"], "missing argument 'PATH...': see 'cloudfs cache pin --help'"),
-        (["mount"], "no URL given: write it behind the command, or url = ... in a file that"),
-        (["mount", "s3://bucket"], "no MOUNTPOINT given: write it behind the command, or mount"),
-        (["dcotor"], "no such command 'dcotor': did you mean doctor?"),
-        (["umount"], "no MOUNTPOINT given: write it behind the command, or name its conf"),
-        (["config"], "no command given: use show or check; 'cloudfs config --help' says more"),
-        (["completion"], "missing argument 'bash|zsh|fish'. Choose from: bash, zsh, fish: see"),
-        (["--verison"], "no such option --verison: did you mean --version?"),
-        (["mount", "--cahce-dir", "/x"], "no such option --cahce-dir: did you mean --cache-dir?"),
-        (["mount", "--xyzzy"], "no such option --xyzzy: see 'cloudfs mount --help'"),
+        ([], "mount, umount, status, warmup, cache, config, doctor, bench or completion"),
+        (["mout"], "'mout': did you mean mount?"),
+        (["xyzzy"], "'xyzzy': use mount, umount"),
+        (["cache"], "info, pin, unpin, evict, invalidate or verify"),
+        (["cache", "verfy"], "'verfy': did you mean verify?"),
+        (["cache", "pin"], "'PATH...': see 'cloudfs cache pin --help'"),
+        (["mount"], "no URL given: "),
+        (["mount", "s3://bucket"], "or mountpoint = "),
+        (["dcotor"], "'dcotor': did you mean doctor?"),
+        (["umount"], "no MOUNTPOINT given: "),
+        (["config"], "show or check; 'cloudfs config --help'"),
+        (["completion"], "'bash|zsh|fish'"),
+        (["--verison"], "--verison: did you mean --version?"),
+        (["mount", "--cahce-dir", "/x"], "--cahce-dir: did you mean --cache-dir?"),
+        (["mount", "--xyzzy"], "--xyzzy: see 'cloudfs mount --help'"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_with_a_hint(
-    run: Run, arguments: list[str], said: str
+    run: Run, arguments: list[str], named: str
 ) -> None:
     done = run(*arguments)
     assert done.code == ExitCode.USAGE
-    assert done.only_error_line().startswith(said)
+    assert named in done.only_error_line()
     assert done.out == ""
 
 
@@ -119,9 +115,9 @@ def ends_with(error: BaseException) -> int:
     return errors.run(call)
 
 
-def test_what_the_user_can_mend_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ends_with(UserError(ExitCode.CACHE, "a\nb\x1b[31m: mend it")) == ExitCode.CACHE
-    assert capsys.readouterr().err == "cloudfs: a b\\x1b[31m: mend it\n"
+def test_an_error_that_the_user_can_fix_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ends_with(UserError(ExitCode.CACHE, "a\nb\x1b[31m: fix it")) == ExitCode.CACHE
+    assert capsys.readouterr().err == "cloudfs: a b\\x1b[31m: fix it\n"
 
 
 def test_an_interrupt_is_silent(capsys: pytest.CaptureFixture[str]) -> None:

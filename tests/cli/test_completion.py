@@ -22,7 +22,7 @@ COMP_CWORD=$(($# - 1))
 _cloudfs_completion cloudfs
 printf '%s\n' "${COMPREPLY[@]}"
 """
-"""What bash does when the tab key is pressed; compopt is its own only then."""
+"""The steps of bash when the tab key is pressed; compopt works only then."""
 
 
 @pytest.fixture

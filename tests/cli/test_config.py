@@ -50,7 +50,7 @@ def rows(done: Finished) -> dict[str, tuple[object, str]]:
     return {row["key"]: (row["value"], row["origin"]) for row in document["options"]}
 
 
-def test_show_says_what_is_set_and_where(run: Run, folder: Path) -> None:
+def test_show_has_values_and_origins(run: Run, folder: Path) -> None:
     arguments = ("--config", "data", "-o", "max_downloads=8", "--uid", "7")
     done = run("config", "show", *arguments, CLOUDFS_REGION="eu")
     file = folder / "data.toml"
@@ -128,21 +128,23 @@ def test_show_ends_at_the_first_mistake(run: Run, folder: Path) -> None:
     (folder / "bad.toml").write_text("regoin = 'x'")
     done = run("config", "show", "--config", "bad")
     assert done.code == ExitCode.USAGE
-    place = f"{folder}/bad.toml:1"
-    assert done.only_error_line() == f"{place}: unknown key 'regoin': did you mean region?"
+    assert done.only_error_line().startswith(f"{folder}/bad.toml:1: ")
+    assert "'regoin': did you mean region?" in done.only_error_line()
 
 
 def test_check_names_every_problem_of_every_file(run: Run, folder: Path) -> None:
     (folder / "bad.toml").write_text("regoin = 'x'\nmountpoint = '/mnt/data'\nuid = -1\n")
     done = run("config", "check", CLOUDFS_GIDD="1")
     assert (done.code, done.err) == (ExitCode.USAGE, "")
-    lines = done.out.splitlines()
-    assert f"{folder}/bad.toml:1: unknown key 'regoin': did you mean region?" in lines
-    assert f"{folder}/bad.toml:3: bad value '-1' for uid: write a whole number" in lines
-    clash = f"{folder}/data.toml:2: mountpoint /mnt/data is also that of {folder}/bad.toml: "
-    assert any(line.startswith(clash) for line in lines)
-    assert "environment: unknown variable CLOUDFS_GIDD: did you mean CLOUDFS_GID?" in lines
-    assert f"{folder}/data.toml: ok" not in lines
+    for start, named in (
+        (f"{folder}/bad.toml:1: ", "'regoin': did you mean region?"),
+        (f"{folder}/bad.toml:3: ", "'-1' for uid"),
+        (f"{folder}/data.toml:2: mountpoint /mnt/data ", f"{folder}/bad.toml"),
+        ("environment: ", "CLOUDFS_GIDD: did you mean CLOUDFS_GID?"),
+    ):
+        (line,) = (line for line in done.out.splitlines() if line.startswith(start))
+        assert named in line
+    assert f"{folder}/data.toml: ok" not in done.out
 
 
 def test_check_takes_names_and_files(run: Run, folder: Path, tmp_path: Path) -> None:
@@ -150,11 +152,11 @@ def test_check_takes_names_and_files(run: Run, folder: Path, tmp_path: Path) -> 
     assert (done.code, done.out, done.err) == (0, f"{folder}/data.toml: ok\n", "")
     (folder / "data.toml").chmod(0o666)
     done = run("config", "check", "own/cloudfs/data.toml")
-    warning = "others than its owner may change it (mode 0666): run 'chmod go-w "
-    assert (done.code, done.out) == (
-        0,
-        f"{folder}/data.toml: {warning}{folder}/data.toml' (warning)\n",
-    )
+    (line,) = done.out.splitlines()
+    assert done.code == ExitCode.OK
+    assert line.startswith(f"{folder}/data.toml: ")
+    assert f"chmod go-w {folder}/data.toml" in line
+    assert line.endswith(" (warning)")
     done = run("config", "check", "nope", "./nope.toml")
     assert done.code == ExitCode.USAGE
     assert [line.split(": ")[0] for line in done.out.splitlines()] == [
@@ -167,9 +169,10 @@ def test_a_misspelt_variable_is_a_warning_of_the_mount(run: Run, tmp_path: Path)
     variables = {"CLOUDFS_REGOIN": "hunter2", "CLOUDFS_PORT": "tcp://10.0.0.1:80"}
     done = run("mount", "file:///nowhere", tmp_path / "absent", **variables)
     warning, error = done.err.splitlines()
-    said = "unknown variable CLOUDFS_REGOIN is ignored: did you mean CLOUDFS_REGION?"
-    assert warning == f"cloudfs: {said}"
-    assert "absent does not exist" in error
+    assert warning.startswith("cloudfs: unknown variable CLOUDFS_REGOIN ")
+    assert warning.endswith(": did you mean CLOUDFS_REGION?")
+    assert "hunter2" not in done.err
+    assert f"{tmp_path}/absent" in error
     assert done.code == ExitCode.MOUNTPOINT
 
 

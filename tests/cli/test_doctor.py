@@ -72,7 +72,7 @@ def doctor(run: Run) -> Run:
 def as_nobody(environment: dict[str, str]) -> AsNobody:
     """Run Python with these arguments as a user who owns nothing."""
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
-        pytest.skip("needs root, to become somebody else with setpriv")
+        pytest.skip("needs root, to become another user with setpriv")
 
     def run(*arguments: str, **variables: str) -> Finished:
         user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -510,7 +510,7 @@ class TestMachine:
         assert str(files.facts["needed"]) in files.fix
 
     def test_nobody(self, as_nobody: AsNobody, in_namespace: InNamespace) -> None:
-        """What a user who is not root needs, and how root gives it to them."""
+        """The needs of a user who is not root, and how root meets them."""
         with nobodys_folder() as folder:
             more = {"CLOUDFS_CACHE_DIR": str(folder / "cache"), "HOME": str(folder)}
             words = ("-m", "cloudfs", "doctor", "--quick", "--json", "--allow-other")
@@ -534,7 +534,7 @@ class TestMachine:
                 assert machine(done, "fuse-conf").result == result
                 assert done.code == (ExitCode.FUSE if result == "failure" else ExitCode.OK)
 
-    def test_where_apparmor_lets_nobody_mount(
+    def test_where_apparmor_refuses_to_mount(
         self, in_namespace: InNamespace, tmp_path: Path
     ) -> None:
         """Below /var/tmp, which the profile of Ubuntu does not have."""
@@ -583,7 +583,7 @@ class TestMachine:
 @contextmanager
 def nobodys_folder() -> Iterator[Path]:
     """A folder that everybody may enter and write to."""
-    # Below /tmp, because nobody else may enter the test's own folder.
+    # Below /tmp, because other users may not enter the test's own folder.
     folder = Path("/tmp", f"cloudfs-doctor-{os.getpid()}")
     folder.mkdir()
     try:

@@ -153,10 +153,10 @@ def test_mount_and_umount_as_root(world: World, url: str, place: Path) -> None:
     assert ".sock" in said
     code, said = world.mount("-t", "cloudfs", "-o", "remount,ro", url, place)
     assert code == 1
-    assert f"run 'umount {place}' and mount it again" in said
+    assert f"umount {place}" in said
     code, said = world.mount("-t", "cloudfs", url, place)
     assert code == 32
-    assert "already mounted by cloudfs process" in said
+    assert f"{place} is already mounted" in said
     world.umount(place)
     assert world.table(place) == []
 
@@ -207,12 +207,12 @@ def test_secrets_are_refused_and_not_shown(
 ) -> None:
     code, said = helper(url, place, *sloppy, "-o", f"rw,{words}")
     assert code == 1
-    assert "credentials in -o" in said
+    assert words.partition("=")[0] in said
     assert "hunter22" not in said
 
 
 @pytest.mark.slow
-def test_options_that_nobody_knows(url: str, place: Path) -> None:
+def test_unknown_options(url: str, place: Path) -> None:
     code, said = helper(url, place, "-f", "-o", "max_download=3")
     assert code == 1
     assert "did you mean max-downloads?" in said

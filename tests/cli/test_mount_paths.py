@@ -1,4 +1,4 @@
-"""Which mount a path lies in, without touching the mount: the one here answers nothing."""
+"""Mounts and keys of paths, without access to the mount: the one here never responds."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_keys_are_relative_to_the_mountpoint(mount: Path, asked: list[str]) -> N
     assert [path for path in asked if path.startswith(str(mount))] == []
 
 
-def test_a_path_in_a_mount_is_not_looked_at(mount: Path, asked: list[str]) -> None:
+def test_a_path_in_a_mount_is_not_accessed(mount: Path, asked: list[str]) -> None:
     (mount / "link").symlink_to("/etc")
     assert MountTable().find(f"{mount}/link/passwd") == MountPath(mount, "link/passwd")
     assert [path for path in asked if path.startswith(str(mount))] == []
@@ -81,14 +81,12 @@ def test_a_working_folder_in_the_mount(mount: Path, monkeypatch: pytest.MonkeyPa
     assert MountTable().find("..") == MountPath(mount, "")
 
 
-def test_paths_outside_say_so(mount: Path, tmp_path: Path) -> None:
+def test_paths_outside_of_mounts(mount: Path, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     table = MountTable()
     for path in ("/", "/nowhere/x", f"{mount}/../other/x", f"{mount}2/x", f"{mount.parent}"):
         assert table.find(path) is None
-    with pytest.raises(
-        UserError, match="/etc lies in no cloudfs mount: 'cloudfs status'"
-    ) as caught:
+    with pytest.raises(UserError, match=r"/etc .*'cloudfs status'") as caught:
         table.require("/etc")
     assert caught.value.exit_code is ExitCode.NOT_MOUNTED
     with pytest.raises(UserError, match="too many symbolic links"):
@@ -105,5 +103,5 @@ def test_keys_are_grouped_by_mount_and_once_each() -> None:
     one, two = Path("/one"), Path("/two")
     given = [MountPath(one, "a"), MountPath(two, ""), MountPath(one, "b"), MountPath(one, "a")]
     assert mount_paths.by_mount(given) == {one: ["a", "b"], two: [""]}
-    assert [str(place) for place in given[:2]] == ["/one/a", "/two"]
+    assert [str(path) for path in given[:2]] == ["/one/a", "/two"]
     assert list(mount_paths.above("a/b/c")) == ["a/b", "a", ""]

@@ -44,7 +44,7 @@ def container() -> dict[str, Any]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> MountSettings:
-    """What the DaemonSet mounts: its arguments with its configuration."""
+    """The settings of the DaemonSet: its arguments with its configuration."""
     (name, text), *others = of_kind("ConfigMap")["data"].items()
     assert not others
     (tmp_path / "cloudfs").mkdir()

@@ -66,11 +66,11 @@ def files_below(folder: Path) -> set[str]:
 
 
 def test_make_install_and_uninstall(wheel: Path, tmp_path: Path) -> None:
-    """Into a folder that stands for /, twice; what somebody else put there stays."""
+    """Into a folder that stands for /, twice; files of other programs stay."""
     root = tmp_path / "a root"
     other = root / "usr/bin/other"
     other.parent.mkdir(parents=True)
-    other.write_text("somebody else's")
+    other.write_text("of another program")
     environ = {
         "PACKAGE": str(wheel),
         "PYTHON": sys.executable,
@@ -103,7 +103,7 @@ def test_make_install_and_uninstall(wheel: Path, tmp_path: Path) -> None:
 
 
 def make_environment(folder: Path) -> None:
-    """What the first installation makes; it is here already so that packages can be lent to it."""
+    """The environment of the first installation, made beforehand to lend packages to it."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
     lend_packages(folder)
 

@@ -55,7 +55,7 @@ class Installed:
         self.write("/etc/cloudfs/data.toml", f'mountpoint = "{MOUNTPOINT}"\n{text}')
 
     def file_config(self) -> None:
-        """Configure a mount of the folder `bucket` that believes what it knows for an hour."""
+        """Configure a mount of the folder `bucket` with a metadata TTL of an hour."""
         self.configure(f'url = "file://{_BUCKET}"\nmetadata-ttl = "1h"\nnegative-ttl = "1h"\n')
 
     def drop_in(self, text: str) -> None:
@@ -83,7 +83,7 @@ class Installed:
         return found.returncode == 0
 
     def names(self) -> list[str]:
-        """What others see in the mountpoint."""
+        """The names that other processes see in the mountpoint."""
         return self.machine.run("ls", MOUNTPOINT).stdout.split()
 
     def wait_for_restart(self) -> None:

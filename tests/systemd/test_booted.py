@@ -66,7 +66,7 @@ def _last(node: Installed) -> str:
     return node.machine.show(UNIT, "ExecMainPID")
 
 
-def test_a_mountpoint_that_nobody_may_look_into_is_mounted_on(node: Installed) -> None:
+def test_a_mountpoint_without_permissions_is_mounted_on(node: Installed) -> None:
     node.file_config()
     node.machine.run("chmod", "0000", MOUNTPOINT)
     node.start()

@@ -1,4 +1,4 @@
-"""What a mount tells whoever listens on NOTIFY_SOCKET, and what signals do to it: no systemd."""
+"""Notifications of a mount on NOTIFY_SOCKET, and its signals, without systemd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the shipped units say, read as text: no systemd is needed for that."""
+"""The shipped units as text, without systemd."""
 
 from __future__ import annotations
 

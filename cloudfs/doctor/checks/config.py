@@ -5,7 +5,7 @@ What a mount would refuse has been refused before any check is run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,28 +17,23 @@ from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, ok, skipped, warning
 
 
-async def config(context: Context) -> list[Finding]:
-    """Find files that other users may change, and unknown variables."""
-    origins = context.resolution.origins.values()
-    files = dict.fromkeys(origin.rpartition(": ")[0] for origin in origins if origin[:1] == "/")
-    examine = partial(_examine, [Path(name) for name in files], context.environ)
+async def config(context: Context) -> Sequence[Finding]:
+    """Find a file that other users may change, and unknown variables."""
+    examine = partial(_examine, context.resolution.config_file, context.environ)
     return await trio.to_thread.run_sync(examine, abandon_on_cancel=True)
 
 
-def _examine(files: list[Path], environ: Mapping[str, str]) -> list[Finding]:
-    warnings = list(_warnings(files, environ))
-    if warnings:
+def _examine(file: Path | None, environ: Mapping[str, str]) -> Sequence[Finding]:
+    if warnings := list(_warnings(file, environ)):
         return warnings
-    if not files:
+    if file is None:
         return [skipped("no file is used")]
-    names = [str(path) for path in files]
-    return [ok(f"{', '.join(names)} can be changed by its owner alone", files=names)]
+    return [ok(f"{file} can be changed by its owner alone", files=[str(file)])]
 
 
-def _warnings(files: list[Path], environ: Mapping[str, str]) -> Iterator[Finding]:
-    for path in files:
-        for line in check_file(path).warnings:
-            problem, _, fix = line.rpartition(": ")
-            yield warning(problem, fix, files=[str(path)])
+def _warnings(file: Path | None, environ: Mapping[str, str]) -> Iterator[Finding]:
+    for line in () if file is None else check_file(file).warnings:
+        problem, _, fix = line.rpartition(": ")
+        yield warning(problem, fix, files=[str(file)])
     for name, hint in unknown_variables(environ):
         yield warning(f"the variable {name} is ignored: no option is called so", hint)

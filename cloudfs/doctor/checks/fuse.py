@@ -17,7 +17,7 @@ from typing import Final
 import trio
 
 from cloudfs.doctor.context import Context
-from cloudfs.doctor.findings import Finding, failure, ok, skipped, warning
+from cloudfs.doctor.findings import Finding, failure, ok, skipped, user_error, warning
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import mountpoints
 
@@ -62,8 +62,7 @@ def _fuse() -> Finding:
         try:
             mountpoints.check_fuse(allow_other=False)
         except UserError as error:
-            problem, _, fix = error.message.partition(": ")
-            return failure(error.exit_code, problem, fix, **facts)
+            return user_error(error, **facts)
     return ok(f"{DEVICE} can be opened, pyfuse3 {pyfuse3.__version__}", **facts)
 
 

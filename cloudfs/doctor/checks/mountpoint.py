@@ -13,7 +13,7 @@ import trio
 from cloudfs.config.settings import NO_MOUNTPOINT, NO_URL
 from cloudfs.control import server
 from cloudfs.doctor.context import Context
-from cloudfs.doctor.findings import Finding, failure, ok, skipped, warning
+from cloudfs.doctor.findings import Finding, failure, ok, skipped, user_error, warning
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import mountpoints
 
@@ -45,8 +45,7 @@ def _examine(context: Context) -> Finding:
     try:
         mountpoints.check_mountpoint(path)
     except UserError as error:
-        problem, _, fix = error.message.rpartition(": ")
-        return failure(error.exit_code, problem, fix, **facts)
+        return user_error(error, **facts)
     if os.geteuid() != 0:
         return _for_fusermount(path, facts)
     return ok(f"{path} is an empty directory", **facts)

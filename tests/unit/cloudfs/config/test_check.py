@@ -8,6 +8,9 @@ import pytest
 from cloudfs.config import check, files
 from cloudfs.config.check import FileReport
 from cloudfs.errors import UserError
+from tests.support import golden
+
+GOLDEN = Path(__file__).parent / "golden"
 
 
 def checked(folder: Path, text: str, name: str = "data.toml") -> FileReport:
@@ -32,7 +35,7 @@ def test_a_good_file_has_neither_problem_nor_warning(tmp_path: Path) -> None:
     assert item.settings.mountpoint == Path("/mnt/data")
 
 
-def test_every_problem_is_told_with_its_line_and_in_its_order(tmp_path: Path) -> None:
+def test_every_problem_has_its_line_in_the_order_of_the_file(tmp_path: Path) -> None:
     text = """\
 url = "s3://"
 mountpoint = "/mnt/data"
@@ -54,23 +57,8 @@ ttl = "5 parsecs"
 [[policy]]
 match = "b"
 """
-    path = tmp_path / "data.toml"
     problems = checked(tmp_path, text).problems
-    assert [problem.removeprefix(f"{path}:") for problem in problems] == [
-        "1: 's3://' has no bucket; write s3://bucket[/prefix]",
-        "3: unknown key 'regoin': did you mean region?",
-        "4: bad value 'rel' for cache-dir: write an absolute path, beginning with /",
-        "5: bad value '1000' for max-downloads: use a value between 1 and 256",
-        '6: umask has the wrong type: write a string, umask = "..."',
-        "7: --log-file /mnt/data/log lies inside the mountpoint: choose a place outside of it",
-        "8: credentials (secret-access-key) do not belong into this file: use a profile, the"
-        " environment or an instance role",
-        "10: unknown key 'mount': did you mean mountpoint?",
-        "13: [[policy]] 1: unknown key 'cahce': did you mean cache?",
-        "13: [[policy]] 1: bad value '5 parsecs' for ttl: write seconds or a duration such as"
-        " 30s, 5m, 500ms or indefinite",
-        "18: [[policy]] 2: it sets nothing: add cache, pin, ttl or block-size",
-    ]
+    golden.check(GOLDEN / "check.txt", "\n".join(problems).replace(str(tmp_path), "") + "\n")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +76,7 @@ match = "b"
         ("endpoint-url = 'htps://me:hunter2@host'", ":1: bad value 'htps://***@host' for endpoint"),
     ],
 )
-def test_a_problem_is_told_once(tmp_path: Path, text: str, said: str) -> None:
+def test_a_problem_is_reported_once(tmp_path: Path, text: str, said: str) -> None:
     (problem,) = checked(tmp_path, text).problems
     assert problem.startswith(f"{tmp_path}/data.toml:")
     assert said in problem.removeprefix(str(tmp_path))
@@ -98,7 +86,9 @@ def test_a_problem_is_told_once(tmp_path: Path, text: str, said: str) -> None:
 def test_a_file_that_is_no_text_or_too_large_is_named(tmp_path: Path) -> None:
     path = tmp_path / "data.toml"
     path.write_bytes(b"\xff\xfe")
-    assert check.check_file(path).problems == (f"{path}: is not UTF-8: save it as UTF-8",)
+    (problem,) = check.check_file(path).problems
+    assert problem.startswith(f"{path}: ")
+    assert "UTF-8" in problem
     path.write_bytes(b"#" * 1024 * 1024 + b"#")
     assert "is larger than 1 MiB" in check.check_file(path).problems[0]
     assert "Is a directory" in check.check_file(tmp_path).problems[0]
@@ -108,13 +98,14 @@ def test_what_only_one_mount_can_have(tmp_path: Path) -> None:
     text = "mountpoint = '/mnt/data/'\nmetrics-address = 9467\n"
     first = checked(tmp_path, text, "a.toml")
     second = checked(tmp_path, text.replace("9467", "'127.0.0.1:9467'"), "b.toml")
-    assert list(check.conflicts([first, second])) == [
-        f"{second.path}:1: mountpoint /mnt/data is also that of {first.path}: change one",
-        f"{second.path}:2: metrics-address 127.0.0.1:9467 is also that of {first.path}: change one",
-    ]
+    mountpoint, address = check.conflicts([first, second])
+    assert mountpoint.startswith(f"{second.path}:1: mountpoint /mnt/data ")
+    assert address.startswith(f"{second.path}:2: metrics-address 127.0.0.1:9467 ")
+    assert str(first.path) in mountpoint
+    assert str(first.path) in address
 
 
-def test_a_hidden_file_and_a_port_of_the_kernels_choice_clash_with_nothing(tmp_path: Path) -> None:
+def test_a_hidden_file_and_a_port_of_the_kernels_choice_have_no_conflict(tmp_path: Path) -> None:
     (tmp_path / "user").mkdir()
     text = "mountpoint = '/mnt/data'"
     shown, hidden = checked(tmp_path / "user", text), checked(tmp_path, text)
@@ -130,18 +121,19 @@ def test_a_file_that_others_may_change_is_a_warning(tmp_path: Path) -> None:
     path.chmod(0o664)
     item = check.check_file(path)
     assert item.problems == ()
-    assert item.warnings == (
-        f"{path}: others than its owner may change it (mode 0664): run 'chmod go-w {path}'",
-    )
+    (warning,) = item.warnings
+    assert warning.startswith(f"{path}: ")
+    assert all(word in warning for word in ("0664", f"chmod go-w {path}"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
-def test_a_file_of_somebody_else_is_a_warning(tmp_path: Path) -> None:
+def test_a_file_of_another_user_is_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "data.toml"
     path.touch(mode=0o600)
     os.chown(path, 4321, 0)
     (warning,) = check.check_file(path).warnings
-    assert warning.startswith(f"{path}: user 4321 may change it: ")
+    assert warning.startswith(f"{path}: ")
+    assert "user 4321" in warning
 
 
 def test_variables_are_checked_by_name_and_by_value(tmp_path: Path) -> None:

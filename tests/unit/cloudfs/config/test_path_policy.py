@@ -63,7 +63,7 @@ def test_each_field_comes_from_the_first_table_that_sets_it() -> None:
     assert policies.ttl("other/") is None
 
 
-def test_without_tables_everything_is_as_usual() -> None:
+def test_without_tables_the_defaults_hold() -> None:
     assert PathPolicies([]).of("any") == PathPolicy(Placement(), None)
 
 
@@ -91,33 +91,33 @@ def test_resolved_policies_are_cached_within_a_bound(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "named"),
     [
-        ("cache = false", "match is missing: write match = 'checkpoints/**'"),
-        ("match = '*'", "it sets nothing: add cache, pin, ttl or block-size"),
-        ("match = '*'\nchache = false", "unknown key 'chache': did you mean cache?"),
-        ("match = '*'\nxyzzy = 1", "unknown key 'xyzzy': keys are match, cache, pin, ttl, block-"),
-        ("match = 5\npin = true", "match has the wrong type: write match = 'checkpoints/**'"),
-        ("match = '['\npin = true", "bad value '[' for match: '[' has no ']'"),
-        ("match = ''\npin = true", "bad value '' for match: write a pattern"),
-        ("match = '*'\ncache = 'no'", "cache has the wrong type: write cache = false"),
-        ("match = '*'\npin = 1", "pin has the wrong type: write pin = true"),
-        ("match = '*'\nttl = true", "ttl has the wrong type: write ttl = '5m'"),
-        ("match = '*'\nttl = 'soon'", "bad value 'soon' for ttl: write seconds or a duration"),
-        ("match = '*'\nttl = -1", "bad value -1 for ttl: write seconds"),
+        ("cache = false", "match = 'checkpoints/**'"),
+        ("match = '*'", "cache, pin, ttl or block-size"),
+        ("match = '*'\nchache = false", "'chache': did you mean cache?"),
+        ("match = '*'\nxyzzy = 1", "'xyzzy': keys are match, cache"),
+        ("match = 5\npin = true", "match has the wrong type"),
+        ("match = '['\npin = true", "'[' for match"),
+        ("match = ''\npin = true", "'' for match"),
+        ("match = '*'\ncache = 'no'", "cache = false"),
+        ("match = '*'\npin = 1", "pin = true"),
+        ("match = '*'\nttl = true", "ttl = '5m'"),
+        ("match = '*'\nttl = 'soon'", "'soon' for ttl"),
+        ("match = '*'\nttl = -1", "-1 for ttl"),
         ("match = '*'\nblock-size = 1.5", "block-size has the wrong type"),
-        ("match = '*'\nblock-size = 0", "bad value 0 for block-size: use a multiple of 1MiB"),
-        ("match = '*'\nblock-size = '1.5MiB'", "use a multiple of 1MiB, at most 64MiB"),
-        ("match = '*'\nblock-size = '65MiB'", "use a multiple of 1MiB, at most 64MiB"),
+        ("match = '*'\nblock-size = 0", "0 for block-size"),
+        ("match = '*'\nblock-size = '1.5MiB'", "multiple of 1MiB"),
+        ("match = '*'\nblock-size = '65MiB'", "multiple of 1MiB"),
         ("match = '*'\nblock-size = 1048576\nblock_size = 1048576", "block_size is written twice"),
-        ("match = '*'\ncache = false\npin = true", "contradict each other: remove one"),
+        ("match = '*'\ncache = false\npin = true", "pin = true and cache = false"),
     ],
 )
-def test_a_bad_table_is_named_by_file_and_number(table: str, said: str) -> None:
+def test_a_bad_table_is_named_by_file_and_number(table: str, named: str) -> None:
     text = f"[[policy]]\nmatch = 'fine'\npin = true\n[[policy]]\n{table}\n"
     with pytest.raises(UserError) as caught:
         tables_of(text)
     assert caught.value.exit_code is ExitCode.USAGE
     assert caught.value.message.startswith("/x.toml: [[policy]] 2: ")
-    assert said in caught.value.message
+    assert named in caught.value.message
     assert "\n" not in caught.value.message

@@ -86,16 +86,16 @@ def test_every_value_has_the_type_that_its_field_declares(tmp_path: Path) -> Non
     declared = typing.get_type_hints(MountSettings)
     for field in dataclasses.fields(resolution.settings):
         hint = declared[field.name]
-        wanted = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        expected = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
         value = getattr(resolution.settings, field.name)
         assert value is not None
         if typing.get_origin(hint) is tuple:
-            wanted = typing.get_args(hint)[:1]
-            assert all(type(item) in wanted for item in value)
+            expected = typing.get_args(hint)[:1]
+            assert all(type(item) in expected for item in value)
             continue
         # Not isinstance: True is an int, and an int would pass for a float elsewhere.
         assert any(type(value) is kind or (kind is Path and isinstance(value, Path))
-                   for kind in wanted), field.name  # fmt: skip
+                   for kind in expected), field.name  # fmt: skip
 
 
 def test_precedence_and_origins(tmp_path: Path) -> None:
@@ -147,30 +147,30 @@ def test_toml_takes_numbers_strings_and_both_spellings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "named"),
     [
-        ("max-cachesize = 1", "unknown key 'max-cachesize': did you mean max-cache-size?"),
-        ("xyzzy = 1", "unknown key 'xyzzy': see 'cloudfs mount --help'"),
-        ("config = '/x'", "unknown key 'config'"),
-        ("[mount]\nuid = 1", "unknown key 'mount'"),
+        ("max-cachesize = 1", "'max-cachesize': did you mean max-cache-size?"),
+        ("xyzzy = 1", "'xyzzy': see 'cloudfs mount --help'"),
+        ("config = '/x'", "'config'"),
+        ("[mount]\nuid = 1", "'mount'"),
         ("max-downloads = 1\nmax_downloads = 2", "max-downloads is written twice"),
         ("umask = 22", "umask has the wrong type"),
-        ("read-only = 1", "read-only has the wrong type: write true or false"),
+        ("read-only = 1", "read-only has the wrong type"),
         ("max-downloads = true", "max-downloads has the wrong type"),
         ("cache-dir = '~/cache'", "bad value '~/cache' for"),
         ("cache-dir = ", "is not valid TOML"),
-        ("cache-dir = ['/a', 5]", "cache-dir has the wrong type: write a string"),
+        ("cache-dir = ['/a', 5]", "cache-dir has the wrong type"),
         ("cache-dir = []", "cache-dir has the wrong type"),
-        ("compress = false", 'compress has the wrong type: write a string, compress = "..."'),
-        ("policy = 5", "policy is not a list of tables: write [[policy]] above each"),
-        ("[policy]\nmatch = '*'", "policy is not a list of tables"),
-        ("[[policy]]\nmatch = '*'\nchache = true", "[[policy]] 1: unknown key 'chache': did you"),
+        ("compress = false", 'compress = "..."'),
+        ("policy = 5", "write [[policy]]"),
+        ("[policy]\nmatch = '*'", "write [[policy]]"),
+        ("[[policy]]\nmatch = '*'\nchache = true", "[[policy]] 1: unknown key 'chache'"),
     ],
 )
-def test_a_bad_file_is_named_with_its_key(tmp_path: Path, text: str, said: str) -> None:
+def test_a_bad_file_is_named_with_its_key(tmp_path: Path, text: str, named: str) -> None:
     message = error_of(flags=toml(tmp_path, text))
     assert f"{tmp_path}/data.toml" in message
-    assert said in message
+    assert named in message
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_cache_directories_of_each_source(tmp_path: Path) -> None:
-    wanted = (CacheDirSpec(Path("/a"), 10 * GIB), CacheDirSpec(Path("/b,c")))
+    expected = (CacheDirSpec(Path("/a"), 10 * GIB), CacheDirSpec(Path("/b,c")))
     array = toml(tmp_path, "cache-dir = ['/a:10GiB', '/b,c']")
     for resolution in (
         resolve(flags={"cache_dir": ("/a:10GiB", "/b,c")}),
@@ -188,9 +188,9 @@ def test_cache_directories_of_each_source(tmp_path: Path) -> None:
         resolve("cache_dir=/a:10GiB", r"cache_dir=/b\,c"),
         resolve(flags=array),
     ):
-        assert resolution.settings.cache_dirs == wanted
+        assert resolution.settings.cache_dirs == expected
     single = resolve(flags=toml(tmp_path, "cache-dir = '/a:10GiB'"))
-    assert single.settings.cache_dirs == wanted[:1]
+    assert single.settings.cache_dirs == expected[:1]
 
 
 def test_cache_directories_of_two_sources_are_not_joined(tmp_path: Path) -> None:
@@ -207,16 +207,18 @@ def test_a_cache_directory_is_given_once(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("real")
     again = f"{tmp_path}/./real:5GiB"
     message = error_of(flags={"cache_dir": (f"{tmp_path}/real", again)})
-    assert message == f"--cache-dir {tmp_path}/real is given twice: remove one"
+    assert f"--cache-dir {tmp_path}/real " in message
     message = error_of(flags={"cache_dir": (f"{tmp_path}/real", f"{tmp_path}/link")})
-    assert f"{tmp_path}/link is given twice (also written {tmp_path}/real)" in message
+    assert f"--cache-dir {tmp_path}/link " in message
+    assert f"{tmp_path}/real)" in message
 
 
 def test_every_cache_directory_lies_outside_the_mount() -> None:
     message = error_of(flags={"cache_dir": ("/ssd", "/mnt/data/x:1GiB")})
-    assert "--cache-dir /mnt/data/x lies inside the mountpoint" in message
+    assert "--cache-dir /mnt/data/x " in message
     message = error_of(flags={"cache_dir": ("/ssd", "/mnt")})
-    assert "the mountpoint /mnt/data lies inside the cache directory /mnt" in message
+    assert "mountpoint /mnt/data " in message
+    assert "cache directory /mnt:" in message
 
 
 def test_policies_come_from_the_file(tmp_path: Path) -> None:
@@ -243,7 +245,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
 
 def test_a_bad_variable_is_named() -> None:
     message = error_of(environ={"CLOUDFS_MAX_DOWNLOADS": "many"})
-    assert message == "bad value 'many' for CLOUDFS_MAX_DOWNLOADS: write a whole number"
+    assert "'many' for CLOUDFS_MAX_DOWNLOADS" in message
 
 
 def test_words_of_mount_are_ignored_and_ro_is_read_only() -> None:
@@ -276,7 +278,7 @@ def test_secrets_in_words_are_refused_and_not_shown(key: str) -> None:
     assert "hunter2" not in message
 
 
-def test_what_the_clouds_want_to_know_is_no_secret() -> None:
+def test_options_of_the_clouds_are_no_secrets() -> None:
     settings = resolve(
         "sse_customer_key=/keys/lab,requester-pays,azure_account=acct",
         flags={"user_project": "project"},
@@ -288,11 +290,12 @@ def test_what_the_clouds_want_to_know_is_no_secret() -> None:
 
 def test_an_unknown_word_gets_a_hint_and_its_value_is_not_shown() -> None:
     message = error_of("max_cachesize=hunter2")
-    assert message == "unknown option -o max_cachesize: did you mean max-cache-size?"
+    assert "-o max_cachesize: did you mean max-cache-size?" in message
+    assert "hunter2" not in message
 
 
 def test_a_word_without_its_value() -> None:
-    assert error_of("max_downloads") == "-o max_downloads lacks a value: write max_downloads=N"
+    assert error_of("max_downloads").endswith("max_downloads=N")
 
 
 def test_foreground_wins_over_a_background_of_a_weaker_source(tmp_path: Path) -> None:
@@ -305,7 +308,7 @@ def test_foreground_wins_over_a_background_of_a_weaker_source(tmp_path: Path) ->
 
 def test_foreground_and_background_at_once_contradict() -> None:
     message = error_of(flags={"foreground": "true", "background": "true"})
-    assert "--foreground and --background contradict" in message
+    assert "--foreground and --background" in message
 
 
 def test_only_flags_know_a_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,7 +379,7 @@ def test_memory_is_bounded_by_the_control_group(
     assert defaults.memory_limit(root) == GIB // 8
 
 
-def test_the_memory_limit_is_never_below_the_least(tmp_path: Path) -> None:
+def test_the_memory_limit_is_never_below_the_minimum(tmp_path: Path) -> None:
     root = machine(tmp_path, "0::/\n", {"memory.max": "1048576\n"})
     assert defaults.memory_limit(root) == options.BY_NAME["memory_limit"].minimum
 
@@ -415,18 +418,18 @@ def test_url_and_mountpoint_may_come_from_variables_and_the_file(tmp_path: Path)
     assert resolution.origins["mountpoint"] == "MOUNTPOINT"
 
 
-def test_an_argument_that_is_given_nowhere_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no URL given: write it behind the command, or url = "):
+def test_a_missing_argument_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"URL .* url = "):
         config.resolve(None, "/mnt/data")
     file = toml(tmp_path, "url = 's3://bucket'")
-    with pytest.raises(UserError, match=f"or mountpoint = ... in {tmp_path}/data.toml"):
+    with pytest.raises(UserError, match=f"mountpoint = ... in {tmp_path}/data.toml"):
         config.resolve(None, None, flags=file)
     with pytest.raises(UserError, match="absolute path"):
         config.resolve(None, None, flags=toml(tmp_path, "url = 's3://bucket'\nmountpoint = 'x'"))
 
 
 def test_arguments_are_no_words_of_mount() -> None:
-    assert error_of("url=x") == "unknown option -o url: see 'cloudfs mount --help'"
+    assert "-o url: see 'cloudfs mount --help'" in error_of("url=x")
 
 
 def test_a_name_finds_the_file(tmp_path: Path) -> None:
@@ -436,17 +439,17 @@ def test_a_name_finds_the_file(tmp_path: Path) -> None:
     assert resolve(environ=environ).settings.max_downloads == 7
 
 
-def test_only_the_mountpoint_of_a_file_is_looked_at(tmp_path: Path) -> None:
+def test_only_the_mountpoint_of_a_file_is_parsed(tmp_path: Path) -> None:
     path = toml(tmp_path, "mountpoint = '/mnt/data'\nxyzzy = 1\nmax-downloads = []")["config"]
     assert config.mountpoint_of(path, {}) == Path("/mnt/data")
     path = toml(tmp_path, "url = 's3://bucket'")["config"]
-    with pytest.raises(UserError, match=f"{path} has no mountpoint: write mountpoint = ..."):
+    with pytest.raises(UserError, match=f"{path} .* mountpoint = ..."):
         config.mountpoint_of(path, {})
 
 
 def test_a_password_in_an_address_is_never_shown() -> None:
     message = error_of(flags={"endpoint_url": "htps://me:hunter2@host"})
-    assert message.startswith("bad value 'htps://***@host' for --endpoint-url: ")
+    assert "'htps://***@host' for --endpoint-url" in message
     assert types.ENDPOINT.show("https://me:hunter2@host:9000/x") == "https://***@host:9000/x"
 
 

@@ -1,4 +1,4 @@
-"""What docs/troubleshooting.md quotes as cloudfs's words must still be said somewhere."""
+"""Messages that docs/troubleshooting.md quotes must still be in the source."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_every_message_is_still_said(fragment: str) -> None:
         ("has no room ... cache directory", False),
         ("Stale file handle", True),
         ("waited ... s for the store: given up (EIO)", True),
-        ("a message that nobody has written", False),
+        ("a message that is not in the source", False),
     ],
 )
 def test_what_counts_as_said(fragment: str, *, expected: bool) -> None:

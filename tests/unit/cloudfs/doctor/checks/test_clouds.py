@@ -69,7 +69,7 @@ class TestGoogle:
         assert found["region"].text == "EUROPE-WEST4 (region)"
 
     @in_trio
-    async def test_nobody_issues_tokens(self, tmp_path: Path) -> None:
+    async def test_no_tokens_are_issued(self, tmp_path: Path) -> None:
         """That is a warning: the identity service may be unreachable where the bucket is not."""
         bucket = GoogleBucket("bucket")
         account = service_account_file(tmp_path / "key.json", f"http://127.0.0.1:{NOBODY}/token")

@@ -1,4 +1,4 @@
-"""Which proxy requests go through, by the variables of the environment."""
+"""The choice of a proxy by the variables of the environment."""
 
 from __future__ import annotations
 
