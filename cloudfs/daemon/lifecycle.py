@@ -15,29 +15,31 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pyfuse3
 import trio
 
-from cloudfs.admin.commands import handlers as admin_handlers
+from cloudfs.admin.commands import routes as admin_routes
 from cloudfs.admin.jobs import Jobs
 from cloudfs.admin.usage import count_local
 from cloudfs.config.path_policy import PathPolicies
 from cloudfs.config.settings import MountSettings
 from cloudfs.control import server
+from cloudfs.control.server import Route
 from cloudfs.daemon import assembly
 from cloudfs.errors import UserError
 from cloudfs.fuse import session, tuning
 from cloudfs.fuse.deadlines import RequestWatch
 from cloudfs.fuse.invalidation import EntryInvalidator
 from cloudfs.fuse.operations import Operations, Ownership
-from cloudfs.status import prometheus
-from cloudfs.status.document import MountState
+from cloudfs.status.prometheus import server as prometheus
+from cloudfs.status.snapshot import MountState
 from cloudfs.system.malloc import keep_freed_memory
-from cloudfs.system.systemd import ServiceManager, status_line
+from cloudfs.system.systemd import ServiceManager
 from cloudfs.telemetry.counters import RequestMetrics
 from cloudfs.vfs.filesystem import FileSystem
 from cloudfs.vfs.metadata.freshness import FreshnessPolicy
@@ -158,8 +160,8 @@ async def _serve(
         services.start_soon(watch.watch_forever)
         services.start_soon(invalidator.send_forever)
         services.start_soon(remembered.serve)
-        commands = admin_handlers(store, cache.admin, policies, filesystem, jobs)
-        await services.start(_serve_control, mount, commands)
+        routes = admin_routes(store, cache.admin, policies, filesystem, jobs)
+        await services.start(_serve_control, mount, routes)
         state.metrics_address = await services.start(
             prometheus.serve, settings.metrics_address, state.document
         )
@@ -194,15 +196,12 @@ async def _fetch(
 
 async def _serve_control(
     mount: _Mount,
-    admin: Mapping[str, server.Handler],
+    admin: Sequence[Route[Any, Any]],
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    async def status(_arguments: Mapping[str, object]) -> Mapping[str, object]:
-        return mount.state.document()
-
     path = session.control_socket(mount.state.settings.mountpoint)
-    await server.serve(path, {"status": status, **admin}, task_status=task_status)
+    await server.serve(path, [mount.state.route(), *admin], task_status=task_status)
 
 
 async def _announce(mount: _Mount, on_ready: Callable[[], None]) -> None:
@@ -211,10 +210,10 @@ async def _announce(mount: _Mount, on_ready: Callable[[], None]) -> None:
     mount.state.kernel = await session.answering(settings, mount.operations)
     log.info("mounted %s on %s", settings.url, settings.mountpoint)
     on_ready()
-    mount.manager.ready(status_line(mount.state.document()))
+    mount.manager.ready(mount.state.line())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(mount.manager.keep_alive)
-        nursery.start_soon(mount.manager.show_status, mount.state.document)
+        nursery.start_soon(mount.manager.show_status, mount.state.line)
 
 
 async def _obey_signals(mount: _Mount) -> None:
@@ -248,7 +247,7 @@ async def _reload(mount: _Mount) -> None:
     mount.manager.reloading()
     names = await mount.filesystem.invalidate([KeyRange("", subtree=True)])
     log.info("SIGHUP: names and attributes are asked for again, %d were known", names)
-    mount.manager.ready(status_line(mount.state.document()))
+    mount.manager.ready(mount.state.line())
 
 
 async def _stop(mount: _Mount) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from cloudfs.admin import messages
 from cloudfs.cli import client
 from cloudfs.cli.commands import warmup as warmup_module
 from cloudfs.cli.errors import INTERRUPTED
 from cloudfs.cli.render.progress import Speed
+from cloudfs.control.protocol import NoArguments
 from cloudfs.errors import ExitCode, UserError
 from tests.cli.conftest import Daemon, Run
 from tests.cli.fake_daemon import FILES
@@ -204,7 +206,7 @@ def test_a_job_in_the_background_is_shown_and_cancelled(
         assert cancelled.out == f"{mountpoint}: cancelled job {job}: what is done stays\n"
         ended = run("warmup", "--job", job, mountpoint)
         assert ended.code == ExitCode.INCOMPLETE
-        assert f"{mountpoint}: somebody cancelled the warmup job {job}" in ended.err
+        assert f"{mountpoint}: the warmup job {job} was cancelled" in ended.err
         unknown = run("warmup", "--job", "x", mountpoint)
         assert unknown.code == ExitCode.USAGE
         assert "this mount has no job 'x': none is running" in unknown.only_error_line()
@@ -285,7 +287,7 @@ def test_a_daemon_that_does_not_answer_is_one_line(
         daemon("mute"),
         pytest.raises(UserError, match="cannot be asked, the daemon does") as caught,
     ):
-        client.Daemon(mountpoint).ask("warmup", {}, work_s=0)
+        client.Daemon(mountpoint).ask(messages.CACHE_INFO, NoArguments(), work_s=0)
     assert caught.value.exit_code is ExitCode.TIMEOUT
 
 
@@ -314,7 +316,7 @@ def test_a_mount_that_ends_under_way(
         asked = client.Daemon(mountpoint)
         subprocess.run([sys.executable, "-m", "cloudfs", "umount", str(mountpoint)], check=True)
         with pytest.raises(UserError, match="has ended: mount it again") as caught:
-            asked.ask("cache-info", {})
+            asked.ask(messages.CACHE_INFO, NoArguments())
     assert caught.value.exit_code is ExitCode.NOT_MOUNTED
 
 

@@ -101,7 +101,7 @@ def test_every_field_is_documented_and_the_waiting_ones_are_told(
 
 def check_waiting(document: dict[str, Any]) -> None:
     wait = document["waiting"][0]
-    assert (wait["operation"], wait["name"], wait["for"]) == ("read", "g", "store")
+    assert (wait["operation"], wait["name"], wait["waits_for"]) == ("read", "g", "store")
     assert wait["waited_s"] >= 0
     assert document["waiting_count"] == len(document["waiting"])
 

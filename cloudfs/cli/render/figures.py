@@ -1,4 +1,4 @@
-"""Figures of a status document as people read them. It does not know where on a page they stand."""
+"""Formatted figures: sizes, rates, ratios, latencies, bars and columns."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def rate(bytes_per_s: float) -> str:
 
 
 def share(ratio: float | None) -> str:
-    """Return a ratio as a percentage rounded down, so that 100% is everything; `-` for None."""
-    return "-" if ratio is None else f"{math.floor(ratio * 1000) / 10:.1f}%"
+    """Return a ratio as a percentage rounded down, so that 100 % is everything; `-` for None."""
+    return "-" if ratio is None else f"{math.floor(ratio * 1000) / 10:.1f} %"
 
 
 def ratio(part: float, whole: float) -> float | None:

@@ -1,22 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 
 import pytest
 import trio
 
 from cloudfs.admin import jobs
-from cloudfs.admin.jobs import Jobs, JobState
+from cloudfs.admin.jobs import Jobs
+from cloudfs.admin.messages import EvictProgress, JobState, JobStatus
 from cloudfs.errors import ExitCode, UserError
 from cloudfs_backends.api import UnavailableError
 from tests.contract.in_trio import in_trio_autojump
-
-
-@dataclass(frozen=True)
-class Counted:
-    steps: int
 
 
 class Steps:
@@ -31,8 +26,8 @@ class Steps:
         await self._call()
         self.steps += 1
 
-    def progress(self) -> Counted:
-        return Counted(self.steps)
+    def progress(self) -> EvictProgress:
+        return EvictProgress(self.steps)
 
 
 @in_trio_autojump
@@ -40,18 +35,18 @@ async def test_a_job_runs_to_its_end_and_can_be_asked_about_afterwards() -> None
     async with trio.open_nursery() as nursery:
         known = Jobs(nursery)
         job = known.start("warmup", Steps(partial(trio.sleep, 7)))
-        assert known.get(job.id).document()["state"] == "running"
+        assert known.get(job.id).status().state is JobState.RUNNING
         await job.finished.wait()
         await trio.sleep(100)
-    assert known.get(job.id).document() == {
-        "job": job.id,
-        "kind": "warmup",
-        "state": "done",
-        "elapsed_s": 7.0,
-        "error": "",
-        "exit_code": 0,
-        "steps": 2,
-    }
+    assert known.get(job.id).status() == JobStatus(
+        job=job.id,
+        kind="warmup",
+        state=JobState.DONE,
+        elapsed_s=7.0,
+        error="",
+        exit_code=0,
+        progress=EvictProgress(2),
+    )
 
 
 @in_trio_autojump
@@ -62,7 +57,7 @@ async def test_cancelling_ends_one_job_and_nothing_else() -> None:
         await trio.testing.wait_all_tasks_blocked()
         one.cancel()
         await one.finished.wait()
-        assert (one.state, one.document()["steps"]) == (JobState.CANCELLED, 1)
+        assert (one.state, one.work.progress()) == (JobState.CANCELLED, EvictProgress(1))
         assert other.is_running
         one.cancel()
         nursery.cancel_scope.cancel()

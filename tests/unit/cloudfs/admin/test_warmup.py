@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from cloudfs.admin import warmup
-from cloudfs.admin.warmup import Failure, WarmUp, WarmUpProgress, WarmUpRequest
+from cloudfs.admin.messages import WarmUpFailure, WarmUpProgress, WarmUpRequest
+from cloudfs.admin.warmup import WarmUp
 from cloudfs.config.path_policy import PathPolicies, PolicyTable
 from cloudfs.errors import ExitCode, UserError
 from cloudfs_backends.api import CredentialsError, UnavailableError
@@ -133,7 +134,7 @@ async def test_errors_of_single_files_are_counted_and_the_first_are_named() -> N
     progress = await warm(store, SimpleCache(store), "train", "none")
     assert progress.failed == 26
     assert len(progress.failures) == warmup.FAILURES_NAMED
-    assert Failure("none", "no such file or directory") in progress.failures
+    assert WarmUpFailure("none", "no such file or directory") in progress.failures
     assert "train/00.h5" in {failure.path for failure in progress.failures}
     assert any(failure.reason.startswith("503: check the") for failure in progress.failures)
     assert progress.files_done == 42 - 25
@@ -164,8 +165,8 @@ async def test_objects_that_change_under_way_are_reported() -> None:
         store.delete("train/29.h5")
         stall.released.set()
     assert set(job.progress().failures) == {
-        Failure("train/00.h5", "it was overwritten meanwhile: run the command again"),
-        Failure("train/29.h5", "it was deleted meanwhile"),
+        WarmUpFailure("train/00.h5", "it was overwritten meanwhile: run the command again"),
+        WarmUpFailure("train/29.h5", "it was deleted meanwhile"),
     }
     assert job.progress().files_done == 30
 
