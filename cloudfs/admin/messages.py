@@ -127,7 +127,8 @@ class JobStatus(JobSummary, frozen=True, kw_only=True):
 
 
 class WarmUpAdded(JobStatus, frozen=True, kw_only=True):
-    """The warm-up that paths were added to; not `taken`: send the same request again."""
+    """The warm-up that paths were added to; without `taken` too many paths wait: send
+    the same request again."""
 
     taken: bool
 

@@ -17,7 +17,7 @@ class Verify:
 
     async def run(self) -> None:
         """Verify everything."""
-        self._report = await self._cache.verify(self._note)
+        self._report = await self._cache.verify(self._on_progress)
 
     def progress(self) -> VerificationProgress:
         """Return the blocks read so far, and the report once it has ended."""
@@ -26,5 +26,5 @@ class Verify:
             done.blocks_total, done.blocks_done, done.bytes_done, self._report
         )
 
-    def _note(self, progress: VerifyProgress) -> None:
+    def _on_progress(self, progress: VerifyProgress) -> None:
         self._done = progress

@@ -44,7 +44,7 @@ MORE_PATHS_S_MAX: Final = 60.0
 
 _CHECKED_AT_ONCE: Final = 200
 _PREPAID_BYTES_MAX: Final = 32 * MIB
-"""About as much as the cache fetches of a file before it says so."""
+"""About as much as the cache fetches of a file before it reports bytes."""
 
 _REASON_SHOWN_MAX: Final = 300
 
@@ -83,7 +83,7 @@ class WarmUp:
         self._progress = WarmUpProgress(check=request.check)
 
     async def add(self, paths: Sequence[str], *, more: bool) -> bool:
-        """Take further paths; False when there is no room yet and nothing was taken."""
+        """Take further paths; False when none was taken because too many wait."""
         with trio.move_on_after(ADD_S_MAX):
             while len(self._paths) >= PATHS_WAITING_MAX:
                 await self._paths_changed.wait()
@@ -91,7 +91,7 @@ class WarmUp:
             return False
         self._paths += paths
         self._more = more
-        self._note_paths_changed()
+        self._wake_paths_waiters()
         return True
 
     async def run(self) -> None:
@@ -110,21 +110,21 @@ class WarmUp:
             raise self._problem
 
     def progress(self) -> WarmUpProgress:
-        """Return the counts so far, with notes about what is left out."""
+        """Return the counts so far, with notes about files that are not in them."""
         return replace(self._progress, notes=tuple(self._notes()))
 
     async def found(self, path: str, files: Sequence[ObjectInfo]) -> None:
         """Plan the files that their policy lets onto the SSD."""
-        asked: list[tuple[ObjectVersion, Placement]] = []
+        kept: list[tuple[ObjectVersion, Placement]] = []
         for info in files:
             placement = self._policies.placement(info.key)
             if placement.keep_on_disk:
-                asked.append((version_of(self._store, info), placement))
+                kept.append((version_of(self._store, info), placement))
             else:
                 self._progress.left_out_files += 1
                 self._progress.left_out_bytes += info.size
-        for start in range(0, len(asked), VERSIONS_MAX):
-            await self._plan(asked[start : start + VERSIONS_MAX])
+        for start in range(0, len(kept), VERSIONS_MAX):
+            await self._plan(kept[start : start + VERSIONS_MAX])
 
     def hidden(self, count: int) -> None:
         """Count keys that no path can name."""
@@ -143,7 +143,7 @@ class WarmUp:
                 self._problem = UserError(ExitCode.TIMEOUT, message)
                 return
             paths, self._paths = self._paths, []
-            self._note_paths_changed()
+            self._wake_paths_waiters()
             await self._walk.visit_all(paths)
 
     def _require_matches(self) -> None:
@@ -161,15 +161,15 @@ class WarmUp:
                 await self._paths_changed.wait()
         return not scope.cancelled_caught
 
-    def _note_paths_changed(self) -> None:
+    def _wake_paths_waiters(self) -> None:
         self._paths_changed.set()
         self._paths_changed = trio.Event()
 
-    async def _plan(self, asked: Sequence[tuple[ObjectVersion, Placement]]) -> None:
-        """Count files and hand over those of which something is missing."""
-        local = await self._cache.disk_bytes([version for version, _ in asked])
+    async def _plan(self, files: Sequence[tuple[ObjectVersion, Placement]]) -> None:
+        """Count files and hand over the incomplete ones."""
+        local = await self._cache.disk_bytes([version for version, _ in files])
         missing: list[_File] = []
-        for (version, placement), local_bytes in zip(asked, local, strict=True):
+        for (version, placement), local_bytes in zip(files, local, strict=True):
             self._progress.files_total += 1
             self._progress.bytes_total += version.size
             self._progress.bytes_done += local_bytes
@@ -215,7 +215,7 @@ class WarmUp:
         self._scope.cancel()
 
     async def _fetch(self, file: _File) -> None:
-        """Fetch what is missing of a file, no faster than the rate allows."""
+        """Fetch the missing blocks of a file, no faster than the rate allows."""
         size = file.version.size
         counted = file.local_bytes
         prepaid = 0
@@ -238,19 +238,19 @@ class WarmUp:
             self._bucket.take(due - prepaid)
             prepaid = due
             if was_stopped:
-                # What was on its way when the fetch was stopped has come without a note.
+                # Bytes in flight when the fetch was stopped have come uncounted.
                 (local,) = await self._cache.disk_bytes([file.version])
                 count_fetched(local - counted)
             with trio.CancelScope() as scope:
 
-                def note(count: int, scope: trio.CancelScope = scope) -> None:
+                def on_bytes(count: int, scope: trio.CancelScope = scope) -> None:
                     count_fetched(count)
-                    # The cache waits for nobody, so a large file is stopped and resumed.
+                    # The cache does not slow down, so a large file is stopped and resumed.
                     if self._bucket.is_overdrawn and counted < size:
                         scope.cancel()
 
                 try:
-                    await self._cache.warm(file.version, file.placement, note)
+                    await self._cache.warm(file.version, file.placement, on_bytes)
                 except BaseException:
                     self._bucket.take(-prepaid)
                     prepaid = 0
@@ -260,7 +260,7 @@ class WarmUp:
             was_stopped = True
         if was_stopped:
             count_fetched(size - counted)
-        # What is left came for a reader meanwhile.
+        # The rest was fetched for a reader meanwhile.
         self._progress.bytes_done += size - counted
 
     async def _check_kept(self) -> None:
@@ -279,9 +279,9 @@ class WarmUp:
         disks = self._cache.statistics().disks
         capacity = sum(disk.capacity_bytes for disk in disks if disk.state != "bypassed")
         if done.bytes_total > capacity and not self._request.check:
-            asked, held = format_size(done.bytes_total), format_size(capacity)
+            total, room = format_size(done.bytes_total), format_size(capacity)
             fix = "raise --max-cache-size, or warm up less"
-            found.append(f"{asked} are asked for and the cache holds {held}: {fix}")
+            found.append(f"{total} to warm up and {room} of cache: {fix}")
         if done.left_out_files:
             files = format_count(done.left_out_files, "file")
             size = format_size(done.left_out_bytes)
@@ -298,7 +298,7 @@ class WarmUp:
 
 
 def require_disk(cache: Cache) -> None:
-    """Raise `UserError` unless there is an SSD tier that takes what is fetched."""
+    """Raise `UserError` unless there is an SSD tier that takes writes."""
     disks = cache.statistics().disks
     if not disks:
         fix = "mount it with a --max-cache-size above 0"

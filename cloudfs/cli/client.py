@@ -25,7 +25,7 @@ from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import mountpoints
 
 ANSWER_S_MAX: Final = 10.0
-"""How long a daemon may take to answer, beside the time that it works for the answer."""
+"""The longest that a reply may take, beside the time that the daemon works for it."""
 
 AS_OWNER: Final = "ask as root or as the user who mounted it"
 ONE_VERSION: Final = "mount again with one version"

@@ -1,4 +1,4 @@
-"""Status documents of mounts: from their daemons, or made of what is known without one.
+"""Status documents of mounts: from their daemons, or made of the mount table without one.
 
 Every request has a time limit, and no mount is touched.
 """
@@ -68,7 +68,7 @@ def all_documents() -> list[AnyDocument]:
 
 
 def without_answer(path: Path, error: ControlError) -> UnansweredMount:
-    """Return what is known of a mount whose daemon gave no document, and the fix."""
+    """Return the document of a mount whose daemon gave none, with the reason and the fix."""
     mount = mountpoints.mount_at(path)
     if mount is None or not mount.is_cloudfs:
         return _unanswered(path, "", Health.NOT_MOUNTED, str(error), "mount it")
@@ -80,7 +80,7 @@ def _request(socket_path: Path) -> StatusDocument:
 
 
 def _document(path: Path, source: str) -> AnyDocument:
-    """Return the daemon's document of a mount in the table, or what is known without it."""
+    """Return the document of a mount in the table, from its daemon or without it."""
     socket_path = sockets.find_socket(path)
     try:
         if socket_path is None:

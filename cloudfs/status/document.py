@@ -289,7 +289,7 @@ class StatusDocument(Struct, frozen=True, kw_only=True):
 
 
 class UnansweredMount(Struct, frozen=True, kw_only=True):
-    """The document of a mount whose daemon gave none: what is known without it, and the fix."""
+    """The document of a mount whose daemon gave none: the reason and the fix."""
 
     schema: int = SCHEMA
     url: str

@@ -285,7 +285,7 @@ def test_a_daemon_that_does_not_answer_is_one_line(
     monkeypatch.setattr(client, "ANSWER_S_MAX", 0.05)
     with (
         daemon("mute"),
-        pytest.raises(UserError, match="cannot be asked, the daemon does") as caught,
+        pytest.raises(UserError, match="the daemon does not answer") as caught,
     ):
         client.Daemon(mountpoint).ask(messages.CACHE_INFO, NoArguments(), work_s=0)
     assert caught.value.exit_code is ExitCode.TIMEOUT
@@ -322,9 +322,9 @@ def test_a_mount_that_ends_under_way(
 
 def test_the_speed_is_that_of_the_last_seconds() -> None:
     speed = Speed(0.0)
-    assert speed.note(0, 0.0) == 0
-    assert speed.note(5000, 10.0) == 500
-    assert speed.note(5100, 11.0) == 100
+    assert speed.add(0, 0.0) == 0
+    assert speed.add(5000, 10.0) == 500
+    assert speed.add(5100, 11.0) == 100
     for second in range(12, 22):
-        last = speed.note(5100, float(second))
+        last = speed.add(5100, float(second))
     assert last == 0

@@ -193,13 +193,13 @@ def verify(paths: tuple[str, ...], *, as_json: bool) -> int:
 def _describe_verify(job: RemoteJob) -> Row:
     progress = job.progress_as(VerificationProgress)
     done, total = progress.blocks_done, progress.blocks_total
-    speed = job.speed.note(progress.bytes_done, time.monotonic())
+    speed = job.speed.add(progress.bytes_done, time.monotonic())
     text = f"{done:,} of {format_count(total, 'block')}, {format_size(int(speed))}/s"
     return Row(str(job.mountpoint), done, total, text)
 
 
 def _report_verify(job: RemoteJob, *, as_json: bool) -> ExitCode:
-    """Say how a verification has ended, and return its exit code."""
+    """Print the outcome of a verification, and return its exit code."""
     code = jobs.outcome(job)
     report = job.progress_as(VerificationProgress).report
     if code is not ExitCode.OK or report is None:

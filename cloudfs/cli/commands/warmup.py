@@ -230,7 +230,7 @@ def describe(job: RemoteJob) -> Row:
         return Row(str(job.mountpoint), 0, 0, f"a {job.status.kind} job")
     done, total = progress.bytes_done, progress.bytes_total
     text = _counts(progress)
-    speed = job.speed.note(progress.fetched_bytes, time.monotonic())
+    speed = job.speed.add(progress.fetched_bytes, time.monotonic())
     if progress.counting:
         text += ", still counting"
     if speed >= 1 and not progress.check:

@@ -1,4 +1,4 @@
-"""The status page of one mount: what is mounted, its figures, and what is wrong."""
+"""The status page of one mount: source, health, figures, waits, jobs and errors."""
 
 from __future__ import annotations
 

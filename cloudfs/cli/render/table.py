@@ -16,13 +16,10 @@ _HEALTH: Final = 1
 
 def lines(documents: Sequence[AnyDocument], paint: Paint = figures.plain) -> Iterator[str]:
     """Yield the table; health is the one column that may be coloured."""
-    rows = [_HEAD, *(_row(document) for document in documents)]
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    head, *rows = figures.padded([_HEAD, *map(_row, documents)], left=len(_HEAD))
     for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        if row is not _HEAD:
-            cells[_HEALTH] = paint(cells[_HEALTH], row[_HEALTH])
-        yield "  ".join(cells).rstrip()
+        row[_HEALTH] = paint(row[_HEALTH], row[_HEALTH].rstrip())
+    yield from ("  ".join(row).rstrip() for row in (head, *rows))
 
 
 def _row(document: AnyDocument) -> tuple[str, ...]:

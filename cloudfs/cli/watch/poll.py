@@ -30,7 +30,7 @@ class Poll:
 
     @property
     def latest(self) -> AnyDocument:
-        """The document of this poll, or what is known without one."""
+        """The document of this poll, also when the daemon gave none."""
         found = self.document if self.absent is None else self.absent
         assert found is not None
         return found

@@ -60,7 +60,7 @@ async def _tcp(address: ListenAddress) -> list[trio.SocketListener]:
         del listeners[1:]
     if not all(map(_is_loopback, listeners)):
         log.warning(
-            "metrics on %s can be read by whoever reaches this machine: there is no password",
+            "metrics on %s can be read from every host that reaches it: there is no password",
             address,
         )
     return listeners

@@ -179,7 +179,7 @@ async def test_what_did_not_stay_is_said_and_so_is_that_it_is_too_much() -> None
     assert progress.refused_files >= 20
     assert progress.refused_bytes == 20 * len(BODY) + len(b"read me")
     assert progress.notes[0] == (
-        "75.0 MiB are asked for and the cache holds 25 MiB: raise --max-cache-size, or warm up less"
+        "75.0 MiB to warm up and 25 MiB of cache: raise --max-cache-size, or warm up less"
     )
     assert "did not stay (50.0 MiB missing)" in progress.notes[1]
 
