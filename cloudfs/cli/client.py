@@ -97,7 +97,7 @@ def fix_of_silence(mountpoint: Path) -> str:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process was stopped by a signal (or a debugger) and waits for SIGCONT."""
+    """Return True when a signal (or a debugger) has stopped a process until SIGCONT."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
             # After the name of the program, which may hold anything.

@@ -140,7 +140,7 @@ def _chunks_of_paths(paths: Sequence[str], *, keep_nested: bool) -> Iterator[_Ch
 
 
 def _chunks_of_list(paths: Sequence[str], list_file: TextIO) -> Iterator[_Chunk]:
-    """Yield the paths of a list in pieces, while it is being read."""
+    """Yield the paths of a list in chunks, while it is being read."""
     if len(paths) > 1:
         fix = "give one PATH, the folder that the lines are relative to"
         raise UserError(ExitCode.USAGE, f"-f with several paths: {fix}")
@@ -173,17 +173,17 @@ def _chunks_of_list(paths: Sequence[str], list_file: TextIO) -> Iterator[_Chunk]
 
 
 def _cut(mountpoint: Path, keys: Sequence[str]) -> Iterator[_Chunk]:
-    """Yield the keys in pieces that fit into a line of the control socket."""
-    piece: list[str] = []
+    """Yield the keys in chunks that fit into a line of the control socket."""
+    chunk: list[str] = []
     room = _CHUNK_BYTES_MAX
     for key in keys:
         length = len(json.dumps(key)) + 2
-        if piece and length > room:
-            yield mountpoint, piece
-            piece, room = [], _CHUNK_BYTES_MAX
-        piece.append(key)
+        if chunk and length > room:
+            yield mountpoint, chunk
+            chunk, room = [], _CHUNK_BYTES_MAX
+        chunk.append(key)
         room -= length
-    yield mountpoint, piece
+    yield mountpoint, chunk
 
 
 def _rate(text: str | None) -> int | None:
