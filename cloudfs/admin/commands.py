@@ -16,6 +16,7 @@ from cloudfs.admin.messages import (
     CacheInfo,
     DirectoryInfo,
     Invalidated,
+    JobKind,
     JobRequest,
     JobStatus,
     MorePaths,
@@ -42,7 +43,7 @@ _PINS_SHOWN_MAX: Final = 1000
 _PINS_CHARACTERS_MAX: Final = 100_000
 """A reply is one line of at most 1 MiB."""
 
-_JOBS_SHOWN: Final = frozenset({"warmup", "verify"})
+_JOBS_SHOWN: Final = frozenset({JobKind.WARMUP, JobKind.VERIFY})
 """Counting and evicting are jobs only because they may take longer than a request."""
 
 Result = TypeVar("Result")
@@ -80,7 +81,7 @@ class _Handlers:
     async def usage(self, request: UsagePaths) -> JobStatus:
         """Count local bytes; the counts are complete once the job is done."""
         work = UsageCount(self.store, self.cache, self.policies, _checked(request.paths))
-        return await self._start("local", work, messages.JOB_WAIT_S_MAX)
+        return await self._start(JobKind.USAGE, work, messages.JOB_WAIT_S_MAX)
 
     async def warmup(self, request: WarmUpRequest) -> JobStatus:
         """Start a warm-up."""
@@ -89,7 +90,7 @@ class _Handlers:
         if not request.check:
             require_disk(self.cache)
         work = WarmUp(self.store, self.cache, self.policies, request)
-        return await self._start("warmup", work, 0)
+        return await self._start(JobKind.WARMUP, work, 0)
 
     async def warmup_add(self, request: MorePaths) -> WarmUpAdded:
         """Add paths to a warm-up that was started with `more`."""
@@ -146,7 +147,7 @@ class _Handlers:
     async def evict(self, request: Paths) -> JobStatus:
         """Remove what is local of the paths and not pinned."""
         work = Evict(self.cache, _ranges(request))
-        return await self._start("evict", work, messages.JOB_WAIT_S_MAX)
+        return await self._start(JobKind.EVICT, work, messages.JOB_WAIT_S_MAX)
 
     async def invalidate(self, request: Paths) -> Invalidated:
         """Invalidate names, sizes and listings, and so the contents of changed files."""
@@ -154,9 +155,9 @@ class _Handlers:
 
     async def verify(self, _: NoArguments) -> JobStatus:
         """Start a verification of all that the SSD tier holds of this store."""
-        return await self._start("verify", Verify(self.cache), 0)
+        return await self._start(JobKind.VERIFY, Verify(self.cache), 0)
 
-    async def _start(self, kind: str, work: Work, wait_s: float) -> JobStatus:
+    async def _start(self, kind: JobKind, work: Work, wait_s: float) -> JobStatus:
         return await _status(self.jobs.start(kind, work), wait_s)
 
 

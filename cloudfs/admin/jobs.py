@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 import trio
 
-from cloudfs.admin.messages import JobState, JobStatus, JobSummary, Progress
+from cloudfs.admin.messages import JobKind, JobState, JobStatus, JobSummary, Progress
 from cloudfs.errors import ExitCode, UserError
 from cloudfs_backends.api import StoreError
 from cloudfs_cache.api import DiskUnusableError
@@ -38,7 +38,7 @@ class Work(Protocol):
 class Job:
     """One piece of work. Read it freely; only `Jobs` runs it."""
 
-    def __init__(self, job_id: str, kind: str, work: Work) -> None:
+    def __init__(self, job_id: str, kind: JobKind, work: Work) -> None:
         self.id = job_id
         self.kind = kind
         self.work = work
@@ -116,7 +116,7 @@ class Jobs:
         self._nursery = nursery
         self._jobs: dict[str, Job] = {}
 
-    def start(self, kind: str, work: Work) -> Job:
+    def start(self, kind: JobKind, work: Work) -> Job:
         """Start a job, or raise `UserError` when too many of its kind are running."""
         running = [job.id for job in self._jobs.values() if job.kind == kind and job.is_running]
         if len(running) >= RUNNING_MAX:
@@ -143,7 +143,7 @@ class Jobs:
         """Return the jobs that are kept, the oldest first."""
         return list(self._jobs.values())
 
-    def _forget_oldest(self, kind: str) -> None:
+    def _forget_oldest(self, kind: JobKind) -> None:
         ended = [job.id for job in self._jobs.values() if job.kind == kind and not job.is_running]
         for job_id in ended[: max(0, len(ended) - KEPT_MAX)]:
             del self._jobs[job_id]

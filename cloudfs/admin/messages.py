@@ -21,6 +21,15 @@ JOB_WAIT_S_MAX: Final = 10.0
 USAGE_PATHS_MAX: Final = 100
 
 
+class JobKind(StrEnum):
+    """The kind of a job, which is the tag of its progress."""
+
+    USAGE = "local"
+    WARMUP = "warmup"
+    EVICT = "evict"
+    VERIFY = "verify"
+
+
 class JobState(StrEnum):
     """The state of a job. All but `RUNNING` are final."""
 
@@ -45,7 +54,7 @@ class PathUsage(Struct, frozen=True):
     error: str = ""
 
 
-class UsageProgress(Struct, frozen=True, tag="local"):
+class UsageProgress(Struct, frozen=True, tag=JobKind.USAGE.value):
     """The counts so far, in the order in which the paths were given."""
 
     paths: tuple[PathUsage, ...]
@@ -58,7 +67,7 @@ class WarmUpFailure(Struct, frozen=True):
     reason: str
 
 
-class WarmUpProgress(Struct, kw_only=True, tag="warmup"):
+class WarmUpProgress(Struct, kw_only=True, tag=JobKind.WARMUP.value):
     """The state of a warm-up, running or ended.
 
     While `counting` the totals still grow. A file is done when it was fetched or the SSD had it
@@ -83,13 +92,13 @@ class WarmUpProgress(Struct, kw_only=True, tag="warmup"):
     notes: tuple[str, ...] = ()
 
 
-class EvictProgress(Struct, frozen=True, tag="evict"):
+class EvictProgress(Struct, frozen=True, tag=JobKind.EVICT.value):
     """`freed_bytes` on the SSDs, None until the job has ended."""
 
     freed_bytes: int | None = None
 
 
-class VerificationProgress(Struct, frozen=True, tag="verify"):
+class VerificationProgress(Struct, frozen=True, tag=JobKind.VERIFY.value):
     """The blocks that were read so far; `report` is None until all were."""
 
     blocks_total: int = 0
@@ -105,7 +114,7 @@ class JobSummary(Struct, frozen=True, kw_only=True):
     """A job; `error` and `exit_code` say why it failed."""
 
     job: str
-    kind: str
+    kind: JobKind
     state: JobState
     elapsed_s: float
     error: str

@@ -16,6 +16,7 @@ import trio
 
 from cloudfs import __version__
 from cloudfs.admin.jobs import Job, Jobs
+from cloudfs.admin.messages import JobKind
 from cloudfs.config.settings import MountSettings
 from cloudfs.config.types import without_password
 from cloudfs.control.protocol import NoArguments
@@ -59,7 +60,7 @@ from cloudfs_cache.api import CacheStatistics, WaitsFor
 from cloudfs_cache.cache import TieredCache
 
 _WAITING_MAX: Final = 20
-_JOBS_SHOWN: Final = ("warmup", "verify", "evict")
+_JOBS_SHOWN: Final = (JobKind.WARMUP, JobKind.VERIFY, JobKind.EVICT)
 _FAILURES_MIN: Final = 3
 _STORE_WAIT_S: Final = 10.0
 

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from cloudfs.admin import messages
-from cloudfs.admin.messages import JobState, JobStatus, WarmUpProgress
+from cloudfs.admin.messages import JobKind, JobState, JobStatus, WarmUpProgress
 from cloudfs.cli import client
 from cloudfs.cli.commands import warmup as warmup_module
 from cloudfs.cli.errors import INTERRUPTED
@@ -72,7 +72,7 @@ def running(progress: WarmUpProgress) -> RemoteJob:
         client.Daemon(Path("/mnt/data")),
         JobStatus(
             job="1a2b",
-            kind="warmup",
+            kind=JobKind.WARMUP,
             state=JobState.RUNNING,
             elapsed_s=4.0,
             error="",
