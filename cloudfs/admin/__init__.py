@@ -1,1 +1,1 @@
-"""What an operator asks of a running mount: warm, pin, evict, invalidate, verify, and look."""
+"""Admin operations of a running mount: warm-up, pins, eviction, invalidation, verify, usage."""

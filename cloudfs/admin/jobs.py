@@ -1,58 +1,44 @@
-"""Work that outlives the request that asked for it: bounded, cancellable, and looked at by id.
+"""Jobs: work that outlives its request, bounded in number, cancellable, and found by its id.
 
-Owned by the trio loop. All jobs end with the nursery they run in, which is the mount's. It does not
-know what the work is.
+Owned by the trio loop. All jobs end with the nursery they run in, which is the mount's.
 """
 
 from __future__ import annotations
 
-import enum
 import logging
 import secrets
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import trio
 
+from cloudfs.admin.messages import JobKind, JobState, JobStatus, JobSummary, Progress
 from cloudfs.errors import ExitCode, UserError
 from cloudfs_backends.errors import StoreError
 from cloudfs_cache.api import DiskUnusableError
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 RUNNING_MAX: Final = 4
 """Most jobs of one kind at a time."""
 
 KEPT_MAX: Final = 16
-"""Most ended jobs of one kind that can still be asked about."""
+"""Most ended jobs of one kind that are kept."""
 
 log = logging.getLogger(__name__)
 
 
-class JobState(enum.StrEnum):
-    """Where a job is. All but `RUNNING` are final."""
-
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
 class Work(Protocol):
-    """What a job does."""
+    """The work of a job."""
 
     async def run(self) -> None:
         """Do it. A `UserError` or `StoreError` fails the job with its text."""
 
-    def progress(self) -> DataclassInstance:
-        """Return a frozen record of how far it is, at any time. Cheap, synchronous."""
+    def progress(self) -> Progress:
+        """Return a snapshot, at any time. Cheap, synchronous."""
 
 
 class Job:
     """One piece of work. Read it freely; only `Jobs` runs it."""
 
-    def __init__(self, job_id: str, kind: str, work: Work) -> None:
+    def __init__(self, job_id: str, kind: JobKind, work: Work) -> None:
         self.id = job_id
         self.kind = kind
         self.work = work
@@ -73,25 +59,28 @@ class Job:
         """End it soon; a job that has ended stays as it is."""
         self._scope.cancel()
 
-    def summary(self) -> dict[str, Any]:
-        """Return its state as JSON values."""
+    def summary(self) -> JobSummary:
+        """Return its state."""
+        return JobSummary(**self._fields())
+
+    def status(self) -> JobStatus:
+        """Return its state and progress."""
+        return JobStatus(**self._fields(), progress=self.work.progress())
+
+    def _fields(self) -> dict[str, Any]:
         now = trio.current_time() if self._ended_at is None else self._ended_at
         return {
             "job": self.id,
             "kind": self.kind,
-            "state": str(self.state),
+            "state": self.state,
             "elapsed_s": round(now - self._started_at, 3),
             "error": self.error,
             "exit_code": int(self.exit_code),
         }
 
-    def document(self) -> dict[str, Any]:
-        """Return its state and progress as JSON values."""
-        return {**self.summary(), **asdict(self.work.progress())}
-
     async def run(self) -> None:
-        """Do the work; whatever happens to it ends this job and nothing else."""
-        # Whoever sees this state did not see the work return: it was cancelled.
+        """Do the work; an error of it ends this job and nothing else."""
+        # Stays when the work does not return: it was cancelled.
         state = JobState.CANCELLED
         try:
             with self._scope:
@@ -127,7 +116,7 @@ class Jobs:
         self._nursery = nursery
         self._jobs: dict[str, Job] = {}
 
-    def start(self, kind: str, work: Work) -> Job:
+    def start(self, kind: JobKind, work: Work) -> Job:
         """Start a job, or raise `UserError` when too many of its kind are running."""
         running = [job.id for job in self._jobs.values() if job.kind == kind and job.is_running]
         if len(running) >= RUNNING_MAX:
@@ -142,7 +131,7 @@ class Jobs:
         return job
 
     def get(self, job_id: str) -> Job:
-        """Return a job, or raise `UserError` when there is none of this id (any more)."""
+        """Return a job, or raise `UserError` when none of this id is kept."""
         job = self._jobs.get(job_id)
         if job is None:
             running = [job.id for job in self._jobs.values() if job.is_running]
@@ -151,10 +140,10 @@ class Jobs:
         return job
 
     def all(self) -> list[Job]:
-        """Return the jobs that can be asked about, the oldest first."""
+        """Return the jobs that are kept, the oldest first."""
         return list(self._jobs.values())
 
-    def _forget_oldest(self, kind: str) -> None:
+    def _forget_oldest(self, kind: JobKind) -> None:
         ended = [job.id for job in self._jobs.values() if job.kind == kind and not job.is_running]
         for job_id in ended[: max(0, len(ended) - KEPT_MAX)]:
             del self._jobs[job_id]

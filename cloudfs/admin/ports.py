@@ -1,9 +1,9 @@
-"""What admin needs of the other parts of a mount, and nothing more of them."""
+"""Ports of the admin operations: what they need of the cache and of the metadata of a mount."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from cloudfs_cache.api import (
     CacheStatistics,
@@ -15,8 +15,8 @@ from cloudfs_cache.api import (
     VerifyReport,
 )
 
-VERSIONS_MAX = 1000
-"""Most versions that `Cache.local_bytes` is asked for at once."""
+VERSIONS_MAX: Final = 1000
+"""Most versions in one call of `Cache.local_bytes`."""
 
 
 class Cache(Protocol):
@@ -32,16 +32,16 @@ class Cache(Protocol):
         """Return how many bytes of each version the SSD tier holds."""
 
     async def warm(
-        self, version: ObjectVersion, placement: Placement, note: Callable[[int], None]
+        self, version: ObjectVersion, placement: Placement, on_bytes: Callable[[int], None]
     ) -> None:
-        """Fetch what is missing into the SSD tier, below every reader's priority.
+        """Fetch the missing blocks into the SSD tier, below every reader's priority.
 
-        `note` hears of bytes as they come, on the loop. Raises the store's errors. May be
-        cancelled: what has come stays.
+        `on_bytes` is called with the number of bytes as they come, on the loop. Raises the
+        store's errors. May be cancelled: blocks that have come stay.
         """
 
     async def pin(self, ranges: Sequence[KeyRange]) -> None:
-        """Keep what is in these ranges, and what will come, from being evicted."""
+        """Keep the blocks in these ranges, present and future, from being evicted."""
 
     async def unpin(self, ranges: Sequence[KeyRange]) -> None:
         """Undo the pins of these ranges and of all that lie within them."""
@@ -50,23 +50,23 @@ class Cache(Protocol):
         """Return the pinned ranges."""
 
     async def evict(self, ranges: Sequence[KeyRange]) -> int:
-        """Remove what is local and not pinned, and return the bytes freed on the SSDs."""
+        """Remove local blocks that are not pinned, and return the bytes freed on the SSDs."""
 
-    async def verify(self, note: Callable[[VerifyProgress], None]) -> VerifyReport:
-        """Read every block on the SSD and drop the wrong ones."""
+    async def verify(self, on_progress: Callable[[VerifyProgress], None]) -> VerifyReport:
+        """Read every block on the SSD and drop the corrupt ones."""
 
     async def disk_usage(self) -> list[DiskUsage]:
-        """Return what each cache directory holds, for each store."""
+        """Return the content of each cache directory, by store."""
 
     def statistics(self) -> CacheStatistics:
         """Return a snapshot."""
 
 
 class Names(Protocol):
-    """What the mount believes of names, sizes and listings."""
+    """The metadata of the mount: names, sizes and listings."""
 
     async def invalidate(self, ranges: Sequence[KeyRange]) -> int:
-        """Believe nothing that is known by now in these ranges.
+        """Invalidate all metadata in these ranges that was requested before now.
 
-        Returns how many names the kernel remembered of them.
+        Returns the number of names of them that the kernel had cached.
         """

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import trio
 
-_BURST_S = 1.0
+_BURST_S: Final = 1.0
 
 
 class TokenBucket:
-    """Lets `rate` bytes per second pass, and no more than a second's worth at once.
+    """Limits bytes per second, with bursts of a second's worth.
 
-    What has passed is told with `take`, which may overdraw; `wait` makes up for that. Owned by the
-    trio loop. `rate` None: no limit.
+    `take` counts bytes that have passed and may overdraw; `wait` makes up for that. Owned by the
+    trio loop. A rate of None is no limit.
     """
 
     def __init__(self, rate_bytes_s: int | None) -> None:
@@ -21,11 +23,11 @@ class TokenBucket:
 
     @property
     def is_overdrawn(self) -> bool:
-        """Whether so much has passed that it takes another second to make up for it."""
+        """True when it takes more than another second to make up for what has passed."""
         return self._rate is not None and self._level() < -self._rate * _BURST_S
 
     def take(self, count: int) -> None:
-        """Tell that `count` bytes have passed."""
+        """Count bytes that have passed."""
         if self._rate is not None:
             self._tokens = self._level() - count
             self._counted_at = trio.current_time()
@@ -38,7 +40,7 @@ class TokenBucket:
             await trio.sleep(-self._level() / self._rate)
 
     def _level(self) -> float:
-        """Return the tokens of this moment; negative: overdrawn."""
+        """Return the current tokens; negative when overdrawn."""
         assert self._rate is not None
         grown = (trio.current_time() - self._counted_at) * self._rate
         return min(self._tokens + grown, self._rate * _BURST_S)

@@ -1,12 +1,14 @@
-"""How much of some paths is local: walks them and asks the cache, without fetching anything."""
+"""Cache usage of paths: the bytes at and below them that are local. Fetches nothing."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
+from msgspec.structs import replace
+
+from cloudfs.admin.messages import PathUsage, UsageProgress
 from cloudfs.admin.ports import Cache
 from cloudfs.admin.walk import Walk
 from cloudfs.config import globs
@@ -19,31 +21,8 @@ log = logging.getLogger(__name__)
 _EVERYTHING: Final = globs.any_of([])
 
 
-@dataclass(frozen=True, slots=True)
-class PathCount:
-    """What is at or below one path, and how much of it a read would not fetch.
-
-    `error` is what went wrong with the path; the counts are then what was found before that.
-    """
-
-    path: str
-    files: int = 0
-    bytes: int = 0
-    local_files: int = 0
-    local_bytes: int = 0
-    pinned_bytes: int = 0
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SurveyProgress:
-    """The counts so far, in the order in which the paths were given."""
-
-    paths: tuple[PathCount, ...]
-
-
-class Survey:
-    """The work of counting what is local. Paths as in `Walk`."""
+class UsageCount:
+    """The work of counting local bytes. Paths as in `Walk`."""
 
     def __init__(
         self, store: ObjectStore, cache: Cache, policies: PathPolicies, paths: Sequence[str]
@@ -51,26 +30,26 @@ class Survey:
         self._store = store
         self._cache = cache
         self._policies = policies
-        self._counts = {path: PathCount(path) for path in paths}
+        self._counts = {path: PathUsage(path) for path in paths}
         self._pins = PinnedKeys([])
 
     async def run(self) -> None:
-        """See `Work.run`."""
+        """Count everything."""
         try:
             self._pins = PinnedKeys(await self._cache.pins())
         except DiskUnusableError:
-            # What is in memory can be counted all the same.
+            # Local bytes can be counted all the same.
             log.debug("counting without the pins", exc_info=True)
         walk = Walk(self._store, _EVERYTHING, self)
         for path in self._counts:
             await walk.visit(path)
 
-    def progress(self) -> SurveyProgress:
-        """See `Work.progress`."""
-        return SurveyProgress(tuple(self._counts.values()))
+    def progress(self) -> UsageProgress:
+        """Return the counts so far."""
+        return UsageProgress(tuple(self._counts.values()))
 
     async def found(self, path: str, files: Sequence[ObjectInfo]) -> None:
-        """See `Visitor.found`."""
+        """Add these files to the count of `path`."""
         versions = [version_of(self._store, info) for info in files]
         local = await self._cache.local_bytes(versions)
         count = self._counts[path]
@@ -86,10 +65,10 @@ class Survey:
         )
 
     def hidden(self, count: int) -> None:
-        """See `Visitor.hidden`: the mount does not show them either."""
+        """Leave them out, as the mount does."""
 
     def failed(self, path: str, reason: str) -> None:
-        """See `Visitor.failed`."""
+        """Set the error of `path`."""
         self._counts[path] = replace(self._counts[path], error=reason)
 
     def _is_pinned(self, key: str) -> bool:
@@ -115,7 +94,7 @@ class PinnedKeys:
 
 
 def version_of(store: ObjectStore, info: ObjectInfo) -> ObjectVersion:
-    """Return the content identity of an object that was listed or asked for."""
+    """Return the content identity of an object that a LIST or HEAD has shown."""
     return ObjectVersion(store.identity, info.key, info.etag, info.size)
 
 
@@ -123,7 +102,7 @@ async def count_local(
     store: ObjectStore, cache: Cache, policies: PathPolicies, path: str
 ) -> tuple[int, int]:
     """Return the local bytes and all bytes at and below a path; "" is the root."""
-    survey = Survey(store, cache, policies, [path])
-    await survey.run()
-    (count,) = survey.progress().paths
+    work = UsageCount(store, cache, policies, [path])
+    await work.run()
+    (count,) = work.progress().paths
     return count.local_bytes, count.bytes

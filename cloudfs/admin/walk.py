@@ -1,8 +1,8 @@
-"""From paths to the files they name, with few requests: a flat LIST of a tree, and of a list of
-paths one LIST of a folder that holds many of them.
+"""The walk from paths to files with few requests: a flat LIST of a tree, and for a list of paths
+one LIST of a folder that has many of them.
 
-The same rules of names as in the mount: a directory wins over a file of its name, and keys that no
-path can name are left out. It does not know what is done with the files.
+Names follow the rules of the mount: a directory wins over a file of its name, and keys that no path
+can name are left out.
 """
 
 from __future__ import annotations
@@ -19,32 +19,31 @@ from cloudfs_backends.api import ObjectInfo, ObjectStore
 from cloudfs_backends.errors import ObjectNotFoundError, StoreError
 
 _LISTED_NAMES_MIN: Final = 8
-"""So many names of one folder are looked for in its listing."""
+"""From so many names of one folder on, its listing is used instead of single lookups."""
 
 _NAMES_PER_PAGE: Final = 4
-"""A folder's listing is given up when it takes more than a page for so many names: single names
-cost two requests each."""
+"""Names that pay for one page of a listing: a single lookup costs two requests."""
 
 _LOOKUPS_AT_ONCE: Final = 8
 
 
 class Visitor(Protocol):
-    """Who is told what is there. Called on the loop; `found` by several tasks at once."""
+    """The receiver of what a walk finds. Called on the loop; `found` by several tasks at once."""
 
     async def found(self, path: str, files: Sequence[ObjectInfo]) -> None:
-        """These files are, or are below, the `path` that was asked for."""
+        """Take files that are, or are below, the `path` of the walk."""
 
     def hidden(self, count: int) -> None:
-        """So many keys were left out, because no path can name them."""
+        """Take the number of keys that were left out because no path can name them."""
 
     def failed(self, path: str, reason: str) -> None:
-        """What `path` names could not be found out, or nothing does."""
+        """Take the reason why `path` could not be walked: it is missing, or the store failed."""
 
 
 class Walk:
     """Finds the files of paths. Paths are relative to the mount's root, without `/` at the ends;
-    "" is the root. `matches` is asked with each file's path below the path that was given, and for
-    a file that was given itself with its name."""
+    "" is the root. `matches` takes each file's path below the path of the walk, or its name when
+    that path is the file."""
 
     def __init__(self, store: ObjectStore, matches: Match, visitor: Visitor) -> None:
         self._store = store
@@ -52,7 +51,7 @@ class Walk:
         self._visitor = visitor
 
     async def visit(self, path: str) -> None:
-        """Visit everything that `path` names. Errors of the store are told to the visitor."""
+        """Visit everything that `path` names. The visitor gets the errors of the store."""
         try:
             if await self._visit_tree(path):
                 return
@@ -96,7 +95,7 @@ class Walk:
             try:
                 page = await self._store.list_page(prefix, delimiter="/", token=token)
             except StoreError:
-                return paths  # each path is asked for, and says for itself what is wrong
+                return paths  # the lookup of each path reports the error
             found.update((info.key, info) for info in page.objects if info.key in missing)
             for common in page.prefixes:
                 # A directory wins; it comes after the file, maybe on a later page.
@@ -142,5 +141,5 @@ class Walk:
 
 
 def is_hidden(key: str) -> bool:
-    """Say whether no path can name the key of an object, or of a directory's marker."""
+    """Return True when no path can name the key of an object, or of a directory's marker."""
     return any(names.hidden_reason(part) is not None for part in key.removesuffix("/").split("/"))

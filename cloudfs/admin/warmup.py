@@ -1,8 +1,7 @@
-"""Warming up: brings the files of some paths into the SSD tier, behind every reader.
+"""The warm-up job: fetches the files of some paths into the SSD tier, behind every reader.
 
 What the SSD has already is counted as done, so a warm-up that was cut short is repeated at the cost
-of a walk. An error of one file is counted and the others go on. Blocks, tiers and priorities are
-the cache's business.
+of a walk. An error of one file is counted and the others go on.
 """
 
 from __future__ import annotations
@@ -12,7 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import trio
+from msgspec.structs import replace
 
+from cloudfs.admin.file_fetch import RateLimitedFetch
+from cloudfs.admin.messages import WarmUpFailure, WarmUpProgress, WarmUpRequest
 from cloudfs.admin.ports import VERSIONS_MAX, Cache
 from cloudfs.admin.rate_limit import TokenBucket
 from cloudfs.admin.usage import version_of
@@ -20,7 +22,7 @@ from cloudfs.admin.walk import Walk
 from cloudfs.config import globs
 from cloudfs.config.path_policy import PathPolicies
 from cloudfs.errors import ExitCode, UserError
-from cloudfs.units import MIB, format_count, format_size
+from cloudfs.units import format_count, format_size
 from cloudfs_backends.api import ObjectInfo, ObjectStore
 from cloudfs_backends.errors import (
     BucketNotFoundError,
@@ -35,61 +37,13 @@ FILES_AT_ONCE: Final = 8
 FAILURES_NAMED: Final = 20
 PATHS_WAITING_MAX: Final = 65_536
 FILES_WAITING_MAX: Final = 65_536
-"""Files found and not fetched yet: so far the walk runs ahead, which is what totals come from."""
+"""Files found and not fetched yet: the walk runs so far ahead, for totals are known early."""
 
 ADD_S_MAX: Final = 10.0
 MORE_PATHS_S_MAX: Final = 60.0
 
 _CHECKED_AT_ONCE: Final = 200
-_PREPAID_BYTES_MAX: Final = 32 * MIB
-"""About as much as the cache fetches of a file before it says so."""
-
 _REASON_SHOWN_MAX: Final = 300
-
-
-@dataclass(frozen=True, slots=True)
-class WarmUpRequest:
-    """What is asked for. `check`: only count. `more`: further paths will be added."""
-
-    paths: tuple[str, ...]
-    globs: tuple[str, ...] = ()
-    rate_bytes_s: int | None = None
-    check: bool = False
-    more: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A path that could not be warmed up, and why."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class WarmUpProgress:
-    """How far a warm-up is, or how it ended.
-
-    While `counting` the totals still grow. A file is done when it was fetched or the SSD had it
-    already; `fetched_bytes` are those that came from the store. `left_out` files have a policy of
-    no caching and are not in the totals. `refused` ones were fetched and not kept. `failures` are
-    the first of the `failed` ones; `notes` are sentences for people.
-    """
-
-    check: bool
-    counting: bool
-    files_total: int
-    files_done: int
-    bytes_total: int
-    bytes_done: int
-    fetched_bytes: int
-    left_out_files: int
-    left_out_bytes: int
-    refused_files: int
-    refused_bytes: int
-    failed: int
-    failures: tuple[Failure, ...]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +76,11 @@ class WarmUp:
         self._scope = trio.CancelScope()
         self._unchecked: list[ObjectVersion] = []
         self._problem: UserError | None = None
-        self._counting = True
-        self._files_total = self._files_done = 0
-        self._bytes_total = self._bytes_done = self._fetched_bytes = 0
-        self._left_out_files = self._left_out_bytes = 0
-        self._refused_files = self._refused_bytes = 0
-        self._hidden = self._failed = 0
-        self._failures: list[Failure] = []
+        self._hidden = 0
+        self._progress = WarmUpProgress(check=request.check)
 
     async def add(self, paths: Sequence[str], *, more: bool) -> bool:
-        """Take further paths; False when there is no room yet and nothing was taken."""
+        """Take further paths; False when none was taken because too many wait."""
         with trio.move_on_after(ADD_S_MAX):
             while len(self._paths) >= PATHS_WAITING_MAX:
                 await self._paths_changed.wait()
@@ -139,11 +88,11 @@ class WarmUp:
             return False
         self._paths += paths
         self._more = more
-        self._note_paths_changed()
+        self._wake_paths_waiters()
         return True
 
     async def run(self) -> None:
-        """See `Work.run`."""
+        """Walk the paths and fetch their files."""
         self._send, receive = trio.open_memory_channel[_File](FILES_WAITING_MAX)
         with self._scope:
             async with receive, trio.open_nursery() as nursery:
@@ -151,53 +100,38 @@ class WarmUp:
                     nursery.start_soon(self._fetch_files, receive)
                 async with self._send:
                     await self._walk_paths()
-                self._counting = False
-                self._note_unmatched()
+                self._progress.counting = False
+                self._require_matches()
             await self._check_kept()
         if self._problem is not None:
             raise self._problem
 
     def progress(self) -> WarmUpProgress:
-        """See `Work.progress`."""
-        return WarmUpProgress(
-            check=self._request.check,
-            counting=self._counting,
-            files_total=self._files_total,
-            files_done=self._files_done,
-            bytes_total=self._bytes_total,
-            bytes_done=self._bytes_done,
-            fetched_bytes=self._fetched_bytes,
-            left_out_files=self._left_out_files,
-            left_out_bytes=self._left_out_bytes,
-            refused_files=self._refused_files,
-            refused_bytes=self._refused_bytes,
-            failed=self._failed,
-            failures=tuple(self._failures),
-            notes=tuple(self._notes()),
-        )
+        """Return the counts so far, with notes about files that are not in them."""
+        return replace(self._progress, notes=tuple(self._notes()))
 
     async def found(self, path: str, files: Sequence[ObjectInfo]) -> None:
-        """See `Visitor.found`."""
-        asked: list[tuple[ObjectVersion, Placement]] = []
+        """Plan the files that their policy lets onto the SSD."""
+        kept: list[tuple[ObjectVersion, Placement]] = []
         for info in files:
             placement = self._policies.placement(info.key)
             if placement.keep_on_disk:
-                asked.append((version_of(self._store, info), placement))
+                kept.append((version_of(self._store, info), placement))
             else:
-                self._left_out_files += 1
-                self._left_out_bytes += info.size
-        for start in range(0, len(asked), VERSIONS_MAX):
-            await self._plan(asked[start : start + VERSIONS_MAX])
+                self._progress.left_out_files += 1
+                self._progress.left_out_bytes += info.size
+        for start in range(0, len(kept), VERSIONS_MAX):
+            await self._plan(kept[start : start + VERSIONS_MAX])
 
     def hidden(self, count: int) -> None:
-        """See `Visitor.hidden`."""
+        """Count keys that no path can name."""
         self._hidden += count
 
     def failed(self, path: str, reason: str) -> None:
-        """See `Visitor.failed`; also for a file that could not be fetched."""
-        self._failed += 1
-        if len(self._failures) < FAILURES_NAMED:
-            self._failures.append(Failure(path, reason[:_REASON_SHOWN_MAX]))
+        """Count a path that could not be walked, or a file that could not be fetched."""
+        self._progress.failed += 1
+        if len(self._progress.failures) < FAILURES_NAMED:
+            self._progress.failures += (WarmUpFailure(path, reason[:_REASON_SHOWN_MAX]),)
 
     async def _walk_paths(self) -> None:
         while self._paths or self._more:
@@ -206,12 +140,13 @@ class WarmUp:
                 self._problem = UserError(ExitCode.TIMEOUT, message)
                 return
             paths, self._paths = self._paths, []
-            self._note_paths_changed()
+            self._wake_paths_waiters()
             await self._walk.visit_all(paths)
 
-    def _note_unmatched(self) -> None:
-        """A pattern that fits nothing is a mistake: what is wanted is not there."""
-        found = self._files_total or self._left_out_files or self._failed
+    def _require_matches(self) -> None:
+        """Fail the job when no file matches its patterns: that is a mistake of the user."""
+        done = self._progress
+        found = done.files_total or done.left_out_files or done.failed
         if self._request.globs and not found and self._problem is None:
             patterns = " or ".join(map(repr, self._request.globs))
             fix = "patterns are relative to PATH, * stays within a folder, ** crosses folders"
@@ -223,20 +158,20 @@ class WarmUp:
                 await self._paths_changed.wait()
         return not scope.cancelled_caught
 
-    def _note_paths_changed(self) -> None:
+    def _wake_paths_waiters(self) -> None:
         self._paths_changed.set()
         self._paths_changed = trio.Event()
 
-    async def _plan(self, asked: Sequence[tuple[ObjectVersion, Placement]]) -> None:
-        """Count files and hand over those of which something is missing."""
-        local = await self._cache.disk_bytes([version for version, _ in asked])
+    async def _plan(self, files: Sequence[tuple[ObjectVersion, Placement]]) -> None:
+        """Count files and hand over the incomplete ones."""
+        local = await self._cache.disk_bytes([version for version, _ in files])
         missing: list[_File] = []
-        for (version, placement), local_bytes in zip(asked, local, strict=True):
-            self._files_total += 1
-            self._bytes_total += version.size
-            self._bytes_done += local_bytes
+        for (version, placement), local_bytes in zip(files, local, strict=True):
+            self._progress.files_total += 1
+            self._progress.bytes_total += version.size
+            self._progress.bytes_done += local_bytes
             if local_bytes >= version.size:
-                self._files_done += 1
+                self._progress.files_done += 1
             else:
                 missing.append(_File(version, placement, local_bytes))
         if not self._request.check:
@@ -265,102 +200,66 @@ class WarmUp:
         except CacheClosedError as error:
             self.failed(key, str(error))
         else:
-            self._files_done += 1
+            self._progress.files_done += 1
             self._unchecked.append(file.version)
             if len(self._unchecked) >= _CHECKED_AT_ONCE:
                 await self._check_kept()
 
     def _stop(self, key: str, error: StoreError, exit_code: ExitCode) -> None:
-        """End the job on an error that all other files would have as well."""
+        """Fail the job on an error that all other files would have as well."""
         self.failed(key, str(error))
         self._problem = UserError(exit_code, f"{error}: {error.advice}")
         self._scope.cancel()
 
     async def _fetch(self, file: _File) -> None:
-        """Fetch what is missing of a file, no faster than the rate allows."""
-        size = file.version.size
-        counted = file.local_bytes
-        prepaid = 0
-        was_stopped = False
+        """Fetch the missing blocks of a file, no faster than the rate allows."""
+        fetch = RateLimitedFetch(
+            self._cache, self._bucket, file.version, file.local_bytes, self._count_fetched
+        )
+        # Not in one expression: the counts change while it waits.
+        rest = await fetch.run(file.placement)
+        self._progress.bytes_done += rest
 
-        def count_fetched(count: int) -> None:
-            nonlocal counted, prepaid
-            count = max(0, min(count, size - counted))
-            counted += count
-            self._bytes_done += count
-            self._fetched_bytes += count
-            paid = min(count, prepaid)
-            prepaid -= paid
-            self._bucket.take(count - paid)
-
-        while True:
-            await self._bucket.wait()
-            # Paid in advance, so that the other files do not all begin on the same tokens.
-            due = min(size - counted, _PREPAID_BYTES_MAX)
-            self._bucket.take(due - prepaid)
-            prepaid = due
-            if was_stopped:
-                # What was on its way when the fetch was stopped has come without a note.
-                (local,) = await self._cache.disk_bytes([file.version])
-                count_fetched(local - counted)
-            with trio.CancelScope() as scope:
-
-                def note(count: int, scope: trio.CancelScope = scope) -> None:
-                    count_fetched(count)
-                    # The cache waits for nobody, so a large file is stopped and resumed.
-                    if self._bucket.is_overdrawn and counted < size:
-                        scope.cancel()
-
-                try:
-                    await self._cache.warm(file.version, file.placement, note)
-                except BaseException:
-                    self._bucket.take(-prepaid)
-                    prepaid = 0
-                    raise
-            if not scope.cancelled_caught:
-                break
-            was_stopped = True
-        if was_stopped:
-            count_fetched(size - counted)
-        # What is left came for a reader meanwhile.
-        self._bytes_done += size - counted
+    def _count_fetched(self, count: int) -> None:
+        self._progress.bytes_done += count
+        self._progress.fetched_bytes += count
 
     async def _check_kept(self) -> None:
-        """Look whether the cache has kept what it was given."""
+        """Count the fetched files that the cache has not kept."""
         versions, self._unchecked = self._unchecked, []
         if not versions:
             return
         local = await self._cache.disk_bytes(versions)
         for version, local_bytes in zip(versions, local, strict=True):
             if local_bytes < version.size:
-                self._refused_files += 1
-                self._refused_bytes += version.size - local_bytes
+                self._progress.refused_files += 1
+                self._progress.refused_bytes += version.size - local_bytes
 
     def _notes(self) -> list[str]:
-        found = []
+        done, found = self._progress, []
         disks = self._cache.statistics().disks
         capacity = sum(disk.capacity_bytes for disk in disks if disk.state != "bypassed")
-        if self._bytes_total > capacity and not self._request.check:
-            asked, held = format_size(self._bytes_total), format_size(capacity)
+        if done.bytes_total > capacity and not self._request.check:
+            total, room = format_size(done.bytes_total), format_size(capacity)
             fix = "raise --max-cache-size, or warm up less"
-            found.append(f"{asked} are asked for and the cache holds {held}: {fix}")
-        if self._left_out_files:
-            files = format_count(self._left_out_files, "file")
-            size = format_size(self._left_out_bytes)
+            found.append(f"{total} to warm up and {room} of cache: {fix}")
+        if done.left_out_files:
+            files = format_count(done.left_out_files, "file")
+            size = format_size(done.left_out_bytes)
             found.append(f"left out {files} ({size}): a [[policy]] says cache = false")
         if self._hidden:
             keys = format_count(self._hidden, "key")
             found.append(f"left out {keys} that no path can name")
-        if self._refused_files:
-            files = format_count(self._refused_files, "file")
-            size = format_size(self._refused_bytes)
+        if done.refused_files:
+            files = format_count(done.refused_files, "file")
+            size = format_size(done.refused_bytes)
             why = "there is no room that other data needs less, or a disk takes no writes"
             found.append(f"{files} did not stay ({size} missing): {why}; see 'cloudfs cache info'")
         return found
 
 
 def require_disk(cache: Cache) -> None:
-    """Raise `UserError` unless there is an SSD tier that takes what is fetched."""
+    """Raise `UserError` unless there is an SSD tier that takes writes."""
     disks = cache.statistics().disks
     if not disks:
         fix = "mount it with a --max-cache-size above 0"

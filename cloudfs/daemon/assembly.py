@@ -6,26 +6,26 @@ Nothing runs, is mounted or waits here: `cloudfs.daemon.lifecycle` starts and en
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import trio
 
-from cloudfs.admin.commands import handlers as admin_handlers
+from cloudfs.admin.commands import routes as admin_routes
 from cloudfs.admin.jobs import Jobs
 from cloudfs.admin.usage import count_local
 from cloudfs.config.path_policy import PathPolicies
 from cloudfs.config.settings import MountSettings
-from cloudfs.control.server import Handler
+from cloudfs.control.server import Route
 from cloudfs.daemon.resources import Resources
 from cloudfs.fuse.attributes import Ownership
 from cloudfs.fuse.deadlines import RequestWatch
 from cloudfs.fuse.invalidation import EntryInvalidator
 from cloudfs.fuse.operations import Operations
 from cloudfs.fuse.tuning import KernelSettings
-from cloudfs.status.document import MountState
+from cloudfs.status.snapshot import MountState
 from cloudfs.telemetry.counters import RequestMetrics
 from cloudfs.vfs.filesystem import FileSystem
 from cloudfs.vfs.metadata.persistent import PersistentMetadata
@@ -52,8 +52,8 @@ class MountParts:
     watch: RequestWatch
     operations: Operations
     state: MountState
-    commands: Mapping[str, Handler]
-    """The commands of the control socket by name."""
+    routes: Sequence[Route[Any, Any]]
+    """The commands of the control socket."""
 
 
 def build(
@@ -113,10 +113,7 @@ def build(
         watch=watch,
         operations=Operations(filesystem, _ownership(settings), metrics, watch),
         state=state,
-        commands={
-            "status": partial(_status, state),
-            **admin_handlers(store, cache.admin, policies, filesystem, jobs),
-        },
+        routes=[state.route(), *admin_routes(store, cache.admin, policies, filesystem, jobs)],
     )
 
 
@@ -133,7 +130,3 @@ async def _fetch(
     store: ObjectStore, version: ObjectVersion, start: int, stop: int, sink: ChunkSink
 ) -> None:
     await store.get_range(version.key, start, stop, etag=version.etag, sink=sink)
-
-
-async def _status(state: MountState, _arguments: Mapping[str, object]) -> Mapping[str, object]:
-    return state.document()

@@ -25,9 +25,9 @@ from cloudfs.daemon import assembly, signals
 from cloudfs.daemon.resources import open_resources
 from cloudfs.errors import UserError
 from cloudfs.fuse import session, tuning
-from cloudfs.status import prometheus
+from cloudfs.status.prometheus import server as prometheus
 from cloudfs.system.malloc import tune_malloc
-from cloudfs.system.systemd import ServiceManager, status_line
+from cloudfs.system.systemd import ServiceManager
 from cloudfs_cache.api import KeyRange
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class _Daemon:
         services.start_soon(mount.invalidator.send_forever)
         services.start_soon(mount.catalog.serve)
         path = session.control_socket(mount.settings.mountpoint)
-        await services.start(server.serve, path, mount.commands)
+        await services.start(server.serve, path, mount.routes)
         address = await services.start(
             prometheus.serve, mount.settings.metrics_address, mount.state.document
         )
@@ -119,10 +119,10 @@ class _Daemon:
             mount.state.kernel_tuned(await trio.to_thread.run_sync(tuning.tune, device, read_ahead))
         log.info("mounted %s on %s", settings.url, settings.mountpoint)
         on_ready()
-        self._manager.ready(status_line(mount.state.document()))
+        self._manager.ready(mount.state.line())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._manager.keep_alive)
-            nursery.start_soon(self._manager.show_status, mount.state.document)
+            nursery.start_soon(self._manager.show_status, mount.state.line)
 
     async def obey_signals(self) -> None:
         """Reload and end the mount as signals ask for it."""
@@ -142,7 +142,7 @@ class _Daemon:
         self._manager.reloading()
         names = await self._mount.filesystem.invalidate([KeyRange("", subtree=True)])
         log.info("SIGHUP: invalidated all metadata, the kernel had cached %d names", names)
-        self._manager.ready(status_line(self._mount.state.document()))
+        self._manager.ready(self._mount.state.line())
 
     async def _stop(self) -> None:
         """End the mount: requests in flight get a moment, then EIO; memory is saved to the SSD.

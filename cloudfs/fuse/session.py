@@ -17,7 +17,7 @@ import pyfuse3
 import trio
 
 from cloudfs.config.settings import MountSettings
-from cloudfs.control import server
+from cloudfs.control import sockets
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.fuse.operations import Operations
 from cloudfs.system import mountpoints
@@ -61,9 +61,9 @@ def control_socket(mountpoint: Path) -> Path:
     with a /dev/fd/3 and share the folder of sockets.
     """
     if mountpoints.passed_descriptor(mountpoint) is None:
-        return server.socket_path(mountpoint)
+        return sockets.socket_path(mountpoint)
     namespace = os.stat("/proc/self/ns/pid").st_ino
-    return server.socket_path(mountpoint / str(namespace) / str(os.getpid()))
+    return sockets.socket_path(mountpoint / str(namespace) / str(os.getpid()))
 
 
 def _mount_options(settings: MountSettings) -> set[str]:

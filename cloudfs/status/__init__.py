@@ -1,0 +1,1 @@
+"""The status of a running mount: document, snapshots and exporters."""

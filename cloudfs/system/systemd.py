@@ -10,17 +10,14 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, Final
+from collections.abc import Callable, MutableMapping
+from typing import Final
 
 import trio
 
 from cloudfs.errors import escaped
-from cloudfs.units import format_count
 
 log = logging.getLogger(__name__)
-
-Document = Callable[[], Mapping[str, Any]]
 
 STATUS_EVERY_S: Final = 10.0
 
@@ -89,11 +86,11 @@ class ServiceManager:
             self._notify("WATCHDOG=1")
             await trio.sleep(self.watchdog_s / 2)
 
-    async def show_status(self, document: Document) -> None:
-        """Report the line of the status document every 10 s. Runs until cancelled."""
+    async def show_status(self, line: Callable[[], str]) -> None:
+        """Report the current status line every 10 s. Runs until cancelled."""
         while self._address is not None:
             await trio.sleep(STATUS_EVERY_S)
-            self.show(status_line(document()))
+            self.show(line())
 
     def _notify(self, *lines: str) -> None:
         """Send one datagram. Blocks for 0.1 s at most when the manager's queue is full."""
@@ -107,20 +104,6 @@ class ServiceManager:
         except OSError as error:
             # A name that does not fit is an OSError too; the next message may find it listening.
             log.debug("the service manager at %s was not notified of %s: %s", name, lines[0], error)
-
-
-def status_line(document: Mapping[str, Any]) -> str:
-    """Return the status document of a mount as one line for its users."""
-    facts = [f"{document['url']} on {document['mountpoint']}"]
-    if (health := document.get("health", "ok")) != "ok":
-        facts.append(str(health))
-    if (ratio := document.get("hit_ratio")) is not None:
-        facts.append(f"{ratio * 100:.0f} % cache hits")
-    now = document.get("now") or {}
-    facts.append(f"{now.get('read_bytes_per_s', 0.0) / 1e6:.0f} MB/s")
-    if waiting := document.get("waiting_count", 0):
-        facts.append(f"{format_count(waiting, 'request')} waiting")
-    return f"{facts[0]}: {', '.join(facts[1:])}"
 
 
 def _shown(status: str) -> str:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from cloudfs.errors import ExitCode
 from tests.cli.conftest import Daemon, Run
+from tests.support import golden
+
+GOLDEN = Path(__file__).parent / "golden"
 
 
 def test_information_for_people(run: Run, daemon: Daemon, mountpoint: Path) -> None:
@@ -14,17 +17,8 @@ def test_information_for_people(run: Run, daemon: Daemon, mountpoint: Path) -> N
         run("cache", "pin", mountpoint / "train", mountpoint)
         done = run("cache", "info", mountpoint / "any" / "path", mountpoint)
     assert (done.code, done.err) == (0, "")
-    assert re.sub(r"job \w+: warmup, done, .*", "job", done.out).splitlines() == [
-        f"mountpoint: {mountpoint}",
-        "url: s3://bucket/pre fix",
-        "directory /ssd: ok, 40 MiB of 1 TiB used, 1 TiB free on its disk",
-        "directory /ssd, s3://bucket/pre fix: 40 objects, 40 MiB, pinned 0 B, compressed 0 B,"
-        " saved 0 B",
-        f"pinned: {mountpoint}/train",
-        f"pinned: {mountpoint}",
-        "policy: checkpoints/**: cache = false",
-        "job",
-    ]
+    text = re.sub(r"job \w+: warmup, done, .*", "job ID: warmup, done, TIME", done.out)
+    golden.check(GOLDEN / "cache-info.txt", text.replace(str(mountpoint), "/mnt/data"))
 
 
 def test_information_for_programs(run: Run, daemon: Daemon, mountpoint: Path) -> None:
@@ -48,10 +42,7 @@ def test_pins_come_and_go(run: Run, daemon: Daemon, mountpoint: Path) -> None:
         assert "pinned: 0 B" in run("status", mountpoint / "train").out
     assert unpinned.code == 0
     assert unpinned.out == f"unpinned {mountpoint}/train\n"
-    assert unpinned.only_error_line() == (
-        f"nothing is pinned at or below {mountpoint}/none:"
-        f" 'cloudfs cache info '{mountpoint}'' lists the pins"
-    )
+    assert f"{mountpoint}/none" in unpinned.only_error_line()
 
 
 def test_evicting(run: Run, daemon: Daemon, mountpoint: Path) -> None:
@@ -75,22 +66,18 @@ def test_verifying_ends_with_a_code_when_it_found_something(
 ) -> None:
     with daemon("serving"):
         run("warmup", mountpoint / "train")
-        first = run("cache", "verify", mountpoint)
-        second = run("cache", "verify", "--json", mountpoint)
-        third = run("cache", "verify", mountpoint)
-    assert (first.code, first.err) == (ExitCode.INCOMPLETE, "")
-    assert first.out == (
-        f"{mountpoint}: read 40 blocks (40 MiB): 1 wrong, dropped and fetched again when read\n"
-    )
-    assert second.code == 0
-    assert json.loads(second.out)["jobs"][0]["report"]["corrupt"] == 0
-    assert (third.code, third.out) == (0, f"{mountpoint}: read 39 blocks (39 MiB): all right\n")
+        first = run("cache", "verify", "--json", mountpoint)
+        second = run("cache", "verify", mountpoint)
+        third = run("cache", "verify", "--json", mountpoint)
+    reports = [json.loads(done.out)["jobs"][0]["report"] for done in (first, third)]
+    assert (first.code, first.err, third.code) == (ExitCode.INCOMPLETE, "", 0)
+    assert [(report["blocks"], report["corrupt"]) for report in reports] == [(40, 1), (39, 0)]
+    assert (second.code, second.err) == (0, "")
+    assert second.out.startswith(f"{mountpoint}: read 39 blocks (39 MiB): ")
 
 
 def test_a_path_outside_is_one_line(run: Run) -> None:
     for verb in ("info", "pin", "unpin", "evict", "invalidate", "verify"):
         done = run("cache", verb, "/etc")
         assert done.code == ExitCode.NOT_MOUNTED
-        assert done.only_error_line() == (
-            "/etc lies in no cloudfs mount: 'cloudfs status' lists the mounts"
-        )
+        assert done.only_error_line().startswith("/etc ")

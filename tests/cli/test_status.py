@@ -1,17 +1,40 @@
 from __future__ import annotations
 
 import json
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from cloudfs.cli import query, usage
 from cloudfs.cli.commands import status
 from cloudfs.cli.render import figures, page
+from cloudfs.control import client, sockets
+from cloudfs.control.protocol import BadMessageError, NoArguments
 from cloudfs.errors import ExitCode
+from cloudfs.status.document import SCHEMA, STATUS, Health, UnansweredMount
 from cloudfs.system import defaults, mountpoints
 from tests.cli.conftest import Daemon, Run
+from tests.support import golden
+from tests.support.status_documents import document
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Show times of UTC."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture
@@ -36,55 +59,39 @@ def test_the_list_ends_well(run: Run) -> None:
 def test_a_mountpoint_without_a_mount(run: Run, mountpoint: Path) -> None:
     done = run("status", mountpoint)
     assert done.code == ExitCode.NOT_MOUNTED
-    assert done.only_error_line().startswith(f"cloudfs is not mounted at {mountpoint}: ")
+    assert done.only_error_line().startswith(f"cloudfs is not mounted at {mountpoint}")
 
 
 def test_an_empty_path_is_not_the_working_folder(run: Run) -> None:
     done = run("status", "")
     assert done.code == ExitCode.USAGE
-    assert done.only_error_line() == "a path is empty: write . for the working folder"
+    assert "empty" in done.only_error_line()
 
 
-def test_a_hung_mount_answers_for_people(run: Run, daemon: Daemon, mountpoint: Path) -> None:
+def test_a_hung_mount_is_shown_as_a_page(run: Run, daemon: Daemon, mountpoint: Path) -> None:
     with daemon("serving") as pid:
-        done = run("status", mountpoint, TZ="UTC")
+        done = run("status", mountpoint)
     assert (done.code, done.err) == (0, "")
-    assert done.out == PAGE.format(mountpoint=mountpoint, pid=pid)
+    title, since, *rest = done.out.splitlines()
+    assert title == f"{mountpoint} s3://bucket/pre fix  degraded"
+    assert f"process {pid}, " in since
+    assert len(rest) > 20
 
 
-PAGE = """\
-{mountpoint} s3://bucket/pre fix  degraded
-mounted      for 5m 3s, since 2023-11-14 22:13:20; process {pid}, cloudfs 1.2.3
-health       cache directory /my_ssd is bypassed: no answer within 3 s
-             the catalog of names is late: names are asked of the store
-             1 key that no path can name: hidden
-now          3 MiB/s read, 66.6% of it without the store; 1 MiB/s received
-             1,234 requests a second of programs, 0.2 to the store
-read from    memory  1 MiB  25.0%  [#####---------------]
-             SSD     2 MiB  50.0%  [##########----------]
-             store   1 MiB  25.0%  [#####---------------]
-             4 MiB since the mount began, 75.0% of it without the store
-memory       [##########----------] 512 MiB of 1 GiB
-SSD          /my_ssd: bypassed (no answer within 3 s)
-               [##########----------] 5 MiB of 10 MiB, 1 GiB free, 3 evictions
-             1 MiB not yet on the SSD; to the bucket nothing is written: read-only
-store        s3            requests  errors  retries    p50    p95    p99
-             get                100       2        1   18ms   > 1m   > 1m
-               first byte                             1.8ms  2.4ms  2.5ms
-             8 MiB received; failed: 2 throttled
-cost         about $1.50: requests $0.5000, egress $1.00
-             list prices of 2025-06, these prices
-requests     10 of programs, 1 under way, answered with an error: 2 EIO
-             10 reads: p50 1.8ms, p95 2.4ms, p99 2.5ms
-read-ahead   4 MiB fetched ahead: 75.0% read, 0.0% dropped unread; 2 blocks queued
-waiting      1 request
-             read a\\x1b[31m.h5: 12s for the store
-jobs         warmup 1a2b: 1 MiB of 2 MiB, for 5s
-last errors  2023-11-14 22:18:20 read a\\x1b[31m.h5: EIO, 2 times: SlowDown; HTTP 503
-               fix: lower --max-downloads
-metrics      127.0.0.1:9467
-log          /var/log/my.log
-"""
+def test_the_page(utc: None) -> None:
+    golden.check(GOLDEN / "page.txt", "".join(f"{line}\n" for line in page.lines(document())))
+
+
+def test_the_page_of_a_mount_without_an_answer() -> None:
+    lines = page.lines(unanswered(Health.OTHER_VERSION))
+    assert lines[0].endswith("other version")
+    assert [line[13:] for line in lines[1:]] == ["reason: why", "fix: what to do"]
+
+
+def unanswered(health: Health) -> UnansweredMount:
+    return UnansweredMount(
+        url="s3://b/", mountpoint="/mnt/long name", health=health, reason="why", fix="what to do"
+    )
 
 
 def test_the_options_are_shown_when_asked_for(run: Run, daemon: Daemon, mountpoint: Path) -> None:
@@ -100,32 +107,64 @@ def test_the_options_are_shown_when_asked_for(run: Run, daemon: Daemon, mountpoi
     ]
 
 
-def test_several_mounts_are_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = {"mountpoint": "/mnt/a", "url": "s3://a/", "health": "ok", "hit_ratio": 0.5}
-    full = {
-        **one,
-        "now": {"read_bytes_per_s": 1024.0},
-        "disks": {"/x": {"used_bytes": 1024, "capacity_bytes": 2048}, "/y": {"state": "left out"}},
-        "waiting_count": 3,
-    }
-    dead = {"mountpoint": "/mnt/long name", "url": "s3://b/", "health": "dead"}
-    monkeypatch.setattr(query, "all_documents", lambda: [one, full, dead])
-    assert CliRunner().invoke(status.command, []).output.splitlines() == [
-        "MOUNTPOINT      HEALTH  HITS   READ NOW  ON SSD          WAITING  URL",
-        "/mnt/a          ok      50.0%  -         -               -        s3://a/",
-        "/mnt/a          ok      50.0%  1 KiB/s   1 KiB of 2 KiB  3        s3://a/",
-        "/mnt/long name  dead    -      -         -               -        s3://b/",
-    ]
+def test_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    healthy = document(health=Health.OK, disks={}, hit_ratio=None, waiting_count=0)
+    found = [healthy, document(), unanswered(Health.DEAD)]
+    monkeypatch.setattr(query, "all_documents", lambda: found)
+    golden.check(GOLDEN / "table.txt", CliRunner().invoke(status.command, []).output)
 
 
-def test_a_document_of_another_schema_is_shown_as_far_as_it_is_known() -> None:
-    old = {"schema": 2, "url": "s3://b/", "health": "ok", "last_errors": ["text"], "store": {}}
-    shown = "\n".join(page.lines(old))
-    assert "schema 2, and this command is made for 3: mount again with one version" in shown
+def test_a_document_of_another_schema_is_no_traceback(
+    run: Run, environment: dict[str, str], mountpoint: Path
+) -> None:
+    """A daemon of an older version, in another mount namespace: its socket is all there is."""
+    old = msgspec.to_builtins(document(mountpoint=str(mountpoint))) | {"schema": 3, "now": "text"}
+    with reply(socket_in(environment, mountpoint), {"ok": True, "result": old}):
+        shown = run("status", mountpoint)
+        listed = run("status", "--json")
+    assert (shown.code, shown.err) == (0, "")
+    assert "schema 3" in shown.out
+    assert "mount again with one version" in shown.out
+    (found,) = [one for one in json.loads(listed.out) if one["mountpoint"] == str(mountpoint)]
+    assert (found["schema"], found["health"]) == (SCHEMA, "other version")
+
+
+def test_a_document_of_the_wrong_types_is_one_line(
+    environment: dict[str, str], mountpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = socket_in(environment, mountpoint)
+    wrong = msgspec.to_builtins(document()) | {"pid": "text"}
+    with reply(path, {"ok": True, "result": wrong}), pytest.raises(BadMessageError) as caught:
+        client.request(path, STATUS, NoArguments())
+    assert "pid" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def socket_in(environment: dict[str, str], mountpoint: Path) -> Path:
+    return sockets.socket_path(mountpoint, Path(environment["RUNTIME_DIRECTORY"]))
+
+
+@contextmanager
+def reply(path: Path, message: dict[str, object]) -> Iterator[None]:
+    """Answer every line on the socket with this one."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline():
+                self.wfile.write(json.dumps(message).encode() + b"\n")
+
+    with socketserver.ThreadingUnixStreamServer(str(path), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        try:
+            yield
+        finally:
+            listening.shutdown()
+            thread.join()
 
 
 def test_colours_are_for_terminals_that_want_them() -> None:
-    lines = page.lines({"schema": 3, "health": "dead"}, figures.coloured)
+    lines = page.lines(unanswered(Health.DEAD), figures.coloured)
     assert lines[0].endswith("\x1b[31m\x1b[1mdead\x1b[0m")
 
 
@@ -141,9 +180,9 @@ def test_a_hung_mount_answers_for_programs(run: Run, daemon: Daemon, mountpoint:
     with daemon("serving"):
         one = run("status", "--json", mountpoint)
         every = run("status", "--json")
-    document = json.loads(one.out, parse_constant=pytest.fail)
-    assert document["options"]["metadata_ttl"] == "indefinite"
-    assert document["pid"] in [one["pid"] for one in json.loads(every.out)]
+    found = json.loads(one.out, parse_constant=pytest.fail)
+    assert found["options"]["metadata_ttl"] == "indefinite"
+    assert found["pid"] in [one["pid"] for one in json.loads(every.out)]
 
 
 @pytest.mark.parametrize("mode", ["mute", "silent"])
@@ -162,11 +201,11 @@ def test_a_mount_that_does_not_answer_is_shown_with_its_fix(
         )
     assert done.return_value == ExitCode.TIMEOUT
     assert done.stderr.startswith(f"cloudfs: {mountpoint} is not answering: ")
-    document = json.loads(done.stdout)
-    assert (document["schema"], document["health"]) == (3, "not answering")
-    assert document["url"] == "s3://bucket/pre fix"
-    assert document["mountpoint"] == str(mountpoint)
-    assert document["fix"]
+    found = json.loads(done.stdout)
+    assert (found["schema"], found["health"]) == (SCHEMA, "not answering")
+    assert found["url"] == "s3://bucket/pre fix"
+    assert found["mountpoint"] == str(mountpoint)
+    assert found["fix"]
 
 
 def test_a_mount_whose_process_is_gone_is_dead(run: Run, daemon: Daemon, mountpoint: Path) -> None:
@@ -185,18 +224,18 @@ def test_a_path_in_a_mount_shows_how_much_is_local(
         run("warmup", mountpoint / "train" / "01.h5", mountpoint / "notes \x1b[31m.txt")
         tree = run("status", mountpoint / "train")
         file = run("status", mountpoint / "notes \x1b[31m.txt")
-        document = run("status", "--json", mountpoint / "train")
+        counted = run("status", "--json", mountpoint / "train")
         missing = run("status", mountpoint / "none")
     assert (tree.code, tree.err) == (0, "")
     assert tree.out.splitlines() == [
         f"path: {mountpoint}/train",
         "files: 1 of 40 local",
-        "size: 1 MiB of 40 MiB local (2.5%)",
+        "size: 1 MiB of 40 MiB local (2.5 %)",
         "pinned: 0 B",
     ]
     assert file.out.splitlines()[0] == f"path: {mountpoint}/notes \\x1b[31m.txt"
-    assert file.out.splitlines()[2] == "size: 7 B of 7 B local (100%)"
-    assert json.loads(document.out) == {
+    assert file.out.splitlines()[2] == "size: 7 B of 7 B local (100 %)"
+    assert json.loads(counted.out) == {
         "schema": 1,
         "mountpoint": str(mountpoint),
         "path": f"{mountpoint}/train",
@@ -208,7 +247,7 @@ def test_a_path_in_a_mount_shows_how_much_is_local(
         "pinned_bytes": 0,
     }
     assert missing.code == ExitCode.USAGE
-    assert missing.only_error_line() == f"{mountpoint}/none: no such file or directory"
+    assert missing.only_error_line().startswith(f"{mountpoint}/none: ")
 
 
 def test_only_everything_is_all_of_it() -> None:

@@ -7,66 +7,114 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from cloudfs.admin import messages
+from cloudfs.admin.messages import JobKind, JobState, JobStatus, WarmUpProgress
 from cloudfs.cli import client
 from cloudfs.cli.commands import warmup as warmup_module
 from cloudfs.cli.errors import INTERRUPTED
+from cloudfs.cli.jobs import RemoteJob
 from cloudfs.cli.render.progress import Speed
+from cloudfs.control.protocol import NoArguments
 from cloudfs.errors import ExitCode, UserError
-from tests.cli.conftest import Daemon, Run
+from tests.cli.conftest import Daemon, Finished, Run
 from tests.cli.fake_daemon import FILES
+from tests.support import golden
 
-LEFT_OUT = "left out 1 file (1 MiB): a [[policy]] says cache = false"
+GOLDEN = Path(__file__).parent / "golden"
 
 
-def without_times(text: str) -> str:
-    return re.sub(r" in [^ ]+ \([^)]*\)", "", text)
+def normalised(text: str, mountpoint: Path) -> str:
+    """Return a golden text: without times and this test's mountpoint."""
+    return re.sub(r" in [^ ]+ \([^)]*\)", " in TIME", text).replace(str(mountpoint), "/mnt/data")
+
+
+def only_job(done: Finished) -> dict[str, Any]:
+    """Return the only job of a document."""
+    (job,) = json.loads(done.out)["jobs"]
+    return dict(job)
 
 
 def test_a_tree_is_warmed_up_once(run: Run, daemon: Daemon, mountpoint: Path) -> None:
     with daemon("serving"):
         first = run("warmup", mountpoint / "train")
         again = run("warmup", mountpoint / "train")
-    assert (first.code, first.err) == (0, "")
-    assert without_times(first.out) == (
-        f"{mountpoint}: 40 of 40 files, 40 MiB of 40 MiB local; fetched 40 MiB\n"
+        third = run("warmup", "--json", mountpoint / "train")
+    assert [(done.code, done.err) for done in (first, again, third)] == [(0, "")] * 3
+    golden.check(GOLDEN / "warmup.txt", normalised(first.out + again.out, mountpoint))
+    job = only_job(third)
+    assert (job["files_done"], job["files_total"], job["fetched_bytes"]) == (FILES, FILES, 0)
+
+
+def test_the_progress() -> None:
+    """The line, or the text beside the bar, of a warm-up that runs."""
+    progress = WarmUpProgress(
+        check=False,
+        files_total=40,
+        files_done=10,
+        bytes_total=40 << 20,
+        bytes_done=10 << 20,
+        fetched_bytes=8 << 20,
+        failed=1,
     )
-    assert (again.code, again.err) == (0, "")
-    assert again.out == (
-        f"{mountpoint}: 40 of 40 files, 40 MiB of 40 MiB local; nothing was fetched\n"
+    rows = [warmup_module.describe(running(replace(progress, counting=c))) for c in (True, False)]
+    text = "".join(f"{row.title}: {row.done}/{row.total} {row.text}\n" for row in rows)
+    golden.check(GOLDEN / "warmup-progress.txt", text)
+
+
+def running(progress: WarmUpProgress) -> RemoteJob:
+    """A warm-up that runs for so long that its speed is a round number."""
+    job = RemoteJob(
+        client.Daemon(Path("/mnt/data")),
+        JobStatus(
+            job="1a2b",
+            kind=JobKind.WARMUP,
+            state=JobState.RUNNING,
+            elapsed_s=4.0,
+            error="",
+            exit_code=0,
+            progress=progress,
+        ),
     )
+    job.speed.add = lambda count, _now: count / 4  # type: ignore[method-assign]
+    return job
 
 
 def test_a_check_fetches_nothing_and_ends_with_a_code_of_its_own(
     run: Run, daemon: Daemon, mountpoint: Path
 ) -> None:
     with daemon("serving"):
-        before = run("warmup", "--check", mountpoint)
+        before = run("warmup", "--check", "--json", mountpoint)
         run("warmup", mountpoint)
-        after = run("warmup", "--check", mountpoint)
-    note = f"cloudfs: {mountpoint}: {LEFT_OUT}\n"
-    assert (before.code, before.err) == (ExitCode.INCOMPLETE, note)
-    assert before.out == f"{mountpoint}: 0 of 41 files, 0 B of 40.0 MiB local\n"
-    assert (after.code, after.err) == (0, note)
-    assert after.out == f"{mountpoint}: 41 of 41 files, 40.0 MiB of 40.0 MiB local\n"
+        after = run("warmup", "--check", "--json", mountpoint)
+    assert (before.code, after.code) == (ExitCode.INCOMPLETE, 0)
+    counts = [
+        [job[name] for name in ("files_done", "files_total", "fetched_bytes", "left_out_files")]
+        for job in (only_job(before), only_job(after))
+    ]
+    assert counts == [[0, FILES + 1, 0, 1], [FILES + 1, FILES + 1, 0, 1]]
+    for done in (before, after):
+        assert done.only_error_line() == f"{mountpoint}: {only_job(done)['notes'][0]}"
 
 
 def test_patterns_and_a_rate(run: Run, daemon: Daemon, mountpoint: Path) -> None:
     with daemon("serving"):
-        done = run("warmup", "--glob", "0?.h5", "--glob", "*.txt", "--rate", "1GiB/s",
+        done = run("warmup", "--json", "--glob", "0?.h5", "--glob", "*.txt", "--rate", "1GiB/s",
                    mountpoint / "train")  # fmt: skip
     assert (done.code, done.err) == (0, "")
-    assert "10 of 10 files, 10 MiB of 10 MiB local" in done.out
+    assert (only_job(done)["files_done"], only_job(done)["bytes_done"]) == (10, 10 << 20)
 
 
 def test_paths_below_others_are_not_counted_twice(
     run: Run, daemon: Daemon, mountpoint: Path
 ) -> None:
     with daemon("serving"):
-        done = run("warmup", mountpoint / "train", mountpoint, f"{mountpoint}/train/")
-    assert "41 of 41 files" in done.out
+        done = run("warmup", "--json", mountpoint / "train", mountpoint, f"{mountpoint}/train/")
+    assert only_job(done)["files_total"] == FILES + 1
 
 
 def test_what_failed_is_named_with_its_whole_path(
@@ -75,8 +123,7 @@ def test_what_failed_is_named_with_its_whole_path(
     with daemon("serving"):
         done = run("warmup", mountpoint / "train" / "01.h5", mountpoint / "none\x1b")
     assert done.code == ExitCode.INCOMPLETE
-    assert "1 of 1 file, 1 MiB of 1 MiB local" in done.out
-    assert done.only_error_line() == f"{mountpoint}/none\\x1b: no such file or directory"
+    assert done.only_error_line().startswith(f"{mountpoint}/none\\x1b: ")
 
 
 def test_more_failures_than_are_named(run: Run, daemon: Daemon, mountpoint: Path) -> None:
@@ -85,7 +132,7 @@ def test_more_failures_than_are_named(run: Run, daemon: Daemon, mountpoint: Path
     assert done.code == ExitCode.INCOMPLETE
     lines = done.err.splitlines()
     assert len(lines) == 21
-    assert lines[-1] == f"cloudfs: {mountpoint}: 25 paths failed, the first 20 are above"
+    assert lines[-1].startswith(f"cloudfs: {mountpoint}: 25 paths ")
 
 
 def test_lists_are_relative_to_the_path_or_absolute(
@@ -95,14 +142,11 @@ def test_lists_are_relative_to_the_path_or_absolute(
     listed.write_text(f"00.h5\n\n{mountpoint}/train/01.h5\r\n../notes \x1b[31m.txt\n")
     absolute = "".join(f"{mountpoint}/train/{number:02}.h5\n" for number in range(FILES))
     with daemon("serving"):
-        done = run("warmup", "-f", listed, mountpoint / "train")
-        assert (done.code, done.err) == (0, "")
-        assert "3 of 3 files" in done.out
-        done = run("warmup", "-f", "-", stdin=absolute)
-        assert (done.code, done.err) == (0, "")
-        assert without_times(done.out) == (
-            f"{mountpoint}: 40 of 40 files, 40 MiB of 40 MiB local; fetched 38 MiB\n"
-        )
+        relative = run("warmup", "--json", "-f", listed, mountpoint / "train")
+        full = run("warmup", "--json", "-f", "-", stdin=absolute)
+    assert [(done.code, done.err) for done in (relative, full)] == [(0, "")] * 2
+    assert only_job(relative)["files_done"] == 3
+    assert (only_job(full)["files_done"], only_job(full)["fetched_bytes"]) == (FILES, 38 << 20)
 
 
 def test_a_long_list_is_sent_in_pieces(run: Run, daemon: Daemon, mountpoint: Path) -> None:
@@ -126,27 +170,27 @@ def test_pieces_fit_into_a_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "named"),
     [
-        ([], ExitCode.USAGE, "no path given: give paths in a mount, or a list with -f"),
-        (["/etc"], ExitCode.NOT_MOUNTED, "/etc lies in no cloudfs mount: "),
-        (["--rate", "fast", "/"], ExitCode.USAGE, "bad value 'fast' for --rate: write bytes or a"),
-        (["--rate", "0", "/"], ExitCode.USAGE, "bad value '0' for --rate: use more, or leave it"),
-        (["--cancel", "/"], ExitCode.USAGE, "--cancel needs a job: give its id with --job"),
-        (["--job", "x"], ExitCode.USAGE, "--job needs one PATH: any path in the mount"),
-        (["-f", "/none", "/"], ExitCode.USAGE, "invalid value for '-f': '/none': No such file"),
-        (["-f", "-", "/a", "/b"], ExitCode.USAGE, "-f with several paths: give one PATH"),
-        ([""], ExitCode.USAGE, "a path is empty: write . for the working folder"),
-        (["-f", "-", ""], ExitCode.USAGE, "a path is empty: write . for the working folder"),
-        (["-f", "-", "/a"], ExitCode.USAGE, "<stdin> has no paths: write one per line"),
+        ([], ExitCode.USAGE, "-f"),
+        (["/etc"], ExitCode.NOT_MOUNTED, "/etc"),
+        (["--rate", "fast", "/"], ExitCode.USAGE, "'fast' for --rate"),
+        (["--rate", "0", "/"], ExitCode.USAGE, "'0' for --rate"),
+        (["--cancel", "/"], ExitCode.USAGE, "--job"),
+        (["--job", "x"], ExitCode.USAGE, "PATH"),
+        (["-f", "/none", "/"], ExitCode.USAGE, "'/none'"),
+        (["-f", "-", "/a", "/b"], ExitCode.USAGE, "PATH"),
+        ([""], ExitCode.USAGE, "empty"),
+        (["-f", "-", ""], ExitCode.USAGE, "empty"),
+        (["-f", "-", "/a"], ExitCode.USAGE, "<stdin>"),
     ],
 )
 def test_a_wrong_command_is_one_line(
-    run: Run, arguments: list[str], code: ExitCode, said: str
+    run: Run, arguments: list[str], code: ExitCode, named: str
 ) -> None:
     done = run("warmup", *arguments)
     assert done.code == code
-    assert done.only_error_line().startswith(said)
+    assert named in done.only_error_line()
     assert done.out == ""
 
 
@@ -158,9 +202,7 @@ def test_a_line_outside_of_the_mount_ends_what_was_started(
         done = run("warmup", "-f", "-", mountpoint, stdin="\n".join(lines))
         shown = run("cache", "info", mountpoint)
     assert done.code == ExitCode.NOT_MOUNTED
-    assert done.only_error_line().startswith(
-        "<stdin> line 5001: /etc/passwd lies in no cloudfs mount: write paths in a mount"
-    )
+    assert done.only_error_line().startswith("<stdin> line 5001: /etc/passwd ")
     assert re.search(r"^job \w+: warmup, cancelled", shown.out, re.MULTILINE)
 
 
@@ -168,7 +210,7 @@ def test_a_bad_pattern_is_one_line(run: Run, daemon: Daemon, mountpoint: Path) -
     with daemon("serving"):
         done = run("warmup", "--glob", "[", mountpoint)
     assert done.code == ExitCode.USAGE
-    assert done.only_error_line().startswith(f"{mountpoint}: bad pattern '[': '[' has no ']'")
+    assert done.only_error_line().startswith(f"{mountpoint}: bad pattern '[': ")
 
 
 def test_the_document(run: Run, daemon: Daemon, mountpoint: Path) -> None:
@@ -201,13 +243,13 @@ def test_a_job_in_the_background_is_shown_and_cancelled(
         assert re.match(f"{mountpoint}: job {job} runs for .*: 0 of 41 files, 0 B", running.out)
         cancelled = run("warmup", "--job", job, "--cancel", mountpoint)
         assert (cancelled.code, cancelled.err) == (0, "")
-        assert cancelled.out == f"{mountpoint}: cancelled job {job}: what is done stays\n"
+        assert re.match(f"{mountpoint}: cancelled job {job}", cancelled.out)
         ended = run("warmup", "--job", job, mountpoint)
         assert ended.code == ExitCode.INCOMPLETE
-        assert f"{mountpoint}: somebody cancelled the warmup job {job}" in ended.err
+        assert f"{mountpoint}: the warmup job {job} was cancelled" in ended.err
         unknown = run("warmup", "--job", "x", mountpoint)
         assert unknown.code == ExitCode.USAGE
-        assert "this mount has no job 'x': none is running" in unknown.only_error_line()
+        assert "'x'" in unknown.only_error_line()
 
 
 def test_a_job_that_has_ended_is_reported(run: Run, daemon: Daemon, mountpoint: Path) -> None:
@@ -283,9 +325,9 @@ def test_a_daemon_that_does_not_answer_is_one_line(
     monkeypatch.setattr(client, "ANSWER_S_MAX", 0.05)
     with (
         daemon("mute"),
-        pytest.raises(UserError, match="cannot be asked, the daemon does") as caught,
+        pytest.raises(UserError, match="the daemon does not answer") as caught,
     ):
-        client.Daemon(mountpoint).ask("warmup", {}, work_s=0)
+        client.Daemon(mountpoint).ask(messages.CACHE_INFO, NoArguments(), work_s=0)
     assert caught.value.exit_code is ExitCode.TIMEOUT
 
 
@@ -295,7 +337,7 @@ def test_a_mount_without_a_socket_or_without_a_process(
     with daemon("silent"):
         done = run("warmup", mountpoint)
         assert done.code == ExitCode.TIMEOUT
-        assert "has no control socket that this user may see: ask as root" in done.only_error_line()
+        assert str(mountpoint) in done.only_error_line()
 
 
 def test_a_mount_whose_process_is_gone(run: Run, daemon: Daemon, mountpoint: Path) -> None:
@@ -303,7 +345,7 @@ def test_a_mount_whose_process_is_gone(run: Run, daemon: Daemon, mountpoint: Pat
         pass
     done = run("warmup", mountpoint)
     assert done.code == ExitCode.FUSE
-    assert f"is gone: clear it with 'cloudfs umount {mountpoint}'" in done.only_error_line()
+    assert f"'cloudfs umount {mountpoint}'" in done.only_error_line()
 
 
 def test_a_mount_that_ends_under_way(
@@ -314,15 +356,15 @@ def test_a_mount_that_ends_under_way(
         asked = client.Daemon(mountpoint)
         subprocess.run([sys.executable, "-m", "cloudfs", "umount", str(mountpoint)], check=True)
         with pytest.raises(UserError, match="has ended: mount it again") as caught:
-            asked.ask("cache-info", {})
+            asked.ask(messages.CACHE_INFO, NoArguments())
     assert caught.value.exit_code is ExitCode.NOT_MOUNTED
 
 
 def test_the_speed_is_that_of_the_last_seconds() -> None:
     speed = Speed(0.0)
-    assert speed.note(0, 0.0) == 0
-    assert speed.note(5000, 10.0) == 500
-    assert speed.note(5100, 11.0) == 100
+    assert speed.add(0, 0.0) == 0
+    assert speed.add(5000, 10.0) == 500
+    assert speed.add(5100, 11.0) == 100
     for second in range(12, 22):
-        last = speed.note(5100, float(second))
+        last = speed.add(5100, float(second))
     assert last == 0

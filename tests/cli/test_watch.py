@@ -18,12 +18,26 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from msgspec.structs import replace
 
-from cloudfs.cli.watch import stream
+from cloudfs.cli.watch import live, stream
+from cloudfs.cli.watch.poll import Poll, PolledMount
 from cloudfs.errors import ExitCode
+from cloudfs.status.document import (
+    SCHEMA,
+    FuseOperation,
+    FuseStatus,
+    SourceBytes,
+    StatusDocument,
+    StoreOperation,
+)
 from cloudfs.system import mountpoints
 from tests.cli.conftest import Daemon, Run
+from tests.support import golden
 from tests.support.mounting import wait_until
+from tests.support.status_documents import document
+
+GOLDEN = Path(__file__).parent / "golden"
 
 ENDS_S = 20.0
 
@@ -120,7 +134,7 @@ def test_a_program_gets_a_document_a_line(
         lines = running.said.splitlines()[1:-1]
         assert running.end(lambda: running.process.send_signal(signal.SIGINT)) == 0
     documents = [json.loads(line, parse_constant=pytest.fail) for line in lines]
-    assert {document["schema"] for document in documents} == {3}
+    assert {document["schema"] for document in documents} == {SCHEMA}
 
 
 def test_rows_are_what_happened_in_between(
@@ -134,32 +148,43 @@ def test_rows_are_what_happened_in_between(
     assert " ".join(row.split()[1:]) == "512M 5M 0 - 0B 0 - 0.0 - 0B 0 1"
 
 
-def test_a_row_between_two_documents() -> None:
-    def document(scale: int) -> dict[str, object]:
-        return {
-            "pid": 1,
-            "uptime_s": 2.0 * scale,
-            "fuse": {
-                "operations": {"read": {"requests": 50 * scale, "errors": 0, "seconds": scale}}
-            },
-            "sources": {"memory_bytes": 300 * scale, "store_bytes": 100 * scale},
-            "store": {
-                "received_bytes": 4096 * scale,
-                "errors": scale,
-                "operations": {"get": {"requests": 4 * scale, "seconds": scale}},
-            },
-        }
+def scaled(scale: int) -> StatusDocument:
+    """A document of a daemon that has done so many times the same."""
+    read = FuseOperation(50 * scale, scale, float(scale), {}, ())
+    get = StoreOperation(4 * scale, 0, 0, 0, float(scale), {}, (), (), 0.0)
+    example = document(uptime_s=2.0 * scale, sources=SourceBytes(300 * scale, 0, 100 * scale))
+    store = replace(example.store, received_bytes=4096 * scale, errors=scale)
+    return replace(
+        example,
+        fuse=FuseStatus({"read": read}, 0, 0),
+        store=replace(store, operations={"get": get}),
+    )
 
-    row = stream.row(document(1), document(2))
-    assert " ".join(row.split()[1:]) == "0B 0B 25 20ms 200B 0 75.0 2.0 250ms 2K 1 -"
-    assert stream.per_s_between(document(1), document(2)) == (200.0, 2048.0)
+
+def test_a_row_between_two_documents() -> None:
+    row = stream.row(scaled(1), scaled(2))
+    golden.check(GOLDEN / "stream.txt", "\n".join([*stream.head(), "00:00:00" + row[8:], ""]))
+    assert stream.per_s_between(scaled(1), scaled(2)) == (200.0, 2048.0)
+
+
+def test_the_live_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its head and rates; the page below them has its own golden text."""
+    polls = iter([Poll(scaled(number), 0.0, None) for number in (1, 2, 4)])
+    mount = PolledMount(Path("/mnt/data"))
+    monkeypatch.setattr(mount, "poll", lambda _: next(polls))
+    view = live.View(mount, 0.0)
+    for _ in range(3):
+        view.poll_if_due()
+    lines = view.lines(80, 10, coloured=False)
+    golden.check(GOLDEN / "watch.txt", "\n".join(["00:00:00" + lines[0][8:], *lines[1:4], ""]))
+    assert len(lines) == 10
 
 
 def test_the_terminal_shows_it_and_obeys(
     daemon: Daemon, mountpoint: Path, watch: StartWatch
 ) -> None:
     with watch_on_terminal(daemon, mountpoint, watch) as (running, pid):
-        running.wait_for("\x1b[?1049h", "1,234 requests a second", "more lines")
+        running.wait_for("\x1b[?1049h", "1,234 FUSE requests/s", "more lines")
         running.forget()
         resize(running.descriptor, (60, 120))
         running.wait_for("/var/log/my.log")
@@ -182,7 +207,7 @@ def test_signals_leave_the_terminal_as_it_was(
     expected: int,
 ) -> None:
     with watch_on_terminal(daemon, mountpoint, watch) as (running, _):
-        running.wait_for("requests a second")
+        running.wait_for("FUSE requests/s")
         code = running.end(lambda: running.process.send_signal(number))
         assert (code, b"\x1b[?1049l" in running.said) == (expected, True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -67,12 +68,12 @@ def test_a_tree_is_read_without_a_get_after_its_warm_up(
     folder: Path, contents: dict[str, bytes], mount: MountFunction
 ) -> None:
     mounted = mount_folder(mount, folder)
-    assert "1 of 5 files, 0 B of" in steer("warmup", "--check", mounted.path / "train", code=11)
+    steer("warmup", "--check", mounted.path / "train", code=11)
     assert received(mounted) == 0
     job = warm(mounted.path / "train")
     assert (job["state"], job["files_total"], job["files_done"]) == ("done", 5, 5)
     assert job["bytes_done"] == job["bytes_total"] == job["fetched_bytes"] == TRAIN
-    assert "5 of 5 files" in steer("warmup", "--check", mounted.path / "train")
+    steer("warmup", "--check", mounted.path / "train")
     steer("warmup", "--check", mounted.path, code=11)
     gets = mounted.gets()
     check_all(mounted, {name: data for name, data in contents.items() if name.startswith("train/")})
@@ -113,7 +114,7 @@ def test_files_lists_and_patterns(
     fetched("top.h5", "val/3.h5", "val/ü ü.h5")
     steer("warmup", "--check", "-f", tmp_path / "list", mounted.path / "train", code=11)
     said = steer("warmup", mounted.path / "none", mounted.path / "top.h5", code=11)
-    assert f"{mounted.path}/none: no such file or directory" in said
+    assert f"{mounted.path}/none: " in said
     fetched("top.h5")
     assert "no file matches '*.hdf': " in steer("warmup", mounted.path, "--glob", "*.hdf", code=11)
     fetched()
@@ -139,7 +140,8 @@ def test_a_warm_up_in_the_background(
         return steer_json("warmup", "--job", job, mounted.path)["jobs"][0]["state"] == "done"
 
     wait_until(is_done, 20, "the warm-up is done")
-    assert "8 of 8 files" in steer("warmup", "--job", job, mounted.path)
+    ended = steer_json("warmup", "--job", job, mounted.path)["jobs"][0]
+    assert ended["files_done"] == ended["files_total"] == len(SIZES)
     steer("warmup", "--check", mounted.path)
 
 
@@ -378,7 +380,7 @@ def test_a_flipped_byte_is_found_and_never_read(
     contents = put_files(folder, {"f": 3 * MIB, "g": MIB})
     first = mount_folder(mount, folder)
     steer("warmup", first.path)
-    assert "all right" in steer("cache", "verify", first.path)
+    steer("cache", "verify", first.path)
     first.stop()
     biggest = max(data_files(tmp_path / "cache"), key=lambda path: path.stat().st_size)
     flip(biggest, MIB + 12_345)
@@ -386,16 +388,17 @@ def test_a_flipped_byte_is_found_and_never_read(
         mount, folder, allowed=["block 1 of 'f' is missing or corrupt", "1 corrupt"]
     )
     if verified:
-        said = steer("cache", "verify", second.path, code=11)
-        assert "read 4 blocks (4 MiB): 1 wrong, dropped and fetched again when read" in said
-        assert "all right" in steer("cache", "verify", second.path)
+        said = steer("cache", "verify", "--json", second.path, code=11)
+        report = json.loads(said)["jobs"][0]["report"]
+        assert (report["blocks"], report["corrupt"]) == (4, 1)
+        steer("cache", "verify", second.path)
         assert cached(second.path) == (3 * MIB, 4 * MIB)
     check_all(second, contents)
     assert received(second) == MIB
     (disk,) = second.status()["disks"].values()
     assert verified or disk["corrupt"] == 1
     assert disk["state"] == "ok"
-    assert "all right" in steer("cache", "verify", second.path)
+    steer("cache", "verify", second.path)
 
 
 @pytest.mark.slow
@@ -415,7 +418,7 @@ def test_a_look_at_a_path_reads_nothing(
     assert re.search("files: [12] of 5 local", steer("status", mounted.path / "train"))
     assert received(mounted) == before
     said = steer("status", mounted.path / "none", code=2)
-    assert said == f"cloudfs: {mounted.path}/none: no such file or directory\n"
+    assert said.startswith(f"cloudfs: {mounted.path}/none: ")
 
 
 @pytest.mark.slow
@@ -423,11 +426,11 @@ def test_a_mount_without_an_ssd_cache_says_so(
     folder: Path, contents: dict[str, bytes], mount: MountFunction
 ) -> None:
     mounted = mount_folder(mount, folder, "--max-cache-size", "0")
-    assert "this mount has no disk cache" in steer("warmup", mounted.path, code=7)
-    assert "none, the disk cache is off" in steer("cache", "info", mounted.path)
+    steer("warmup", mounted.path, code=7)
+    assert steer_json("cache", "info", mounted.path)["mounts"][0]["directories"] == []
     for verb in ("pin", "unpin", "evict", "verify"):
         said = steer("cache", verb, mounted.path, code=7)
-        assert "this mount has no disk cache: mount it with a --max-cache-size above 0" in said
+        assert "--max-cache-size" in said
     (mounted.path / "top.h5").read_bytes()
     assert local(mounted.path / "top.h5") == (999, 999), "in memory"
 
@@ -444,7 +447,7 @@ def test_a_stopped_daemon_is_named_with_the_way_out(
             assert done.returncode == 10
             (line,) = done.stderr.splitlines()
             assert line.startswith("cloudfs: ")
-            assert f"is stopped, let it go on with 'kill -CONT {mounted.pid}'" in line
+            assert f"'kill -CONT {mounted.pid}'" in line
     finally:
         mounted.process.send_signal(signal.SIGCONT)
     steer("warmup", mounted.path)

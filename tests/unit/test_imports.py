@@ -33,6 +33,8 @@ LAYERS: dict[str, list[str]] = {
         "status.prometheus fuse",
         "admin vfs",
         "vfs.metadata prefetch",
+        "admin.messages",
+        "status.document",
         "control config",
         "telemetry",
         "telemetry.logs",

@@ -1,19 +1,26 @@
-"""`cloudfs cache`: look at what the cache of a mount holds, and change it.
+"""`cloudfs cache`: show, pin, evict, invalidate and verify the cache of a mount.
 
-Everything is asked of the daemons; no mount and no cache directory is touched.
+The daemons do all of it; no mount and no cache directory is touched.
 """
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
+from msgspec import structs
 
+from cloudfs.admin import messages
+from cloudfs.admin.messages import (
+    CacheInfo,
+    DirectoryInfo,
+    EvictProgress,
+    Paths,
+    VerificationProgress,
+)
 from cloudfs.cli import jobs
 from cloudfs.cli.arguments import completion
 from cloudfs.cli.arguments.groups import Commands
@@ -21,9 +28,12 @@ from cloudfs.cli.arguments.mount_paths import MountTable, by_mount, shown
 from cloudfs.cli.client import Daemon
 from cloudfs.cli.errors import say
 from cloudfs.cli.jobs import RemoteJob
+from cloudfs.cli.render import json_text
 from cloudfs.cli.render.progress import Row
+from cloudfs.control.protocol import NoArguments
 from cloudfs.errors import ExitCode, printable
 from cloudfs.units import format_count, format_duration, format_size
+from cloudfs_cache.api import VerifyReport
 
 _PATHS = click.argument(
     "paths", nargs=-1, required=True, metavar="PATH...", shell_complete=completion.paths
@@ -54,50 +64,54 @@ def _by_mount(paths: tuple[str, ...]) -> dict[Path, list[str]]:
 @_JSON
 def info(paths: tuple[str, ...], *, as_json: bool) -> None:
     """Show the cache directories, pins, policies and jobs of the mounts that have these paths."""
-    documents = [
-        {"mountpoint": str(mountpoint), **Daemon(mountpoint).ask("cache-info", {})}
+    found = {
+        mountpoint: Daemon(mountpoint).ask(messages.CACHE_INFO, NoArguments())
         for mountpoint in _by_mount(paths)
-    ]
+    }
     if as_json:
-        click.echo(json.dumps({"schema": jobs.SCHEMA, "mounts": documents}, indent=2))
+        mounts = [
+            {"mountpoint": str(mountpoint), **structs.asdict(info)}
+            for mountpoint, info in found.items()
+        ]
+        click.echo(json_text.text({"schema": jobs.SCHEMA, "mounts": mounts}))
     else:
-        texts = ("\n".join(map(printable, _info_lines(document))) for document in documents)
+        texts = ("\n".join(map(printable, _info_lines(*item))) for item in found.items())
         click.echo("\n\n".join(texts))
 
 
-def _info_lines(document: dict[str, Any]) -> Iterator[str]:
-    mountpoint = Path(document["mountpoint"])
+def _info_lines(mountpoint: Path, info: CacheInfo) -> Iterator[str]:
     yield f"mountpoint: {mountpoint}"
-    yield f"url: {document['url']}"
-    if not document["directories"]:
+    yield f"url: {info.url}"
+    if not info.directories:
         yield "directory: none, the disk cache is off"
-    for directory in document["directories"]:
+    for directory in info.directories:
         yield from _directory_lines(directory)
-    if document["problem"]:
-        yield f"problem: {document['problem']}"
-    for key in document["pins"]:
+    if info.problem:
+        yield f"problem: {info.problem}"
+    for key in info.pins:
         yield f"pinned: {shown(mountpoint, key)}"
-    if document["pins_total"] > len(document["pins"]):
-        yield f"pinned: {document['pins_total'] - len(document['pins']):,} more"
-    for policy in document["policies"]:
+    if info.pins_total > len(info.pins):
+        yield f"pinned: {info.pins_total - len(info.pins):,} more"
+    for policy in info.policies:
         yield f"policy: {policy}"
-    for job in document["jobs"]:
-        elapsed = format_duration(job["elapsed_s"])
-        yield f"job {job['job']}: {job['kind']}, {job['state']}, {elapsed}"
+    for job in info.jobs:
+        yield f"job {job.job}: {job.kind}, {job.state}, {format_duration(job.elapsed_s)}"
 
 
-def _directory_lines(directory: dict[str, Any]) -> Iterator[str]:
-    name = directory["directory"]
-    state = directory["state"] + (f" ({directory['reason']})" if directory["reason"] else "")
-    used, most = format_size(directory["used_bytes"]), format_size(directory["capacity_bytes"])
-    free = format_size(directory["free_bytes"])
-    yield f"directory {name}: {state}, {used} of {most} used, {free} free on its disk"
-    for store in directory["stores"]:
-        objects = format_count(store["objects"], "object")
-        stored, pinned = format_size(store["stored_bytes"]), format_size(store["pinned_bytes"])
-        packed, saved = format_size(store["compressed_bytes"]), format_size(store["saved_bytes"])
-        parts = f"{objects}, {stored}, pinned {pinned}, compressed {packed}, saved {saved}"
-        yield f"directory {name}, {store['store_id']}: {parts}"
+def _directory_lines(of: DirectoryInfo) -> Iterator[str]:
+    state = of.state + (f" ({of.reason})" if of.reason else "")
+    used, capacity = format_size(of.used_bytes), format_size(of.capacity_bytes)
+    free = format_size(of.free_bytes)
+    yield f"directory {of.directory}: {state}, {used} of {capacity} used, {free} free on its disk"
+    for store in of.stores:
+        parts = (
+            format_count(store.objects, "object"),
+            format_size(store.stored_bytes),
+            f"pinned {format_size(store.pinned_bytes)}",
+            f"compressed {format_size(store.compressed_bytes)}",
+            f"saved {format_size(store.saved_bytes)}",
+        )
+        yield f"directory {of.directory}, {store.store_id}: {', '.join(parts)}"
 
 
 @command.command("pin", short_help="Keep files and trees from being evicted.")
@@ -108,7 +122,7 @@ def pin(paths: tuple[str, ...]) -> None:
     Pinning fetches nothing: `cloudfs warmup` does.
     """
     for mountpoint, keys in _by_mount(paths).items():
-        Daemon(mountpoint).ask("cache-pin", {"paths": keys})
+        Daemon(mountpoint).ask(messages.CACHE_PIN, Paths(tuple(keys)))
         for key in keys:
             click.echo(printable(f"pinned {shown(mountpoint, key)}"))
 
@@ -118,7 +132,7 @@ def pin(paths: tuple[str, ...]) -> None:
 def unpin(paths: tuple[str, ...]) -> None:
     """Undo every pin of these files and trees and of what is in them."""
     for mountpoint, keys in _by_mount(paths).items():
-        unknown = Daemon(mountpoint).ask("cache-unpin", {"paths": keys})["unknown"]
+        unknown = Daemon(mountpoint).ask(messages.CACHE_UNPIN, Paths(tuple(keys))).unknown
         for key in keys:
             if key in unknown:
                 fix = f"'cloudfs cache info {shlex.quote(str(mountpoint))}' lists the pins"
@@ -135,12 +149,12 @@ def evict(paths: tuple[str, ...]) -> int:
     They can still be read.
     """
     started = [
-        jobs.start(mountpoint, "cache-evict", {"paths": keys})
+        jobs.start(mountpoint, messages.CACHE_EVICT, Paths(tuple(keys)))
         for mountpoint, keys in _by_mount(paths).items()
     ]
     jobs.wait(started, lambda job: Row(str(job.mountpoint), 0, 0, "evicting"))
     for job in started:
-        if (freed := job.document["freed_bytes"]) is not None:
+        if (freed := job.progress_as(EvictProgress).freed_bytes) is not None:
             click.echo(f"{printable(str(job.mountpoint))}: freed {format_size(freed)}")
     return jobs.worst([jobs.outcome(job) for job in started])
 
@@ -153,7 +167,7 @@ def invalidate(paths: tuple[str, ...]) -> None:
     What is cached of files that have not changed stays.
     """
     for mountpoint, keys in _by_mount(paths).items():
-        Daemon(mountpoint).ask("cache-invalidate", {"paths": keys})
+        Daemon(mountpoint).ask(messages.CACHE_INVALIDATE, Paths(tuple(keys)))
         for key in keys:
             click.echo(printable(f"invalidated {shown(mountpoint, key)}"))
 
@@ -169,7 +183,7 @@ def verify(paths: tuple[str, ...], *, as_json: bool) -> int:
     started: list[RemoteJob] = []
     with jobs.cancelling(started):
         for mountpoint in _by_mount(paths):
-            started.append(jobs.start(mountpoint, "cache-verify", {}))
+            started.append(jobs.start(mountpoint, messages.CACHE_VERIFY, NoArguments()))
     jobs.wait(started, _describe_verify)
     if as_json:
         click.echo(jobs.as_json_text(started))
@@ -177,31 +191,31 @@ def verify(paths: tuple[str, ...], *, as_json: bool) -> int:
 
 
 def _describe_verify(job: RemoteJob) -> Row:
-    document = job.document
-    done, total = document["blocks_done"], document["blocks_total"]
-    speed = job.speed.note(document["bytes_done"], time.monotonic())
+    progress = job.progress_as(VerificationProgress)
+    done, total = progress.blocks_done, progress.blocks_total
+    speed = job.speed.add(progress.bytes_done, time.monotonic())
     text = f"{done:,} of {format_count(total, 'block')}, {format_size(int(speed))}/s"
     return Row(str(job.mountpoint), done, total, text)
 
 
 def _report_verify(job: RemoteJob, *, as_json: bool) -> ExitCode:
-    """Say how a verification has ended, and return its exit code."""
+    """Print the outcome of a verification, and return its exit code."""
     code = jobs.outcome(job)
-    report = job.document["report"]
+    report = job.progress_as(VerificationProgress).report
     if code is not ExitCode.OK or report is None:
         return code
-    blocks, size = format_count(report["blocks"], "block"), format_size(report["bytes"])
+    blocks, size = format_count(report.blocks, "block"), format_size(report.bytes)
     if not as_json:
         click.echo(printable(f"{job.mountpoint}: read {blocks} ({size}): {_findings(report)}"))
-    return ExitCode.INCOMPLETE if report["corrupt"] else ExitCode.OK
+    return ExitCode.INCOMPLETE if report.corrupt else ExitCode.OK
 
 
-def _findings(report: dict[str, Any]) -> str:
+def _findings(report: VerifyReport) -> str:
     found = []
-    if report["corrupt"]:
-        found.append(f"{report['corrupt']:,} wrong, dropped and fetched again when read")
-    if report["missing"]:
-        found.append(f"{report['missing']:,} without bytes, forgotten")
-    if report["orphans"]:
-        found.append(f"{format_count(report['orphans'], 'file')} of no use, deleted")
-    return "; ".join(found) or "all right"
+    if report.corrupt:
+        found.append(f"{report.corrupt:,} corrupt, dropped and fetched again when read")
+    if report.missing:
+        found.append(f"{report.missing:,} without bytes, dropped")
+    if report.orphans:
+        found.append(f"{format_count(report.orphans, 'file')} that no index knew, deleted")
+    return "; ".join(found) or "nothing wrong"

@@ -17,7 +17,7 @@ from cloudfs.cli import background
 from cloudfs.cli.arguments import flags
 from cloudfs.cli.errors import say
 from cloudfs.config.settings import MountSettings, resolve
-from cloudfs.control import server
+from cloudfs.control import sockets
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import defaults, mountpoints
 from cloudfs.telemetry import logs
@@ -59,7 +59,7 @@ def check(settings: MountSettings) -> None:
     mountpoints.check_fuse(allow_other=settings.allow_other)
     mount = mountpoints.mount_at(path)
     # A served mount is not accessed: it may hang.
-    if mount is not None and mount.is_cloudfs and (pid := server.daemon_pid(path)):
+    if mount is not None and mount.is_cloudfs and (pid := sockets.daemon_pid(path)):
         fix = f"unmount it with 'cloudfs umount {path}' or choose another directory"
         message = f"{path} is already mounted by cloudfs process {pid}, from {mount.source}: {fix}"
         raise UserError(ExitCode.MOUNTPOINT, message)

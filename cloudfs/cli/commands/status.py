@@ -1,7 +1,6 @@
-"""`cloudfs status`: what the mounts of this machine do, asked over their control sockets.
+"""`cloudfs status`: the mounts of this machine, asked over their control sockets.
 
-No mountpoint is touched, so this works while a mount hangs. It does not know how the daemon comes
-by its figures, and shows whatever document it gets.
+No mountpoint is touched, so this works while a mount hangs.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -22,6 +21,7 @@ from cloudfs.cli.errors import say
 from cloudfs.cli.render import figures, json_text, options, page, table
 from cloudfs.cli.render.figures import Paint
 from cloudfs.errors import ExitCode, UserError
+from cloudfs.status.document import AnyDocument, StatusDocument, UnansweredMount
 from cloudfs.system import mountpoints
 
 EVERY_S_MIN: Final = 0.1
@@ -46,7 +46,7 @@ def command(path: str | None, watch: str | None, *, as_json: bool, with_options:
     there must be one mount.
     """
     if watch is not None:
-        return _watch(*_watched(watch, path), as_json=as_json)
+        return _watch(*_watch_options(watch, path), as_json=as_json)
     if path is None:
         documents = query.all_documents()
         click.echo(json_text.text(documents) if as_json else _list_text(documents, with_options))
@@ -62,17 +62,17 @@ def command(path: str | None, watch: str | None, *, as_json: bool, with_options:
 
 def paint() -> Paint:
     """Return colours for a terminal whose user has not refused them."""
-    wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return figures.coloured if wanted and os.environ.get("TERM") != "dumb" else figures.plain
+    has_colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return figures.coloured if has_colours and os.environ.get("TERM") != "dumb" else figures.plain
 
 
 def _show_mount(path: str, place: MountPath | None, *, as_json: bool, with_options: bool) -> int:
     # A path that no mount of the table has may be one of another mount namespace.
     document = query.document_at(_mountpoint(path, place))
     click.echo(json_text.text(document) if as_json else _page_text(document, with_options))
-    code = query.EXIT_CODES.get(str(document.get("health")), ExitCode.OK)
-    if code is not ExitCode.OK:
-        say(f"{document['mountpoint']} is {document['health']}: {document['fix']}")
+    code = query.EXIT_CODES.get(document.health, ExitCode.OK)
+    if code is not ExitCode.OK and isinstance(document, UnansweredMount):
+        say(f"{document.mountpoint} is {document.health}: {document.fix}")
     return code
 
 
@@ -80,7 +80,7 @@ def _mountpoint(path: str, place: MountPath | None) -> Path:
     return mountpoints.canonical(path) if place is None else place.mountpoint
 
 
-def _list_text(documents: Sequence[dict[str, Any]], with_options: bool) -> str:
+def _list_text(documents: Sequence[AnyDocument], with_options: bool) -> str:
     if not documents:
         return "no cloudfs mounts"
     if len(documents) > 1 and not with_options:
@@ -88,18 +88,18 @@ def _list_text(documents: Sequence[dict[str, Any]], with_options: bool) -> str:
     return "\n\n".join(_page_text(document, with_options) for document in documents)
 
 
-def _page_text(document: dict[str, Any], with_options: bool) -> str:
+def _page_text(document: AnyDocument, with_options: bool) -> str:
     return "\n".join(_page_lines(document, with_options))
 
 
-def _page_lines(document: dict[str, Any], with_options: bool) -> Iterator[str]:
+def _page_lines(document: AnyDocument, with_options: bool) -> Iterator[str]:
     yield from page.lines(document, paint())
-    if with_options:
-        yield from options.lines(document.get("options", {}))
+    if with_options and isinstance(document, StatusDocument):
+        yield from options.lines(document.options)
 
 
-def _watched(value: str, path: str | None) -> tuple[Path, float]:
-    """Return the mountpoint and the seconds between two looks.
+def _watch_options(value: str, path: str | None) -> tuple[Path, float]:
+    """Return the mountpoint and the interval in seconds.
 
     A word behind `--watch` that is no duration is the path.
     """
@@ -140,11 +140,11 @@ def _watch(mountpoint: Path, every_s: float, *, as_json: bool) -> int:
         stream,
     )
 
-    with poll.Watched(mountpoint) as watched:
+    with poll.PolledMount(mountpoint) as mount:
         if as_json:
-            stream.documents(watched, every_s)
+            stream.documents(mount, every_s)
         elif sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-            live.show(watched, every_s)
+            live.show(mount, every_s)
         else:
-            stream.rows(watched, every_s)
+            stream.rows(mount, every_s)
     return ExitCode.OK

@@ -17,7 +17,7 @@ from cloudfs.cli.arguments import completion
 from cloudfs.cli.client import is_stopped
 from cloudfs.cli.errors import say
 from cloudfs.config import settings
-from cloudfs.control import server
+from cloudfs.control import sockets
 from cloudfs.errors import ExitCode, UserError
 from cloudfs.system import mountpoints
 from cloudfs.system.mountpoints import BusyError
@@ -83,7 +83,7 @@ def _require_cloudfs(path: Path) -> None:
 
 def _process(path: Path) -> int | None:
     """Return a pidfd of the daemon, None without one. The pid may be reused, a pidfd is not."""
-    pid = server.daemon_pid(path)
+    pid = sockets.daemon_pid(path)
     try:
         return None if pid is None else os.pidfd_open(pid)
     except OSError:
@@ -113,7 +113,7 @@ def _wait_for_end(process: int, path: Path) -> None:
     signal.pidfd_send_signal(process, signal.SIGTERM)
     if not _ends_within(process, END_S_MAX):
         message = f"{path} is unmounted but its process has not ended in {END_S_MAX:g} s"
-        raise UserError(ExitCode.TIMEOUT, f"{message}: {_fix_of(server.daemon_pid(path))}")
+        raise UserError(ExitCode.TIMEOUT, f"{message}: {_fix_of(sockets.daemon_pid(path))}")
 
 
 def _fix_of(pid: int | None) -> str:

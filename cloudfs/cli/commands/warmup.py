@@ -1,7 +1,7 @@
 """`cloudfs warmup`: bring files into the cache before they are read.
 
-The daemon does it, as a job; this side finds the mounts, sends lists of paths in pieces, and shows
-how far it is. No mount is touched.
+The daemon does it, as a job; this side finds the mounts, sends lists of paths in chunks, and shows
+the progress. No mount is touched.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 import click
+from msgspec.structs import replace
 
 from cloudfs import units
+from cloudfs.admin import messages
+from cloudfs.admin.messages import JobRequest, WarmUpProgress, WarmUpRequest
 from cloudfs.cli import jobs
 from cloudfs.cli.arguments import completion
 from cloudfs.cli.arguments.mount_paths import MountTable, above, by_mount, require_path, shown
@@ -80,18 +83,14 @@ def _warm_up(
     as_json: bool,
     **_: Any,
 ) -> int:
-    arguments: dict[str, object] = {
-        "globs": list(globs),
-        "rate_bytes_s": _rate(rate),
-        "check": check,
-    }
+    template = WarmUpRequest((), globs, _rate(rate), check=check, more=True)
     if list_file is None:
         chunks = _chunks_of_paths(paths, keep_nested=bool(globs))
     else:
         chunks = _chunks_of_list(paths, list_file)
     started: list[RemoteJob] = []
     with jobs.cancelling(started), progress.display() as show:
-        for job in _start(chunks, arguments, started):
+        for job in _start(chunks, template, started):
             show([describe(job) for job in started])
         if not background:
             jobs.follow(started, describe, show)
@@ -106,7 +105,7 @@ def _warm_up(
 
 
 def _start(
-    chunks: Iterable[_Chunk], arguments: dict[str, object], started: list[RemoteJob]
+    chunks: Iterable[_Chunk], template: WarmUpRequest, started: list[RemoteJob]
 ) -> Iterator[RemoteJob]:
     """Start a job for each mount and hand over the paths as they come.
 
@@ -116,8 +115,8 @@ def _start(
     for mountpoint, keys in chunks:
         job = of_mount.get(mountpoint)
         if job is None:
-            first = {**arguments, "paths": keys, "more": True}
-            job = of_mount[mountpoint] = jobs.start(mountpoint, "warmup", first)
+            request = replace(template, paths=tuple(keys))
+            job = of_mount[mountpoint] = jobs.start(mountpoint, messages.WARMUP, request)
             started.append(job)
         else:
             while not job.add(keys, more=True):
@@ -141,7 +140,7 @@ def _chunks_of_paths(paths: Sequence[str], *, keep_nested: bool) -> Iterator[_Ch
 
 
 def _chunks_of_list(paths: Sequence[str], list_file: TextIO) -> Iterator[_Chunk]:
-    """Yield the paths of a list in pieces, while it is being read."""
+    """Yield the paths of a list in chunks, while it is being read."""
     if len(paths) > 1:
         fix = "give one PATH, the folder that the lines are relative to"
         raise UserError(ExitCode.USAGE, f"-f with several paths: {fix}")
@@ -174,17 +173,17 @@ def _chunks_of_list(paths: Sequence[str], list_file: TextIO) -> Iterator[_Chunk]
 
 
 def _cut(mountpoint: Path, keys: Sequence[str]) -> Iterator[_Chunk]:
-    """Yield the keys in pieces that fit into a line of the control socket."""
-    piece: list[str] = []
+    """Yield the keys in chunks that fit into a line of the control socket."""
+    chunk: list[str] = []
     room = _CHUNK_BYTES_MAX
     for key in keys:
         length = len(json.dumps(key)) + 2
-        if piece and length > room:
-            yield mountpoint, piece
-            piece, room = [], _CHUNK_BYTES_MAX
-        piece.append(key)
+        if chunk and length > room:
+            yield mountpoint, chunk
+            chunk, room = [], _CHUNK_BYTES_MAX
+        chunk.append(key)
         room -= length
-    yield mountpoint, piece
+    yield mountpoint, chunk
 
 
 def _rate(text: str | None) -> int | None:
@@ -203,7 +202,7 @@ def _show_job(paths: tuple[str, ...], job_id: str, *, cancel: bool, as_json: boo
     if len(paths) != 1:
         raise UserError(ExitCode.USAGE, "--job needs one PATH: any path in the mount that runs it")
     daemon = Daemon(MountTable().require(paths[0]).mountpoint)
-    job = RemoteJob(daemon, daemon.ask("job", {"job": job_id}))
+    job = RemoteJob(daemon, daemon.ask(messages.JOB, JobRequest(job_id)))
     was_running = job.is_running
     if cancel and was_running:
         job.cancel()
@@ -212,75 +211,74 @@ def _show_job(paths: tuple[str, ...], job_id: str, *, cancel: bool, as_json: boo
     elif cancel and was_running:
         click.echo(f"{job.mountpoint}: cancelled job {job.id}: what is done stays")
     elif cancel:
-        click.echo(f"{job.mountpoint}: job {job.id} has ended before: {job.document['state']}")
+        click.echo(f"{job.mountpoint}: job {job.id} has ended before: {job.status.state}")
     if cancel:
         return ExitCode.OK
     if not job.is_running:
         return _report(job, as_json)
     if not as_json:
         row = describe(job)
-        elapsed = format_duration(job.document["elapsed_s"])
+        elapsed = format_duration(job.status.elapsed_s)
         click.echo(printable(f"{row.title}: job {job.id} runs for {elapsed}: {row.text}"))
     return ExitCode.OK
 
 
 def describe(job: RemoteJob) -> Row:
-    """Return how far a warm-up is."""
-    document = job.document
-    if document["kind"] != "warmup":
-        return Row(str(job.mountpoint), 0, 0, f"a {document['kind']} job")
-    done, total = document["bytes_done"], document["bytes_total"]
-    text = _counts(document)
-    speed = job.speed.note(document["fetched_bytes"], time.monotonic())
-    if document["counting"]:
+    """Return the progress of a warm-up."""
+    progress = job.status.progress
+    if not isinstance(progress, WarmUpProgress):
+        return Row(str(job.mountpoint), 0, 0, f"a {job.status.kind} job")
+    done, total = progress.bytes_done, progress.bytes_total
+    text = _counts(progress)
+    speed = job.speed.add(progress.fetched_bytes, time.monotonic())
+    if progress.counting:
         text += ", still counting"
-    if speed >= 1 and not document["check"]:
+    if speed >= 1 and not progress.check:
         text += f", {format_size(int(speed))}/s"
-        if not document["counting"]:
+        if not progress.counting:
             text += f", {format_duration(round((total - done) / speed))} left"
-    if document["failed"]:
-        text += f", {document['failed']:,} failed"
+    if progress.failed:
+        text += f", {progress.failed:,} failed"
     return Row(str(job.mountpoint), done, total, text)
 
 
-def _counts(document: dict[str, Any]) -> str:
-    files = f"{document['files_done']:,} of {format_count(document['files_total'], 'file')}"
-    done, total = format_size(document["bytes_done"]), format_size(document["bytes_total"])
+def _counts(progress: WarmUpProgress) -> str:
+    files = f"{progress.files_done:,} of {format_count(progress.files_total, 'file')}"
+    done, total = format_size(progress.bytes_done), format_size(progress.bytes_total)
     return f"{files}, {done} of {total}"
 
 
 def _report(job: RemoteJob, as_json: bool) -> ExitCode:
-    """Say how a job has ended, and return its exit code."""
-    document = job.document
-    if document["kind"] != "warmup":
+    """Print the outcome of a job, and return its exit code."""
+    progress = job.status.progress
+    if not isinstance(progress, WarmUpProgress):
         return jobs.outcome(job)
     if not as_json:
-        click.echo(printable(f"{job.mountpoint}: {_summary(document)}"))
-    for failure in document["failures"]:
-        say(f"{shown(job.mountpoint, failure['path'])}: {failure['reason']}")
-    if document["failed"] > len(document["failures"]):
-        count = format_count(document["failed"], "path")
-        say(f"{job.mountpoint}: {count} failed, the first {len(document['failures'])} are above")
-    for note in document["notes"]:
+        click.echo(printable(f"{job.mountpoint}: {_summary(progress, job.status.elapsed_s)}"))
+    for failure in progress.failures:
+        say(f"{shown(job.mountpoint, failure.path)}: {failure.reason}")
+    if progress.failed > len(progress.failures):
+        count = format_count(progress.failed, "path")
+        say(f"{job.mountpoint}: {count} failed, the first {len(progress.failures)} are above")
+    for note in progress.notes:
         say(f"{job.mountpoint}: {note}")
     code = jobs.outcome(job)
-    if code is ExitCode.OK and _is_incomplete(document):
+    if code is ExitCode.OK and _is_incomplete(progress):
         return ExitCode.INCOMPLETE
     return code
 
 
-def _summary(document: dict[str, Any]) -> str:
-    summary = f"{_counts(document)} local"
-    fetched = document["fetched_bytes"]
-    elapsed = document["elapsed_s"]
-    if document["check"]:
+def _summary(progress: WarmUpProgress, elapsed_s: float) -> str:
+    summary = f"{_counts(progress)} local"
+    fetched = progress.fetched_bytes
+    if progress.check:
         return summary
     if not fetched:
         return f"{summary}; nothing was fetched"
-    speed = f" ({format_size(int(fetched / elapsed))}/s)" if elapsed else ""
-    return f"{summary}; fetched {format_size(fetched)} in {format_duration(elapsed)}{speed}"
+    speed = f" ({format_size(int(fetched / elapsed_s))}/s)" if elapsed_s else ""
+    return f"{summary}; fetched {format_size(fetched)} in {format_duration(elapsed_s)}{speed}"
 
 
-def _is_incomplete(document: dict[str, Any]) -> bool:
-    missing = document["files_done"] < document["files_total"]
-    return bool(missing or document["failed"] or document["refused_files"])
+def _is_incomplete(progress: WarmUpProgress) -> bool:
+    missing = progress.files_done < progress.files_total
+    return missing or progress.failed > 0 or progress.refused_files > 0

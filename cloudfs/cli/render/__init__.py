@@ -1,1 +1,1 @@
-"""How the state of a mount is shown: as a page, a table, rows, a live view, or JSON."""
+"""Renderers of the status document: page, table and options, and of the progress of jobs."""

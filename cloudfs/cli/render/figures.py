@@ -1,4 +1,4 @@
-"""Figures of a status document as people read them. It does not know where on a page they stand."""
+"""Formatted figures: sizes, rates, ratios, latencies, bars and columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BAR_WIDTH: Final = 20
 _DAY_S: Final = 86400
 
 Paint: TypeAlias = Callable[[str, str], str]
-"""Gives a text the colour of a word such as `ok`, or leaves it as it is."""
+"""Takes a text and its role, such as `ok`; returns it in the colour of that, or as it is."""
 
 _COLOURS: Final[Mapping[str, dict[str, Any]]] = {
     "title": {"bold": True},
@@ -47,8 +47,8 @@ def rate(bytes_per_s: float) -> str:
 
 
 def share(ratio: float | None) -> str:
-    """Return a ratio as a percentage rounded down, so that 100% is everything; `-` for None."""
-    return "-" if ratio is None else f"{math.floor(ratio * 1000) / 10:.1f}%"
+    """Return a ratio as a percentage rounded down, so that 100 % is everything; `-` for None."""
+    return "-" if ratio is None else f"{math.floor(ratio * 1000) / 10:.1f} %"
 
 
 def ratio(part: float, whole: float) -> float | None:
@@ -57,7 +57,7 @@ def ratio(part: float, whole: float) -> float | None:
 
 
 def bar(part: float, whole: float) -> str:
-    """Return how full something is, as a text of fixed width."""
+    """Return a bar of fixed width that is filled by this part."""
     filled = min(BAR_WIDTH, round(BAR_WIDTH * part / whole)) if whole > 0 else 0
     return f"[{'#' * filled}{'-' * (BAR_WIDTH - filled)}]"
 
@@ -77,13 +77,13 @@ def percentile(counts: Sequence[int], bounds_s: Sequence[float], part: float) ->
     Interpolated within its bucket, so no more exact than the bucket is wide; infinite beyond the
     last bound, and None when nothing was counted.
     """
-    wanted = part * sum(counts)
-    if not wanted:
+    rank = part * sum(counts)
+    if not rank:
         return None
     below, lower = 0, 0.0
     for count, upper in zip(counts, bounds_s, strict=False):
-        if count and below + count >= wanted:
-            return lower + (upper - lower) * (wanted - below) / count
+        if count and below + count >= rank:
+            return lower + (upper - lower) * (rank - below) / count
         below, lower = below + count, upper
     return math.inf
 
@@ -110,13 +110,17 @@ def shortened(text: str, width: int) -> str:
 
 def columns(rows: Iterable[Sequence[str]], *, left: int = 1) -> list[str]:
     """Return rows as lines, each column as wide as it must be; the first `left` are words."""
+    return ["  ".join(cells).rstrip() for cells in padded(rows, left=left)]
+
+
+def padded(rows: Iterable[Sequence[str]], *, left: int) -> list[list[str]]:
+    """Return the cells of `columns`, each as wide as its column."""
     table = [list(row) for row in rows]
     widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
-    lines = []
-    for row in table:
-        cells = [
+    return [
+        [
             cell.ljust(width) if number < left else cell.rjust(width)
             for number, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+        for row in table
+    ]

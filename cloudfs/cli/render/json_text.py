@@ -1,4 +1,4 @@
-"""Status documents as programs read them."""
+"""JSON output of the commands."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 import math
 from collections.abc import Mapping
 
+import msgspec
+
 
 def text(document: object, indent: int | None = 2) -> str:
-    """Return what `--json` prints; without `indent` on one line."""
-    return json.dumps(_finite(document), indent=indent)
+    """Return what `--json` prints of structs and values; without `indent` on one line."""
+    return json.dumps(_finite(msgspec.to_builtins(document)), indent=indent)
 
 
 def _finite(value: object) -> object:

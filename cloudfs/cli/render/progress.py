@@ -1,7 +1,4 @@
-"""How far something is, on stderr: bars on a terminal, else a line every few seconds.
-
-It does not know what is shown. The library for bars is imported when one is shown.
-"""
+"""Progress on stderr: bars on a terminal, else a line every few seconds."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ _TITLE_MIN: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing's progress: `done` of `total` draws the bar (`total` 0: nothing is known yet)."""
+    """One progress bar: `done` of `total`; a `total` of 0 is unknown."""
 
     title: str
     done: int
@@ -40,17 +37,17 @@ class Row:
 
 
 class Display(Protocol):
-    """Shows rows; always the same number of them. `interval_s`: call it about so often."""
+    """Shows rows, a growing number of them. `interval_s`: call it about so often."""
 
     interval_s: float
 
     def __call__(self, rows: Sequence[Row]) -> None:
-        """Show how far everything is now."""
+        """Show the current progress."""
 
 
 @contextmanager
 def display() -> Iterator[Display]:
-    """Yield what suits stderr; it is cleared away afterwards."""
+    """Yield the display for stderr; bars are removed afterwards."""
     if not sys.stderr.isatty():
         yield _Lines()
         return
@@ -59,7 +56,7 @@ def display() -> Iterator[Display]:
     from rich.table import Column  # noqa: PLC0415
 
     console = Console(stderr=True)
-    # A long path is cut, or it would leave no room for the figures.
+    # A long path is cut: the figures need their room.
     room = max(_TITLE_MIN, console.width - _BAR_AND_TEXT)
     title = Column(no_wrap=True, max_width=room)
     columns = (
@@ -72,7 +69,7 @@ def display() -> Iterator[Display]:
 
 
 class _Lines:
-    """Prints the rows every `LINE_EVERY_S`, and nothing about what is done at once."""
+    """Prints the rows every `LINE_EVERY_S`, the first after a second."""
 
     interval_s = 0.5
 
@@ -112,8 +109,8 @@ class Speed:
     def __init__(self, began: float) -> None:
         self._samples = deque([(began, 0)])
 
-    def note(self, count: int, now: float) -> float:
-        """Take the count of this moment (seconds) and return the bytes per second."""
+    def add(self, count: int, now: float) -> float:
+        """Add the current count, at `now` in seconds, and return the bytes per second."""
         self._samples.append((now, count))
         while now - self._samples[0][0] > _SPEED_OVER_S and len(self._samples) > 2:
             self._samples.popleft()

@@ -1,0 +1,1 @@
+"""Views that follow one mount: live on a terminal, or as a stream of lines."""

@@ -1,7 +1,7 @@
-"""A watched mount on a terminal: its page, redrawn in place, with rates over the last minutes.
+"""The live view on a terminal: the status page, redrawn in place, with rates of the last minutes.
 
-It survives a daemon that hangs, ends or is started anew, and says so above the last figures. `q`
-and Ctrl-C end it. The library that draws is imported when this module is.
+A daemon may hang, end and be started anew: that is shown above the last figures. `q` and Ctrl-C end
+it. Importing this module imports rich.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Final
 
+from msgspec.structs import replace
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from cloudfs.cli.errors import TERMINATED
-from cloudfs.cli.query import SILENT
 from cloudfs.cli.render import figures, page
 from cloudfs.cli.render.figures import Paint
-from cloudfs.cli.render.page import Document, health_of
-from cloudfs.cli.watch.poll import Look, Watched
+from cloudfs.cli.watch.poll import Poll, PolledMount
 from cloudfs.cli.watch.stream import per_s_between
+from cloudfs.status.document import AnyDocument
 from cloudfs.units import format_duration
 
 _ANSWER_S: Final = 0.25
@@ -40,10 +40,10 @@ _LEVELS: Final = "▁▂▃▄▅▆▇█"
 _LABEL_WIDTH: Final = 13
 _RATE_WIDTH: Final = 30
 _FIRST: Final = ("mounted", "health", "now", "waiting", "jobs", "last errors")
-"""What must be seen in a low window, too."""
+"""These are seen in a low window, too."""
 
 
-def show(watched: Watched, every_s: float) -> None:
+def show(mount: PolledMount, every_s: float) -> None:
     """Show the mount until the user ends it; the terminal is then as it was."""
     with ExitStack() as stack:
         stack.enter_context(_ends_on_sigterm())
@@ -53,47 +53,46 @@ def show(watched: Watched, every_s: float) -> None:
             Live(console=console, screen=True, auto_refresh=False, redirect_stderr=False)
         )
         stack.enter_context(suppress(KeyboardInterrupt))
-        view = _View(watched, every_s)
+        view = View(mount, every_s)
         while True:
-            view.look_if_due()
+            view.poll_if_due()
             lines = view.lines(console.width, console.height, coloured=not console.no_color)
             screen.update(_drawn(lines), refresh=True)
             if keys.pressed(view.rest_s()) == "q":
                 return
 
 
-class _View:
-    """What is on the screen."""
+class View:
+    """The lines on the screen."""
 
-    def __init__(self, watched: Watched, every_s: float) -> None:
-        self._watched = watched
+    def __init__(self, mount: PolledMount, every_s: float) -> None:
+        self._mount = mount
         self._every_s = every_s
         self._due = time.monotonic()
-        self._look: Look | None = None
+        self._poll: Poll | None = None
         self._read: deque[float] = deque(maxlen=_HISTORY)
         self._received: deque[float] = deque(maxlen=_HISTORY)
 
-    def look_if_due(self) -> None:
+    def poll_if_due(self) -> None:
         """Ask the daemon, once an interval."""
         if time.monotonic() < self._due:
             return
-        earlier = self._look.document if self._look else None
-        self._look = self._watched.look(_ANSWER_S)
-        # One that owes an answer is looked at without a pause: each look waits for it.
-        owes = self._look.absent is not None and health_of(self._look.absent) == SILENT
-        self._due = time.monotonic() + (0.0 if owes else self._every_s)
-        document = self._look.document
-        if self._look.absent is None and document is not None:
+        earlier = self._poll.document if self._poll else None
+        self._poll = self._mount.poll(_ANSWER_S)
+        # A daemon that owes a reply is polled without a pause: each poll waits for it.
+        self._due = time.monotonic() + (0.0 if self._poll.is_silent else self._every_s)
+        document = self._poll.document
+        if self._poll.absent is None and document is not None:
             read, received = per_s_between(earlier, document)
             self._read.append(read)
             self._received.append(received)
 
     def rest_s(self) -> float:
-        """Seconds until something is to be done."""
+        """Return the seconds until the next poll or redraw."""
         return max(0.0, min(self._due - time.monotonic(), _REDRAW_S))
 
     def lines(self, width: int, height: int, *, coloured: bool) -> list[str]:
-        """Return what fits on the screen."""
+        """Return the lines that fit on the screen."""
         paint = figures.coloured if coloured else figures.plain
         found = [*self._head(paint), *self._rates(width), *self._page(paint, width)]
         if len(found) <= height:
@@ -104,20 +103,21 @@ class _View:
     def _head(self, paint: Paint) -> Iterator[str]:
         now = time.strftime("%H:%M:%S")
         yield f"{now}  every {format_duration(self._every_s)}, q ends it"
-        look = self._look
-        if look is None or look.absent is None or not self._is_worth_saying(look):
+        poll = self._poll
+        if poll is None or poll.absent is None or not self._is_worth_showing(poll):
             return
-        health = health_of(look.absent)
-        age = f"; figures of {format_duration(round(look.age_s))} ago" if look.document else ""
-        # How long one look has waited says less than the age of the figures.
-        reason = "" if health == SILENT else f": {look.absent['reason']}"
+        health = poll.absent.health
+        age = f"; figures of {format_duration(round(poll.age_s))} ago" if poll.document else ""
+        # How long one poll has waited says less than the age of the figures.
+        reason = "" if poll.is_silent else f": {poll.absent.reason}"
         yield paint(f"{health.upper()}{reason}{age}", "problem")
-        yield f"fix: {look.absent['fix']}"
+        yield f"fix: {poll.absent.fix}"
 
-    def _is_worth_saying(self, look: Look) -> bool:
-        """An answer may take a moment; a daemon that is gone does not come back in one."""
-        silent = look.absent is not None and health_of(look.absent) == SILENT
-        return not silent or look.document is None or look.age_s > self._every_s + _SILENCE_S
+    def _is_worth_showing(self, poll: Poll) -> bool:
+        """A reply may take a moment; a daemon that has ended is reported at once."""
+        return (
+            not poll.is_silent or poll.document is None or poll.age_s > self._every_s + _SILENCE_S
+        )
 
     def _rates(self, width: int) -> Iterator[str]:
         room = max(0, width - _LABEL_WIDTH - _RATE_WIDTH - 1)
@@ -130,12 +130,12 @@ class _View:
             yield f"{label.ljust(_LABEL_WIDTH)}{text.ljust(_RATE_WIDTH)} {_sparkline(shown, most)}"
 
     def _page(self, paint: Paint, width: int) -> list[str]:
-        look = self._look
-        if look is None:
+        poll = self._poll
+        if poll is None:
             return []
-        document: Document = look.document or look.latest
-        if look.absent is not None and self._is_worth_saying(look):
-            document = {**document, "health": look.absent["health"]}
+        document: AnyDocument = poll.document or poll.latest
+        if poll.absent is not None and self._is_worth_showing(poll):
+            document = replace(document, health=poll.absent.health)
         return page.lines(document, paint, min(width, page.WIDTH), _FIRST)
 
 
@@ -165,7 +165,7 @@ class _Keys:
             return ""
         key = os.read(self._descriptor, 1)
         if not key:
-            # The terminal is gone: nobody will press anything.
+            # The terminal is gone: no key will be pressed.
             self._descriptor = None
         return key.decode("ascii", "replace")
 
@@ -187,7 +187,7 @@ def _keys() -> Iterator[_Keys]:
 
 @contextmanager
 def _ends_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the block in order, so that the terminal is put right."""
+    """Let SIGTERM end the block in order, so that the terminal is restored."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         raise SystemExit(TERMINATED)

@@ -1,68 +1,75 @@
-"""Looking at one mount again and again: its last document, how old that is, and what keeps newer
-ones away. It does not know how they are shown."""
+"""Polling of one mount: its last document, the age of that, and why there is no newer one."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from cloudfs.cli import query
-from cloudfs.control import server
-from cloudfs.control.client import Conversation
-from cloudfs.control.server import ControlError, NotAnsweringError
+from cloudfs.control import sockets
+from cloudfs.control.client import ControlConnection
+from cloudfs.control.protocol import ControlError, NoArguments, NotAnsweringError
+from cloudfs.status.document import STATUS, AnyDocument, Health, StatusDocument, UnansweredMount
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What was found. `document` is the daemon's last one, None before there was any, and `age_s`
-    the seconds since it came. `absent` is None when it came now, else what is known without it."""
+class Poll:
+    """The outcome of one poll. `document` is the daemon's last one, None before there was any, and
+    `age_s` the seconds since it came. `absent` is None when it came with this poll."""
 
-    document: dict[str, Any] | None
+    document: StatusDocument | None
     age_s: float
-    absent: dict[str, Any] | None
+    absent: UnansweredMount | None
 
     @property
-    def latest(self) -> dict[str, Any]:
-        """What is true now: the document, or what is known without one."""
+    def is_silent(self) -> bool:
+        """True when the daemon runs and has not replied in time."""
+        return self.absent is not None and self.absent.health is Health.NOT_ANSWERING
+
+    @property
+    def latest(self) -> AnyDocument:
+        """The document of this poll, also when the daemon gave none."""
         found = self.document if self.absent is None else self.absent
         assert found is not None
         return found
 
 
-class Watched:
+class PolledMount:
     """The mount at a canonical mountpoint. It may end and be mounted again."""
 
     def __init__(self, mountpoint: Path) -> None:
         self.mountpoint = mountpoint
-        self._conversation = Conversation(lambda: server.find_socket(mountpoint), "status")
-        self._document: dict[str, Any] | None = None
+        self._connection = ControlConnection(
+            lambda: sockets.find_socket(mountpoint), STATUS, NoArguments()
+        )
+        self._document: StatusDocument | None = None
         self._answered_at = time.monotonic()
-        self._silent: dict[str, Any] | None = None
+        self._silent: UnansweredMount | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._conversation.close()
+        self._connection.close()
 
-    def look(self, timeout_s: float) -> Look:
-        """Ask; an answer that is not there after `timeout_s` is waited for by the next look."""
+    def poll(self, timeout_s: float) -> Poll:
+        """Ask; a reply that is not there after `timeout_s` is waited for by the next poll."""
         absent = None
         try:
-            self._document = self._conversation.ask(timeout_s=timeout_s)
+            self._document = self._connection.request(timeout_s=timeout_s)
             self._answered_at = time.monotonic()
             self._silent = None
         except ControlError as error:
             absent = self._why_absent(error)
-        return Look(self._document, time.monotonic() - self._answered_at, absent)
+        return Poll(self._document, time.monotonic() - self._answered_at, absent)
 
-    def _why_absent(self, error: ControlError) -> dict[str, Any]:
+    def _why_absent(self, error: ControlError) -> UnansweredMount:
         if not isinstance(error, NotAnsweringError):
             self._silent = None
             return query.without_answer(self.mountpoint, error)
-        # Found out once: it connects to the daemon, which takes no more connections while it hangs.
+        # Once: it connects to the daemon, which takes no more connections while it hangs.
         if self._silent is None:
             self._silent = query.without_answer(self.mountpoint, error)
         return self._silent

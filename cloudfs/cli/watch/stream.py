@@ -1,23 +1,23 @@
-"""A watched mount for programs and files: a JSON document, or a row of figures, at each interval.
+"""A stream of status: a JSON document, or a row of figures, at each interval.
 
-Every line is flushed, so a pipe has it at once. Ctrl-C is how it ends.
+Every line is flushed, so a pipe has it at once. Ctrl-C ends it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from cloudfs.cli.query import ANSWER_S_MAX
 from cloudfs.cli.render import figures, json_text
-from cloudfs.cli.render.page import Document, health_of
-from cloudfs.cli.watch.poll import Look, Watched
+from cloudfs.cli.watch.poll import Poll, PolledMount
 from cloudfs.errors import printable
+from cloudfs.status.document import StatusDocument
 
 _ANSWER_S_MIN: Final = 1.0
 _HEAD_EVERY: Final = 20
@@ -25,7 +25,7 @@ _HEAD_EVERY: Final = 20
 _GROUPS: Final = (
     ("", ("time    ",)),
     ("usage", ("memory", "   ssd")),
-    ("programs", ("ops/s", "  lat", "read/s", "err")),
+    ("FUSE", ("ops/s", "  lat", "read/s", "err")),
     ("cache", (" hit%",)),
     ("store", ("get/s", "  lat", "recv/s", "err")),
     ("", ("wait",)),
@@ -34,29 +34,29 @@ _COLUMNS: Final = tuple(column for _, group in _GROUPS for column in group)
 _BETWEEN: Final = " "
 
 
-def documents(watched: Watched, every_s: float) -> None:
-    """Print what is known of the mount, one JSON document a line, until interrupted."""
+def documents(mount: PolledMount, every_s: float) -> None:
+    """Print the latest document of each poll as one line of JSON, until interrupted."""
     with suppress(KeyboardInterrupt):
-        for look in _looks(watched, every_s):
-            click.echo(json_text.text(look.latest, indent=None))
+        for poll in _polls(mount, every_s):
+            click.echo(json_text.text(poll.latest, indent=None))
 
 
-def rows(watched: Watched, every_s: float) -> None:
+def rows(mount: PolledMount, every_s: float) -> None:
     """Print a row of what happened in each interval, until interrupted."""
-    earlier: Document | None = None
+    earlier: StatusDocument | None = None
     printed = 0
     with suppress(KeyboardInterrupt):
-        for look in _looks(watched, every_s):
-            if look.absent is not None:
-                click.echo(printable(f"{_clock()} {health_of(look.absent)}: {look.absent['fix']}"))
+        for poll in _polls(mount, every_s):
+            if poll.absent is not None:
+                click.echo(printable(f"{_clock()} {poll.absent.health}: {poll.absent.fix}"))
                 continue
-            assert look.document is not None
-            if earlier is not None and _is_same_daemon(earlier, look.document):
+            assert poll.document is not None
+            if earlier is not None and _is_same_daemon(earlier, poll.document):
                 if printed % _HEAD_EVERY == 0:
                     click.echo("\n".join(head()))
-                click.echo(row(earlier, look.document))
+                click.echo(row(earlier, poll.document))
                 printed += 1
-            earlier = look.document
+            earlier = poll.document
 
 
 def head() -> Iterator[str]:
@@ -68,11 +68,10 @@ def head() -> Iterator[str]:
     yield _BETWEEN.join(_COLUMNS)
 
 
-def per_s_between(earlier: Document | None, document: Document) -> tuple[float, float]:
+def per_s_between(earlier: StatusDocument | None, document: StatusDocument) -> tuple[float, float]:
     """Return bytes read and received per second since an earlier document; without one, of now."""
     if earlier is None or not _is_same_daemon(earlier, document):
-        now = document.get("now", {})
-        return now.get("read_bytes_per_s", 0.0), now.get("received_bytes_per_s", 0.0)
+        return document.now.read_bytes_per_s, document.now.received_bytes_per_s
     before, after = _Counted.of(earlier), _Counted.of(document)
     passed_s = after.uptime_s - before.uptime_s
     read_bytes = after.read_bytes - before.read_bytes
@@ -80,11 +79,14 @@ def per_s_between(earlier: Document | None, document: Document) -> tuple[float, 
     return _per_s(read_bytes, passed_s), _per_s(received_bytes, passed_s)
 
 
-def row(earlier: Document, document: Document) -> str:
+def row(earlier: StatusDocument, document: StatusDocument) -> str:
     """Return what happened between two documents of one daemon, in the columns of `head`."""
     before, now = _Counted.of(earlier), _Counted.of(document)
     passed_s = now.uptime_s - before.uptime_s
-    read_bytes, store_bytes = now.read_bytes - before.read_bytes, now.store - before.store
+    read_bytes, store_bytes = (
+        now.read_bytes - before.read_bytes,
+        now.store_bytes - before.store_bytes,
+    )
     hits = figures.share(1 - store_bytes / read_bytes) if read_bytes else "-"
     cells = (
         _clock(),
@@ -94,30 +96,29 @@ def row(earlier: Document, document: Document) -> str:
         _mean(now.read_s - before.read_s, now.reads - before.reads),
         _size(_per_s(read_bytes, passed_s)),
         str(now.errors - before.errors),
-        hits.rstrip("%"),
+        hits.rstrip(" %"),
         f"{_per_s(now.gets - before.gets, passed_s):.1f}",
         _mean(now.get_s - before.get_s, now.gets - before.gets),
         _size(_per_s(now.received_bytes - before.received_bytes, passed_s)),
         str(now.store_errors - before.store_errors),
-        str(document.get("waiting_count", "-")),
+        str(document.waiting_count),
     )
     widths = map(len, _COLUMNS)
     return _BETWEEN.join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
 
 
-def _looks(watched: Watched, every_s: float) -> Iterator[Look]:
-    """Yield a look at once and at every interval; one that came late shifts those after it."""
+def _polls(mount: PolledMount, every_s: float) -> Iterator[Poll]:
+    """Poll at once and at every interval; one that comes late shifts those after it."""
     timeout_s = min(max(every_s, _ANSWER_S_MIN), ANSWER_S_MAX)
     due = time.monotonic()
     while True:
-        yield watched.look(timeout_s)
+        yield mount.poll(timeout_s)
         due = max(due + every_s, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
 
 
-def _is_same_daemon(earlier: Document, document: Document) -> bool:
-    is_later = document["uptime_s"] > earlier["uptime_s"]
-    return bool(is_later and earlier.get("pid") == document.get("pid"))
+def _is_same_daemon(earlier: StatusDocument, document: StatusDocument) -> bool:
+    return document.uptime_s > earlier.uptime_s and document.pid == earlier.pid
 
 
 def _clock() -> str:
@@ -164,32 +165,28 @@ class _Counted:
     reads: int
     read_s: float
     read_bytes: int
-    store: int
+    store_bytes: int
     gets: int
     get_s: float
     received_bytes: int
     store_errors: int
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> _Counted:
-        """Take them from a document of any schema; what is not there counts nothing."""
-        sources, store = document.get("sources", {}), document.get("store", {})
-        operations = document.get("fuse", {}).get("operations", {})
-        read = operations.get("read", {})
-        get = store.get("operations", {}).get("get", {})
-        disks = document.get("disks", {}).values()
+    def of(cls, document: StatusDocument) -> _Counted:
+        operations = document.fuse.operations
+        read, get = operations.get("read"), document.store.operations.get("get")
         return cls(
-            uptime_s=document["uptime_s"],
-            memory_bytes=document.get("memory", {}).get("used_bytes", 0),
-            ssd_bytes=sum(disk.get("used_bytes", 0) for disk in disks),
-            requests=sum(operation["requests"] for operation in operations.values()),
-            errors=sum(operation["errors"] for operation in operations.values()),
-            reads=read.get("requests", 0),
-            read_s=read.get("seconds", 0.0),
-            read_bytes=sum(sources.values()),
-            store=sources.get("store_bytes", 0),
-            gets=get.get("requests", 0),
-            get_s=get.get("seconds", 0.0),
-            received_bytes=store.get("received_bytes", 0),
-            store_errors=store.get("errors", 0),
+            uptime_s=document.uptime_s,
+            memory_bytes=document.memory.used_bytes,
+            ssd_bytes=sum(disk.used_bytes for disk in document.disks.values()),
+            requests=sum(of.requests for of in operations.values()),
+            errors=sum(of.errors for of in operations.values()),
+            reads=read.requests if read else 0,
+            read_s=read.seconds if read else 0.0,
+            read_bytes=document.sources.total,
+            store_bytes=document.sources.store_bytes,
+            gets=get.requests if get else 0,
+            get_s=get.seconds if get else 0.0,
+            received_bytes=document.store.received_bytes,
+            store_errors=document.store.errors,
         )

@@ -11,7 +11,7 @@ from typing import Final
 import trio
 
 from cloudfs.config.settings import NO_MOUNTPOINT, NO_URL
-from cloudfs.control import server
+from cloudfs.control import sockets
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, failure, ok, skipped, user_error, warning
 from cloudfs.errors import ExitCode, UserError
@@ -37,7 +37,7 @@ def _examine(context: Context) -> Finding:
         return ok(f"{path} is mounted by the caller", **facts)
     mount = mountpoints.mount_at(path)
     # A served mount is not accessed: it may hang.
-    if mount is not None and mount.is_cloudfs and (pid := server.daemon_pid(path)):
+    if mount is not None and mount.is_cloudfs and (pid := sockets.daemon_pid(path)):
         return _served(path, mount.source, pid, url)
     if mount is not None and mount.is_fuse and mountpoints.is_dead(path):
         fix = f"mount it again, or clear it with 'cloudfs umount {path}'"

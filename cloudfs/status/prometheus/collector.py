@@ -1,7 +1,4 @@
-"""The metrics of one reading of the status document, rendered for Prometheus.
-
-It does not know which metrics there are, nor how the text is sent.
-"""
+"""The metrics of one status document, rendered in the exposition format."""
 
 from __future__ import annotations
 
@@ -18,29 +15,30 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from cloudfs.status.prometheus.definition import Definition, Document, Sample, Type
-from cloudfs.status.prometheus.table import DEFINITIONS
+from cloudfs.status.document import StatusDocument
+from cloudfs.status.prometheus.definitions import DEFINITIONS
+from cloudfs.status.prometheus.metric import MetricDefinition, MetricType, Sample
 
 
 class DocumentCollector(Collector):
-    """Collects what one status document says."""
+    """Collects the samples of one status document."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: StatusDocument) -> None:
         self._document = document
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric of the table that has samples."""
-        bounds = [repr(float(bound)) for bound in self._document.get("histogram_bounds_s", ())]
+        bounds = [repr(float(bound)) for bound in self._document.histogram_bounds_s]
         for definition in DEFINITIONS:
             samples = list(definition.read(self._document))
             if samples:
                 yield _family(definition, samples, bounds)
 
 
-def render(document: Document, accept: str) -> tuple[bytes, str]:
+def render(document: StatusDocument, accept: str) -> tuple[bytes, str]:
     """Return the metrics and their content type, in the format that `accept` asks for.
 
-    It looks into /proc for what the process uses, so it belongs into a worker thread.
+    Reads /proc for the figures of the process: worker threads only.
     """
     registry = CollectorRegistry()
     registry.register(DocumentCollector(document))
@@ -49,11 +47,11 @@ def render(document: Document, accept: str) -> tuple[bytes, str]:
     return encode(registry), content_type
 
 
-def _family(definition: Definition, samples: list[Sample], bounds: list[str]) -> Metric:
-    if definition.type is Type.HISTOGRAM:
+def _family(definition: MetricDefinition, samples: list[Sample], bounds: list[str]) -> Metric:
+    if definition.type is MetricType.HISTOGRAM:
         return _histogram(definition, samples, bounds)
     family: CounterMetricFamily | GaugeMetricFamily
-    if definition.type is Type.COUNTER:
+    if definition.type is MetricType.COUNTER:
         family = CounterMetricFamily(definition.name, definition.help, labels=definition.labels)
     else:
         family = GaugeMetricFamily(definition.name, definition.help, labels=definition.labels)
@@ -63,7 +61,7 @@ def _family(definition: Definition, samples: list[Sample], bounds: list[str]) ->
 
 
 def _histogram(
-    definition: Definition, samples: list[Sample], bounds: list[str]
+    definition: MetricDefinition, samples: list[Sample], bounds: list[str]
 ) -> HistogramMetricFamily:
     family = HistogramMetricFamily(definition.name, definition.help, labels=definition.labels)
     for sample in samples:

@@ -1,7 +1,6 @@
 """The table of docs/metrics.md, written from the definitions.
 
-`python -m cloudfs.status.prometheus.reference docs/metrics.md` puts it there. It does
-not know the metrics themselves.
+`python -m cloudfs.status.prometheus.reference docs/metrics.md` puts it there.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from cloudfs.status.prometheus.definition import Definition
-from cloudfs.status.prometheus.table import DEFINITIONS
+from cloudfs.status.prometheus.definitions import DEFINITIONS
+from cloudfs.status.prometheus.metric import MetricDefinition
 
 BEGIN: Final = "<!-- begin: python -m cloudfs.status.prometheus.reference docs/metrics.md -->"
 END: Final = "<!-- end -->"
@@ -33,7 +32,7 @@ def replaced(page: str) -> str:
     return f"{before}{BEGIN}\n{render_markdown()}{END}{after}"
 
 
-def _row(definition: Definition) -> str:
+def _row(definition: MetricDefinition) -> str:
     labels = ", ".join(f"`{label}`" for label in definition.labels)
     cells = (
         f"`{definition.name}`",

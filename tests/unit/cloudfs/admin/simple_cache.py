@@ -59,7 +59,7 @@ class SimpleCache:
         return await self.local_bytes(versions)
 
     async def warm(
-        self, version: ObjectVersion, placement: Placement, note: Callable[[int], None]
+        self, version: ObjectVersion, placement: Placement, on_bytes: Callable[[int], None]
     ) -> None:
         self.placements[version.key] = placement
         blocks = self._blocks[version]
@@ -74,7 +74,7 @@ class SimpleCache:
             )
             if self.used_bytes + len(body) <= self._capacity_bytes:
                 blocks[index] = bytes(body)
-            note(len(body))
+            on_bytes(len(body))
 
     async def pin(self, ranges: Sequence[KeyRange]) -> None:
         self._pins.update(dict.fromkeys(ranges))
@@ -96,7 +96,7 @@ class SimpleCache:
                 del self._blocks[version]
         return before - self.used_bytes
 
-    async def verify(self, note: Callable[[VerifyProgress], None]) -> VerifyReport:
+    async def verify(self, on_progress: Callable[[VerifyProgress], None]) -> VerifyReport:
         self._require_disk()
         total = sum(map(len, self._blocks.values()))
         size, corrupt, done = self.used_bytes, 0, 0
@@ -106,7 +106,7 @@ class SimpleCache:
                 if version.key in self.corrupt:
                     corrupt += 1
                     del blocks[index]
-                note(VerifyProgress(total, done, done * BLOCK_BYTES))
+                on_progress(VerifyProgress(total, done, done * BLOCK_BYTES))
         return VerifyReport(blocks=total, bytes=size, corrupt=corrupt, missing=0, orphans=0)
 
     async def disk_usage(self) -> list[DiskUsage]:

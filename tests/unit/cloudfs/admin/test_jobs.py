@@ -1,22 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 
 import pytest
 import trio
 
 from cloudfs.admin import jobs
-from cloudfs.admin.jobs import Jobs, JobState
+from cloudfs.admin.jobs import Jobs
+from cloudfs.admin.messages import EvictProgress, JobKind, JobState, JobStatus
 from cloudfs.errors import ExitCode, UserError
 from cloudfs_backends.errors import UnavailableError
 from tests.contract.in_trio import in_trio_autojump
-
-
-@dataclass(frozen=True)
-class Counted:
-    steps: int
 
 
 class Steps:
@@ -31,38 +26,38 @@ class Steps:
         await self._call()
         self.steps += 1
 
-    def progress(self) -> Counted:
-        return Counted(self.steps)
+    def progress(self) -> EvictProgress:
+        return EvictProgress(self.steps)
 
 
 @in_trio_autojump
 async def test_a_job_runs_to_its_end_and_can_be_asked_about_afterwards() -> None:
     async with trio.open_nursery() as nursery:
         known = Jobs(nursery)
-        job = known.start("warmup", Steps(partial(trio.sleep, 7)))
-        assert known.get(job.id).document()["state"] == "running"
+        job = known.start(JobKind.WARMUP, Steps(partial(trio.sleep, 7)))
+        assert known.get(job.id).status().state is JobState.RUNNING
         await job.finished.wait()
         await trio.sleep(100)
-    assert known.get(job.id).document() == {
-        "job": job.id,
-        "kind": "warmup",
-        "state": "done",
-        "elapsed_s": 7.0,
-        "error": "",
-        "exit_code": 0,
-        "steps": 2,
-    }
+    assert known.get(job.id).status() == JobStatus(
+        job=job.id,
+        kind=JobKind.WARMUP,
+        state=JobState.DONE,
+        elapsed_s=7.0,
+        error="",
+        exit_code=0,
+        progress=EvictProgress(2),
+    )
 
 
 @in_trio_autojump
 async def test_cancelling_ends_one_job_and_nothing_else() -> None:
     async with trio.open_nursery() as nursery:
         known = Jobs(nursery)
-        one, other = known.start("a", Steps()), known.start("a", Steps())
+        one, other = known.start(JobKind.EVICT, Steps()), known.start(JobKind.EVICT, Steps())
         await trio.testing.wait_all_tasks_blocked()
         one.cancel()
         await one.finished.wait()
-        assert (one.state, one.document()["steps"]) == (JobState.CANCELLED, 1)
+        assert (one.state, one.work.progress()) == (JobState.CANCELLED, EvictProgress(1))
         assert other.is_running
         one.cancel()
         nursery.cancel_scope.cancel()
@@ -72,7 +67,7 @@ async def test_cancelling_ends_one_job_and_nothing_else() -> None:
 @in_trio_autojump
 async def test_cancelling_a_job_that_has_ended_changes_nothing() -> None:
     async with trio.open_nursery() as nursery:
-        job = Jobs(nursery).start("a", Steps(trio.lowlevel.checkpoint))
+        job = Jobs(nursery).start(JobKind.EVICT, Steps(trio.lowlevel.checkpoint))
         await job.finished.wait()
         job.cancel()
     assert job.state is JobState.DONE
@@ -88,7 +83,10 @@ async def test_a_failed_job_says_why_with_the_exit_code() -> None:
 
     async with trio.open_nursery() as nursery:
         known = Jobs(nursery)
-        refused, unreached = known.start("a", Steps(refuse)), known.start("a", Steps(unreachable))
+        refused, unreached = (
+            known.start(JobKind.EVICT, Steps(refuse)),
+            known.start(JobKind.EVICT, Steps(unreachable)),
+        )
     assert (refused.state, refused.exit_code) == (JobState.FAILED, ExitCode.CACHE)
     assert refused.error == "the disk is full: free some space"
     assert unreached.exit_code is ExitCode.UNREACHABLE
@@ -103,7 +101,7 @@ def test_a_bug_in_a_job_is_logged_and_ends_only_the_job(
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
-            job = Jobs(nursery).start("a", Steps(buggy))
+            job = Jobs(nursery).start(JobKind.EVICT, Steps(buggy))
         assert (job.state, job.exit_code) == (JobState.FAILED, ExitCode.BUG)
 
     trio.run(main)
@@ -114,13 +112,13 @@ def test_a_bug_in_a_job_is_logged_and_ends_only_the_job(
 async def test_only_so_many_jobs_of_a_kind_run_at_once() -> None:
     async with trio.open_nursery() as nursery:
         known = Jobs(nursery)
-        running = [known.start("warmup", Steps()) for _ in range(jobs.RUNNING_MAX)]
-        with pytest.raises(UserError, match=f"4 warmup jobs are running.*{running[0].id}"):
-            known.start("warmup", Steps())
-        known.start("local", Steps())
+        running = [known.start(JobKind.WARMUP, Steps()) for _ in range(jobs.RUNNING_MAX)]
+        with pytest.raises(UserError, match=f"warmup.*{running[0].id}"):
+            known.start(JobKind.WARMUP, Steps())
+        known.start(JobKind.USAGE, Steps())
         running[0].cancel()
         await running[0].finished.wait()
-        known.start("warmup", Steps())
+        known.start(JobKind.WARMUP, Steps())
         nursery.cancel_scope.cancel()
 
 
@@ -128,14 +126,14 @@ async def test_only_so_many_jobs_of_a_kind_run_at_once() -> None:
 async def test_the_oldest_that_ended_are_forgotten_and_running_ones_never() -> None:
     async with trio.open_nursery() as nursery:
         known = Jobs(nursery)
-        running = known.start("a", Steps())
+        running = known.start(JobKind.EVICT, Steps())
         ended = []
         for _ in range(jobs.KEPT_MAX + 2):
-            ended.append(known.start("b", Steps(trio.lowlevel.checkpoint)))
+            ended.append(known.start(JobKind.VERIFY, Steps(trio.lowlevel.checkpoint)))
             await ended[-1].finished.wait()
-        newest = known.start("b", Steps())
-        other = known.start("a", Steps())
+        newest = known.start(JobKind.VERIFY, Steps())
+        other = known.start(JobKind.EVICT, Steps())
         assert known.all() == [running, *ended[2:], newest, other]
-        with pytest.raises(UserError, match=f"no job '{ended[0].id}': running are {running.id}, "):
+        with pytest.raises(UserError, match=f"{ended[0].id}.*{running.id}"):
             known.get(ended[0].id)
         nursery.cancel_scope.cancel()

@@ -41,15 +41,14 @@ class Asked:
 
     def __init__(self, store: MemoryStore, cache: TieredCache, nursery: trio.Nursery) -> None:
         policies = PathPolicies([PolicyTable("checkpoints/**", cache=False)])
-        self._handlers = commands.handlers(
-            store, cache.admin, policies, SimpleNames(), Jobs(nursery)
-        )
+        routes = commands.routes(store, cache.admin, policies, SimpleNames(), Jobs(nursery))
+        self._routes = {route.command.name: route for route in routes}
 
     async def __call__(self, command: str, **arguments: object) -> dict[str, Any]:
-        document = dict(await self._handlers[command](arguments))
-        while document.get("state") == "running":
-            document = dict(await self._handlers["job"]({"job": document["job"], "wait_s": 1}))
-        return document
+        result = await self._routes[command].result(arguments)
+        while result.get("state") == "running":
+            result = await self._routes["job"].result({"job": result["job"], "wait_s": 1})
+        return {**result, **result.get("progress", {})}
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloudfs.fuse.deadlines import Wait
-from cloudfs.status.document import store_reasons
+from cloudfs.status.snapshot import store_reasons
 from cloudfs.telemetry.rates import TrafficTotals
 from cloudfs_cache.api import WaitsFor
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from cloudfs.status.prometheus.definition import Type
-from cloudfs.status.prometheus.readers import WAITS_FOR
-from cloudfs.status.prometheus.table import BY_NAME
+from cloudfs.status.prometheus.definitions import BY_NAME
+from cloudfs.status.prometheus.metric import MetricType
 from cloudfs_backends import errors as backends
+from cloudfs_cache.api import WaitsFor
 
 DOCS = Path(__file__).parents[5] / "docs"
 EXAMPLES = DOCS / "examples"
@@ -54,7 +54,7 @@ def test_rules_and_panels_use_metrics_that_there_are(expression: str) -> None:
     for name in names - _PROCESS:
         base = _SUFFIX.sub("", name)
         assert BY_NAME.keys() & {name, base}, f"{name} is no metric"
-        assert name == base or BY_NAME[base].type is Type.HISTOGRAM
+        assert name == base or BY_NAME[base].type is MetricType.HISTOGRAM
 
 
 @pytest.mark.parametrize("expression", expressions())
@@ -69,7 +69,7 @@ def test_labels_of_rules_have_values_that_occur() -> None:
     kinds = set(re.findall(r'kind!?[=~]+"([a-z_|]+)"', text))
     known = {error("x").kind for error in backends.StoreError.__subclasses__()}
     assert {kind for group in kinds for kind in group.split("|")} <= known
-    assert set(WAITS_FOR) == {"store", "disk", "memory", "other"}
+    assert {cause.value for cause in WaitsFor} == {"store", "disk", "memory", "other"}
 
 
 def test_every_alert_says_what_it_is_and_where_to_go_on() -> None:

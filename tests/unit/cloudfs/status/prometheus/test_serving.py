@@ -6,81 +6,70 @@ import os
 import re
 import socket
 import stat
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from cloudfs.config.types import LISTEN, ListenAddress
 from cloudfs.errors import ExitCode, UserError
-from cloudfs.status import prometheus
-from cloudfs.status.prometheus import reference
+from cloudfs.status.document import (
+    CostEstimate,
+    DiskStatus,
+    FuseOperation,
+    FuseStatus,
+    LastError,
+    MemoryStatus,
+    SourceBytes,
+    StatusDocument,
+    StoreOperation,
+    WaitingRequest,
+)
+from cloudfs.status.prometheus import reference, server
 from cloudfs.status.prometheus.collector import render
-from cloudfs.status.prometheus.definition import Type
-from cloudfs.status.prometheus.listening import open_listeners
-from cloudfs.status.prometheus.table import BY_NAME, DEFINITIONS
+from cloudfs.status.prometheus.definitions import BY_NAME, DEFINITIONS
+from cloudfs.status.prometheus.listeners import open_listeners
+from cloudfs.status.prometheus.metric import MetricType
+from cloudfs_cache.api import WaitsFor
+from tests.support.status_documents import DISK, document
 
 DOCS = Path(__file__).parents[5] / "docs"
 
-BOUNDS = [0.001, 0.1, 1.0]
-DISK = {
-    **{"state": "bypassed", "capacity_bytes": 100, "used_bytes": 90, "free_bytes": 7},
-    **{"hits": 3, "misses": 4, "writes": 5, "evictions": 6, "rejected": 7, "skipped": 8},
-    **{"errors": 1, "stalls": 2, "corrupt": 3, "recompressed_bytes": 9},
-    **{"threads_busy": 2, "threads_waiting": 1},
-}
-OPERATION = {
-    **{"requests": 4, "errors": 2, "retries": 1, "seconds": 3.5, "received_bytes": 9},
-    **{"errors_by_kind": {"throttled": 2}, "durations": [1, 2, 0, 1]},
-    **{"first_byte": [0, 3, 0, 0], "first_byte_seconds": 0.25},
-}
-DOCUMENT: Mapping[str, Any] = {
-    "version": "1.2",
-    "url": "s3://private-bucket/secret-prefix",
-    "mountpoint": "/mnt/data",
-    "uptime_s": 12.5,
-    "health": "degraded",
-    "health_reasons": ["cache directory /ssd is bypassed"],
-    "histogram_bounds_s": BOUNDS,
-    "fuse": {
-        "operations": {
-            "read": {
-                **{"requests": 4, "errors": 1, "seconds": 0.5, "errnos": {"ENOENT": 1}},
-                "durations": [1, 0, 2, 1],
-            }
-        },
-        "read_bytes": 1000,
-        "inflight": 2,
+BOUNDS = (0.001, 0.1, 1.0)
+GET = StoreOperation(4, 2, 1, 9, 3.5, {"throttled": 2}, (1, 2, 0, 1), (0, 3, 0, 0), 0.25)
+DOCUMENT = document(
+    url="s3://private-bucket/secret-prefix",
+    health_reasons=("cache directory /ssd is bypassed",),
+    histogram_bounds_s=BOUNDS,
+    fuse=FuseStatus(
+        {"read": FuseOperation(4, 1, 0.5, {"ENOENT": 1}, (1, 0, 2, 1))},
+        read_bytes=1000,
+        inflight=2,
+    ),
+    waiting=(
+        WaitingRequest("read", "private/name.h5", 9.5, WaitsFor.STORE),
+        WaitingRequest("read", "private/name.h5", 4.0, WaitsFor.STORE),
+    ),
+    sources=SourceBytes(1, 2, 3),
+    memory=MemoryStatus(capacity_bytes=10, used_bytes=5, blocks=1, hits=1, misses=2),
+    disks={
+        "/ssd": replace(DISK, directory="/ssd", used_bytes=90, free_bytes=7),
+        "/gone": DiskStatus.left_out("/gone", "x"),
     },
-    "waiting": [
-        {"operation": "read", "name": "private/name.h5", "waited_s": 9.5, "for": "store"},
-        {"operation": "read", "name": "private/name.h5", "waited_s": 4.0, "for": "store"},
-    ],
-    "waiting_count": 2,
-    "sources": {"memory_bytes": 1, "disk_bytes": 2, "store_bytes": 3},
-    "memory": {"capacity_bytes": 10, "used_bytes": 5, "blocks": 1, "hits": 1, "misses": 2},
-    "disks": {"/ssd": DISK, "/gone": {"directory": "/gone", "state": "left out", "reason": "x"}},
-    "populate": {"waiting_blocks": 1, "waiting_bytes": 1048576},
-    "catalog": {"hits": 1, "misses": 2, "errors": 3},
-    "store": {
-        **{"backend": "s3", "received_bytes": 9, "operations": {"get": OPERATION}},
-        "threads": {"data": {"limit": 32, "busy": 4, "waiting": 0}},
-    },
-    "cost": {"currency": "USD", "requests_usd": 0.5, "egress_usd": 1.5},
-    "prefetch": {"issued_bytes": 9, "used_bytes": 5, "wasted_bytes": 4, "queued": 3},
-    "hidden_names": 1,
-    "inodes": 6,
-    "last_errors": [{"name": "private/name.h5", "cause": "private"}],
-}
+    store=replace(document().store, operations={"get": GET}),
+    cost=CostEstimate(currency="USD", requests_usd=0.5, egress_usd=1.5),
+    last_errors=(LastError(0.0, "read", "private/name.h5", "EIO", "private", "", 1),),
+)
 
 Sample = tuple[str, tuple[tuple[str, str], ...]]
 
 
-def samples(document: Mapping[str, Any]) -> dict[Sample, float]:
+def samples(document: StatusDocument) -> dict[Sample, float]:
     text, _ = render(document, "")
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -96,8 +85,8 @@ def test_names_types_and_words_follow_the_conventions() -> None:
     assert len(BY_NAME) == len(DEFINITIONS)
     for definition in DEFINITIONS:
         assert re.fullmatch("cloudfs_[a-z_]+", definition.name)
-        assert definition.name.endswith("_total") == (definition.type is Type.COUNTER)
-        assert definition.type is not Type.HISTOGRAM or definition.name.endswith("_seconds")
+        assert definition.name.endswith("_total") == (definition.type is MetricType.COUNTER)
+        assert definition.type is not MetricType.HISTOGRAM or definition.name.endswith("_seconds")
         assert definition.help.endswith(".")
         assert definition.question.endswith("?")
         assert not {"url", "bucket", "key", "path", "name"} & set(definition.labels)
@@ -164,16 +153,17 @@ def test_nothing_private_is_exposed() -> None:
         assert word not in text
 
 
-def test_what_the_document_does_not_have_is_absent() -> None:
-    found = {name for name, _ in samples({"cost": {"unknown": "no price"}, "disks": {}})}
-    assert "cloudfs_cost_usd_total" not in found
-    assert "cloudfs_fuse_read_bytes_total" not in found
-    assert "cloudfs_health" in found
+def test_there_is_no_sample_of_what_is_unknown_or_not_used() -> None:
+    found = samples(replace(DOCUMENT, cost=CostEstimate(unknown="no price")))
+    assert "cloudfs_cost_usd_total" not in {name for name, _ in found}
+    of_disks = {name for name, labels in found if ("directory", "/gone") in labels}
+    assert of_disks == {"cloudfs_cache_state"}
 
 
 def test_odd_names_of_directories_do_not_break_the_text() -> None:
     names = ['/a\nb"\\', "/\udc80", "/ü {}"]
-    found = samples({"disks": dict.fromkeys(names, DISK)})
+    disks = {name: replace(DISK, directory=name) for name in names}
+    found = samples(replace(DOCUMENT, disks=disks))
     directories = {
         dict(labels)["directory"] for name, labels in found if name.endswith("_free_bytes")
     }
@@ -189,12 +179,12 @@ def test_open_metrics_is_sent_to_those_who_ask() -> None:
 # The server
 
 
-def run(test: Callable[..., Awaitable[None]], address: ListenAddress, document: Any = None) -> None:
+def run(test: Callable[..., Awaitable[None]], address: ListenAddress, make: Any = None) -> None:
     """Run `test(where, connect)` against a server of `address`."""
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
-            where = await nursery.start(prometheus.serve, address, document or (lambda: DOCUMENT))
+            where = await nursery.start(server.serve, address, make or (lambda: DOCUMENT))
             with trio.fail_after(20):
                 await test(where)
             nursery.cancel_scope.cancel()
@@ -227,7 +217,7 @@ async def ask(where: str, request: bytes) -> bytes:
 def test_without_an_address_there_is_nothing() -> None:
     async def main() -> None:
         async with trio.open_nursery() as nursery:
-            serve: Any = prometheus.serve
+            serve: Any = server.serve
             assert await nursery.start(serve, None, dict) is None
 
     trio.run(main)
@@ -270,7 +260,7 @@ def test_head_has_no_body() -> None:
 def test_clients_that_idle_and_those_that_hang_up_stop_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(prometheus, "REQUEST_S_MAX", 0.5)
+    monkeypatch.setattr(server, "REQUEST_S_MAX", 0.5)
 
     async def test(where: str) -> None:
         idle = await connect(where)
@@ -287,7 +277,7 @@ def test_clients_that_idle_and_those_that_hang_up_stop_nobody(
 
 def test_more_connections_than_the_limit_are_refused() -> None:
     async def test(where: str) -> None:
-        held = [await connect(where) for _ in range(prometheus.CONNECTIONS_MAX)]
+        held = [await connect(where) for _ in range(server.CONNECTIONS_MAX)]
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert b"503 Service Unavailable" in await ask(where, b"")
         for stream in held:
@@ -299,14 +289,14 @@ def test_more_connections_than_the_limit_are_refused() -> None:
 
 
 def test_a_bug_is_logged_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    def document() -> Mapping[str, Any]:
+    def broken() -> StatusDocument:
         raise ValueError("oh")
 
     async def test(where: str) -> None:
         assert await ask(where, b"GET /metrics HTTP/1.1\r\n\r\n") == b""
         assert b"404" in await ask(where, b"GET /x HTTP/1.1\r\n\r\n")
 
-    run(test, LOOPBACK, document)
+    run(test, LOOPBACK, broken)
     assert "bug in the metrics" in caplog.text
 
 
@@ -350,7 +340,7 @@ def test_a_unix_socket_is_the_groups_and_goes_with_the_server(tmp_path: Path) ->
         assert where == f"unix:{path}"
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         assert b"200 OK" in await ask(where, b"GET /metrics HTTP/1.1\r\n\r\n")
-        with pytest.raises(UserError, match="another process serves there"):
+        with pytest.raises(UserError, match="still serves it"):
             async with open_listeners(ListenAddress(path=path)):
                 pass
 
