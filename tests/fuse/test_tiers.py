@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudfs_cache.disk.health import DiskState
+from cloudfs_cache.disk.io.health import DiskState
 from tests.fuse.cached import (
     MIB,
     cached,

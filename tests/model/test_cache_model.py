@@ -31,7 +31,7 @@ from cloudfs_cache.api import (
     ObjectVersion,
 )
 from cloudfs_cache.cache import TieredCache
-from cloudfs_cache.disk.executor import Timeouts
+from cloudfs_cache.disk.io.executor import Timeouts
 from cloudfs_cache.disk.open import DiskSettings
 from cloudfs_cache.disk.recompress import Recompressor
 from cloudfs_cache.disk.tier import DiskTier

@@ -19,8 +19,9 @@ from typing import Any
 
 import pytest
 
-from cloudfs_cache.disk import capacity, files
+from cloudfs_cache.disk import capacity
 from cloudfs_cache.disk.index import database
+from cloudfs_cache.disk.io import files
 
 _CALLS = frozenset(
     "open preadv pwritev pread pwrite fdatasync unlink makedirs fstat statvfs fallocate".split()  # noqa: SIM905

@@ -13,9 +13,9 @@ import trio
 
 from cloudfs_cache.api import BLOCK_BYTES, BlockSpan, Buffer, ObjectVersion
 from cloudfs_cache.cache import TieredCache
-from cloudfs_cache.disk.executor import Timeouts
 from cloudfs_cache.disk.format.records import EXTENT_BLOCKS
 from cloudfs_cache.disk.index.rows import allocated
+from cloudfs_cache.disk.io.executor import Timeouts
 from cloudfs_cache.disk.open import DiskSettings, open_disk_tier
 from cloudfs_cache.disk.store import DiskStore, WriteJob
 from cloudfs_cache.disk.tier import DiskTier

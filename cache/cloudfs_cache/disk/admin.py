@@ -18,8 +18,8 @@ from cloudfs_cache.api import (
     VerifyProgress,
     VerifyReport,
 )
-from cloudfs_cache.disk.executor import DiskExecutor
 from cloudfs_cache.disk.index.rows import ExtentRow
+from cloudfs_cache.disk.io.executor import DiskExecutor
 from cloudfs_cache.disk.scrub import Scrubber
 from cloudfs_cache.disk.store import DiskStore
 

@@ -15,12 +15,12 @@ from functools import partial
 from typing import Final
 
 from cloudfs_cache.api import DiskStalledError, ObjectVersion, Origin
-from cloudfs_cache.disk import files as disk_files
 from cloudfs_cache.disk.access_log import AccessLog
-from cloudfs_cache.disk.executor import DiskExecutor
 from cloudfs_cache.disk.format.codec import Codec
 from cloudfs_cache.disk.format.records import EXTENT_BLOCKS, object_files
 from cloudfs_cache.disk.index.rows import ExtentRow
+from cloudfs_cache.disk.io import files as disk_files
+from cloudfs_cache.disk.io.executor import DiskExecutor
 from cloudfs_cache.disk.object import DiskObject
 from cloudfs_cache.disk.store import DiskStore, Outcome, Verdict, WriteJob, WriteResult
 from cloudfs_cache.tiers.api import BlockMemory, Presence, ReadResult, WriteCounts

@@ -17,7 +17,7 @@ import trio
 from cloudfs_cache.api import DiskStalledError
 from cloudfs_cache.disk.access_log import AccessBatch
 from cloudfs_cache.disk.entry import DiskParts
-from cloudfs_cache.disk.health import DiskState
+from cloudfs_cache.disk.io.health import DiskState
 from cloudfs_cache.disk.recompress import Recompressed, Recompressor
 
 TICK_S: Final = 2.0

@@ -11,13 +11,13 @@ import sqlite3
 from dataclasses import dataclass
 
 from cloudfs_cache.api import BLOCK_BYTES, CacheSetupError
-from cloudfs_cache.disk import files
 from cloudfs_cache.disk import layout as directories
 from cloudfs_cache.disk.access_trace import AccessTrace
 from cloudfs_cache.disk.capacity import Capacity, derive_limits
-from cloudfs_cache.disk.executor import DEFAULT_TIMEOUTS, Timeouts
 from cloudfs_cache.disk.index.database import IndexDatabase
 from cloudfs_cache.disk.index.queries import IndexQueries
+from cloudfs_cache.disk.io import files
+from cloudfs_cache.disk.io.executor import DEFAULT_TIMEOUTS, Timeouts
 from cloudfs_cache.disk.layout import CacheDirectory
 from cloudfs_cache.disk.store import DiskStore
 from cloudfs_cache.disk.tier import DiskTier

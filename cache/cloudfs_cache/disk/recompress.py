@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from cloudfs_cache.api import BLOCK_BYTES
-from cloudfs_cache.disk import files as disk_files
 from cloudfs_cache.disk.format.checksums import block_seed, chunk_checksums
 from cloudfs_cache.disk.format.codec import Codec, encode, probe
 from cloudfs_cache.disk.format.records import EXTENT_BLOCKS, BlockRecord, ObjectFiles, object_files
 from cloudfs_cache.disk.index.rows import ExtentRow, ReserveRefusal, allocated
+from cloudfs_cache.disk.io import files as disk_files
 from cloudfs_cache.disk.store import DiskStore
 from cloudfs_cache.eviction.policy import AccessRecord
 

@@ -16,8 +16,8 @@ from itertools import islice
 from typing import Final
 
 from cloudfs_cache.api import BLOCK_BYTES, ObjectVersion, VerifyProgress, VerifyReport
-from cloudfs_cache.disk import files as disk_files
 from cloudfs_cache.disk.format.records import BlockRecord, object_files
+from cloudfs_cache.disk.io import files as disk_files
 from cloudfs_cache.disk.store import DiskStore, Verdict
 
 _STEP_BLOCKS: Final = 8

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from cloudfs_cache.api import ObjectVersion
-from cloudfs_cache.disk import files as disk_files
 from cloudfs_cache.disk import layout
 from cloudfs_cache.disk.capacity import Capacity
 from cloudfs_cache.disk.evictor import Evicted, Evictor, SharedPolicy
@@ -28,6 +27,7 @@ from cloudfs_cache.disk.index.database import IndexDatabase
 from cloudfs_cache.disk.index.pins import Pins
 from cloudfs_cache.disk.index.queries import IndexQueries
 from cloudfs_cache.disk.index.rows import IndexTotals, Intent, ReserveRefusal, allocated
+from cloudfs_cache.disk.io import files as disk_files
 from cloudfs_cache.disk.layout import CacheDirectory
 from cloudfs_cache.eviction.policy import AccessRecord, EvictionPolicy
 

@@ -20,8 +20,8 @@ from cloudfs_cache.disk.access_log import AccessLog
 from cloudfs_cache.disk.access_trace import AccessTrace
 from cloudfs_cache.disk.admin import DiskAdmin
 from cloudfs_cache.disk.entry import DiskCounters, DiskEntry, DiskParts
-from cloudfs_cache.disk.executor import DiskExecutor, Timeouts
 from cloudfs_cache.disk.index.rows import ExtentRow
+from cloudfs_cache.disk.io.executor import DiskExecutor, Timeouts
 from cloudfs_cache.disk.maintenance import DiskMaintenance
 from cloudfs_cache.disk.object import DiskObject
 from cloudfs_cache.disk.recompress import Recompressed

@@ -22,8 +22,8 @@ from cloudfs_cache.api import (
     Placement,
 )
 from cloudfs_cache.cache import TieredCache
-from cloudfs_cache.disk import files
 from cloudfs_cache.disk.index.rows import Intent
+from cloudfs_cache.disk.io import files
 from cloudfs_cache.disk.tier import DiskTier
 from cloudfs_cache.memory.lru import MemoryCache
 from tests.support.tiers import (

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from cloudfs_cache.api import BLOCK_BYTES, KeyRange, ObjectVersion
-from cloudfs_cache.disk import files as disk_files
 from cloudfs_cache.disk.format.checksums import block_seed, chunk_checksums
 from cloudfs_cache.disk.format.records import BlockRecord, object_files
 from cloudfs_cache.disk.index.rows import Intent
+from cloudfs_cache.disk.io import files as disk_files
 from cloudfs_cache.disk.store import DiskStore, Outcome, Verdict, WriteResult
 from tests.support.tiers import STORE, audit, job, opened_store, version
 from tests.unit.cache.source import content

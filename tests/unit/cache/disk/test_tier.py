@@ -12,7 +12,7 @@ import trio
 
 from cloudfs_cache.api import BLOCK_BYTES
 from cloudfs_cache.cache import TieredCache
-from cloudfs_cache.disk import files
+from cloudfs_cache.disk.io import files
 from cloudfs_cache.disk.tier import DiskTier
 from tests.support.tiers import (
     SHORT_TIMEOUTS,

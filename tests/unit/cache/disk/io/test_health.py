@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from cloudfs_cache.disk.health import DiskHealth, DiskState
+from cloudfs_cache.disk.io.health import DiskHealth, DiskState
 
 
 def broken(times: int = 3) -> DiskHealth:

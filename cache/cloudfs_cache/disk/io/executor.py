@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from cloudfs_cache.api import DiskStalledError
-from cloudfs_cache.disk.health import DiskHealth, DiskState
-from cloudfs_cache.disk.threads import DiskThreads
+from cloudfs_cache.disk.io.health import DiskHealth, DiskState
+from cloudfs_cache.disk.io.threads import DiskThreads
 
 log = logging.getLogger(__name__)
 

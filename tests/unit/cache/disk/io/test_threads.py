@@ -11,7 +11,7 @@ import trio.testing
 from outcome import Outcome
 
 from cloudfs_cache.api import DiskStalledError
-from cloudfs_cache.disk.threads import DiskThreads
+from cloudfs_cache.disk.io.threads import DiskThreads
 
 
 class Hanging:

@@ -19,7 +19,7 @@ from cloudfs_cache.disk.index.database import IndexDatabase
 from cloudfs_cache.disk.index.pins import Pins
 from cloudfs_cache.eviction.policy import AccessRecord
 from tests.support.tiers import STORE, open_tier, store_of, version
-from tests.unit.cache.disk.test_index import Opened, digest_of, opened, put, residents
+from tests.unit.cache.disk.index.test_blocks import Opened, digest_of, opened, put, residents
 
 EVERYTHING = KeyRange("", subtree=True)
 
