@@ -42,13 +42,16 @@ def serve(settings: MountSettings, call: Serve, *, start_s: float = START_S) -> 
     reader, writer = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
+    # A signal that comes before the parent is ready to stop the child waits until it is.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        _serve_in_child(settings, call, _Parent(writer))
+        _serve_in_child(settings, call, _Parent(writer), mask)
     os.close(writer)
     previous = signal.signal(signal.SIGTERM, _interrupted)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         record = _received(reader, start_s + settings.retry_budget)
     except BaseException:
         _stop(pid)
@@ -130,12 +133,18 @@ class _Parent:
         os.close(self._writer)
 
 
-def _serve_in_child(settings: MountSettings, call: Serve, parent: _Parent) -> NoReturn:
-    """Serve and end the process; the parent's stack must not unwind in the child."""
+def _serve_in_child(
+    settings: MountSettings, call: Serve, parent: _Parent, mask: set[int]
+) -> NoReturn:
+    """Serve and end the process; the parent's stack must not unwind in the child.
+
+    `mask` are the signals that were blocked before the fork.
+    """
     code = ExitCode.OK
     try:
         # Ctrl-C reaches the parent, which stops this process.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.chdir("/")
         call(settings, lambda: _report_ready(settings.log_file, parent))
     except UserError as error:

@@ -55,6 +55,15 @@ def hangs(settings, on_ready):
     send_pid()
     signal.pause()
 
+def fork_and_interrupt():
+    pid = plain_fork()
+    if pid:
+        os.kill(os.getpid(), int(sys.argv[5]))
+    return pid
+
+if len(sys.argv) > 5:
+    plain_fork, os.fork = os.fork, fork_and_interrupt
+
 def run():
     background.serve(settings, globals()[sys.argv[3]], start_s=float(sys.argv[4]))
 
@@ -65,11 +74,11 @@ sys.exit(errors.run(run))
 class Started:
     """A run of PROGRAM; the pipe is open in the background process for as long as it lives."""
 
-    def __init__(self, folder: Path, call: str, start_s: float = 60) -> None:
+    def __init__(self, folder: Path, call: str, start_s: float = 60, *more: str) -> None:
         self.log_file = folder / "log"
         self._reader, writer = os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(folder), str(writer), call, str(start_s)],
+            [sys.executable, "-c", PROGRAM, str(folder), str(writer), call, str(start_s), *more],
             stdout=-1,
             stderr=-1,
             text=True,
@@ -161,5 +170,14 @@ def test_an_interrupt_ends_the_child_too(tmp_path: Path, number: signal.Signals)
     started = Started(tmp_path, "hangs")
     started.child()
     started.process.send_signal(number)
+    assert started.finish() == (INTERRUPTED, "", "")
+    started.wait_for_child_end()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_right_after_the_fork_ends_the_child_too(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    started = Started(tmp_path, "hangs", 60, str(int(number)))
     assert started.finish() == (INTERRUPTED, "", "")
     started.wait_for_child_end()
