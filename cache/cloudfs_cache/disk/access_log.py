@@ -34,7 +34,7 @@ class AccessBatch:
 class _Access:
     """An access that the policy has not learnt from yet."""
 
-    held: DiskObject
+    obj: DiskObject
     number: int
     clock: int
     resident: bool
@@ -56,29 +56,29 @@ class AccessLog:
         """Bytes given to readers so far."""
         return self._clock_base + self._clock_bytes
 
-    def note(self, held: DiskObject, index: int, size_bytes: int, *, resident: bool) -> None:
+    def note(self, obj: DiskObject, index: int, size_bytes: int, *, resident: bool) -> None:
         """A reader was given `size_bytes` of block `index`, from the disk if it was `resident`."""
         self._clock_bytes += size_bytes
         if len(self._waiting) < PENDING_MAX:
-            self._waiting.append(_Access(held, index // EXTENT_BLOCKS, self.clock, resident))
+            self._waiting.append(_Access(obj, index // EXTENT_BLOCKS, self.clock, resident))
         with self._policy.at_once() as policy:
             while policy is not None and self._waiting:
                 self._learn(policy, self._waiting.popleft())
 
     def _learn(self, policy: EvictionPolicy, access: _Access) -> None:
-        held, number = access.held, access.number
-        known = held.accesses.get(number)
-        record = policy.access(known, access.clock, held.group, resident=access.resident)
+        obj, number = access.obj, access.number
+        known = obj.accesses.get(number)
+        record = policy.access(known, access.clock, obj.group, resident=access.resident)
         if self.trace is not None and (known is None or record.accesses != known.accesses):
-            self.trace.note(held, number)
+            self.trace.note(obj, number)
         if record is not known:
-            held.accesses[number] = record
+            obj.accesses[number] = record
             if len(self._changed) < PENDING_MAX:
-                self._changed[(held.digest, number)] = (held.version, record)
+                self._changed[(obj.digest, number)] = (obj.version, record)
 
-    def record(self, held: DiskObject, number: int) -> AccessRecord:
+    def record(self, obj: DiskObject, number: int) -> AccessRecord:
         """The record of an extent that is about to be written."""
-        return held.accesses.get(number) or AccessRecord(self.clock, 0, 1, held.group)
+        return obj.accesses.get(number) or AccessRecord(self.clock, 0, 1, obj.group)
 
     def take(self) -> AccessBatch:
         """Return what changed. It is lost if the index cannot be written: hints, not data."""

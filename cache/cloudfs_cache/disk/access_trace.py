@@ -28,16 +28,16 @@ class AccessTrace:
         self._path = path
         self._lines: list[str] = []
 
-    def note(self, held: DiskObject, number: int) -> None:
+    def note(self, obj: DiskObject, number: int) -> None:
         """A access to an extent begins."""
         if len(self._lines) < _LINES_MAX:
-            blocks = held.extent_blocks(number)
-            size = min(len(blocks) * BLOCK_BYTES, held.version.size - blocks.start * BLOCK_BYTES)
+            blocks = obj.extent_blocks(number)
+            size = min(len(blocks) * BLOCK_BYTES, obj.version.size - blocks.start * BLOCK_BYTES)
             access = {
-                "key": held.version.key,
+                "key": obj.version.key,
                 "extent": number,
                 "size_bytes": size,
-                "group": held.group,
+                "group": obj.group,
             }
             self._lines.append(json.dumps(access) + "\n")
 
@@ -53,4 +53,4 @@ class AccessTrace:
             finally:
                 os.close(fd)
         except OSError as error:
-            log.warning("cannot record visits in %s: %s", self._path, error.strerror)
+            log.warning("cannot record accesses in %s: %s", self._path, error.strerror)

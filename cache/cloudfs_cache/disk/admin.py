@@ -53,11 +53,11 @@ class DiskAdmin:
         await self._do(partial(self._store.pins.remove, self._store_id, ranges))
 
     async def pins(self) -> list[KeyRange]:
-        """What is pinned."""
+        """Return what is pinned."""
         return await self._ask(partial(self._store.pins.of_store, self._store_id))
 
     async def evict(self, ranges: Sequence[KeyRange]) -> int:
-        """Evict what is neither pinned nor being written; returns the bytes that are free now."""
+        """Evict what is neither pinned nor being written; return the bytes that are free now."""
         freed = 0
         for keys in ranges:
             find = partial(self._store.queries.extent_ids_of, self._store_id, keys)
@@ -70,7 +70,7 @@ class DiskAdmin:
         return freed
 
     async def verify(self, note: Callable[[VerifyProgress], None]) -> VerifyReport:
-        """Read every block of this store and drop the wrong ones; delete files without an owner."""
+        """Read every block of this store and drop the corrupt ones; delete stray files."""
         verifier = Scrubber(self._store, self._store_id)
         await self._do(verifier.begin)
         while await self._ask(verifier.step):
@@ -78,7 +78,7 @@ class DiskAdmin:
         return verifier.report
 
     async def usage(self) -> list[DiskUsage]:
-        """What is held of which store."""
+        """Return what is kept of which store."""
         return await self._ask(partial(self._store.queries.usage, self._store.directory.path))
 
     async def _do(self, work: Callable[[], None]) -> None:

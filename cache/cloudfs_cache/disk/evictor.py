@@ -128,8 +128,8 @@ class Evictor:
     ) -> list[ExtentRow] | None:
         """At least `excess` bytes, and some more if these are worth less than the newcomer too."""
         sample = self.sample()
-        for wanted in (excess + _STEP_BYTES, excess):
-            victims = self._policy.choose(sample, wanted, clock, newcomer)
+        for size_bytes in (excess + _STEP_BYTES, excess):
+            victims = self._policy.choose(sample, size_bytes, clock, newcomer)
             if victims:
                 return victims
         return None

@@ -6,7 +6,6 @@ own, and the raw ones are freed once the index points to the new ones, so a read
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -44,7 +43,7 @@ class Recompressor:
 
     def __init__(self, store: DiskStore) -> None:
         self._store = store
-        self._block = memoryview(mmap.mmap(-1, BLOCK_BYTES, mmap.MAP_PRIVATE))
+        self._block = disk_files.scratch_block()
 
     def step(self, clock: int) -> Recompressed:
         """Recompress one extent that was not examined yet, if space is getting short."""
@@ -129,5 +128,5 @@ class Recompressor:
 
     def _read(self, extent: ExtentRow, number: int, record: BlockRecord) -> bool:
         files = object_files(self._store.directory.objects, extent.digest)
-        wanted = disk_files.BlockRead(number, record, record.stored, self._block)
-        return disk_files.read_blocks(files, extent.digest, [wanted]) == [True]
+        read = disk_files.BlockRead(number, record, record.stored, self._block)
+        return disk_files.read_blocks(files, extent.digest, [read]) == [True]

@@ -7,7 +7,6 @@ meanwhile: a block that changes while it is read is no fault.
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from cloudfs_cache.api import BLOCK_BYTES, ObjectVersion, VerifyProgress, VerifyReport
+from cloudfs_cache.api import ObjectVersion, VerifyProgress, VerifyReport
 from cloudfs_cache.disk.format.records import BlockRecord, object_files
 from cloudfs_cache.disk.io import files as disk_files
 from cloudfs_cache.disk.store import DiskStore, Verdict
@@ -31,7 +30,7 @@ class Scrubber:
         self._store = store
         self._store_id = store_id
         self._shards: deque[str] = deque()
-        self._block = memoryview(mmap.mmap(-1, BLOCK_BYTES, mmap.MAP_PRIVATE))
+        self._block = disk_files.scratch_block()
         self._blocks = self._bytes = self._corrupt = self._missing = self._orphans = 0
         self._total = 0
         self._work: Iterator[None] = iter(())
@@ -78,10 +77,10 @@ class Scrubber:
         self, object_id: int, digest: bytes, version: ObjectVersion, index: int, record: BlockRecord
     ) -> None:
         files = object_files(self._store.directory.objects, digest)
-        wanted = disk_files.BlockRead(index, record, version.block_length(index), self._block)
+        read = disk_files.BlockRead(index, record, version.block_length(index), self._block)
         self._blocks += 1
         self._bytes += record.stored
-        if disk_files.read_blocks(files, digest, [wanted]) == [True]:
+        if disk_files.read_blocks(files, digest, [read]) == [True]:
             return
         there = os.path.exists(files.of(record.codec))
         verdict, _ = self._store.verdict(object_id, digest, index, record)

@@ -26,7 +26,7 @@ _WINDOW_MIN = 1024
 _MARGIN = 2
 """Buckets beyond the oldest extent for which a hazard is assumed."""
 _MUCH = 2.0**62
-_LEAST = 2.0**-90
+_DENSITY_MIN = 2.0**-90
 """Hits per byte of time below this are all the same."""
 
 
@@ -241,14 +241,14 @@ def hit_densities(hazards: Sequence[float], last: int) -> list[float]:
         times.append(times[-1] + _WIDTHS[bucket] * (alive - came / 2))
         chances.append(chances[-1] + came)
         alive -= came
-    densities = [_LEAST] * (last + 1)
+    densities = [_DENSITY_MIN] * (last + 1)
     hull = [last + 1]
     for bucket in range(last, -1, -1):
         here = _slope(times, chances, bucket, hull[-1])
         while len(hull) > 1 and here <= (beyond := _slope(times, chances, bucket, hull[-2])):
             here = beyond
             hull.pop()
-        densities[bucket] = max(_LEAST, here)
+        densities[bucket] = max(_DENSITY_MIN, here)
         hull.append(bucket)
     return densities
 

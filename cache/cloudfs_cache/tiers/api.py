@@ -151,7 +151,7 @@ class TierAdmin(Protocol):
         """Read every block of this store and drop the corrupt ones."""
 
     async def usage(self) -> list[DiskUsage]:
-        """Return what is held of which store."""
+        """Return what is kept of which store."""
 
 
 class Tier(Protocol):

@@ -122,7 +122,7 @@ class JoinedAdmin:
         return total
 
     async def usage(self) -> list[DiskUsage]:
-        """Return what is held of which store."""
+        """Return what is kept of which store."""
         answers = await _all(self._parts, lambda part: part.usage())
         return [usage for answer in answers for usage in answer]
 

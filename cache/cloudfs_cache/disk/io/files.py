@@ -47,10 +47,10 @@ class StoredBlock:
     record: BlockRecord
 
 
-def read_blocks(files: ObjectFiles, digest: bytes, wanted: Sequence[BlockRead]) -> list[bool]:
+def read_blocks(files: ObjectFiles, digest: bytes, reads: Sequence[BlockRead]) -> list[bool]:
     """Fill the buffers of blocks in ascending order; say which of them hold sound bytes."""
     sound: list[bool] = []
-    for codec, group in groupby(wanted, lambda block: block.record.codec):
+    for codec, group in groupby(reads, lambda block: block.record.codec):
         blocks = list(group)
         if codec is Codec.RAW:
             for run in _adjacent(blocks):
@@ -266,9 +266,9 @@ def _reopened(fd: int, path: str, flags: int) -> int:
 
 def _preadv_all(fd: int, views: Sequence[memoryview], offset: int) -> int:
     """Fill the views from `offset`; return how many bytes there were before the end of file."""
-    wanted = sum(map(len, views))
+    total = sum(map(len, views))
     got = 0
-    while got < wanted:
+    while got < total:
         step = os.preadv(fd, _rest(views, got), offset + got)
         if step == 0 or step % ALIGN_BYTES:
             return got + step
@@ -277,9 +277,9 @@ def _preadv_all(fd: int, views: Sequence[memoryview], offset: int) -> int:
 
 
 def _pwritev_all(fd: int, views: Sequence[memoryview], offset: int) -> None:
-    wanted = sum(map(len, views))
+    total = sum(map(len, views))
     done = 0
-    while done < wanted:
+    while done < total:
         done += os.pwritev(fd, _rest(views, done), offset + done)
 
 
@@ -292,14 +292,19 @@ def _rest(views: Sequence[memoryview], skip: int) -> list[memoryview]:
     return rest
 
 
+def scratch_block() -> memoryview:
+    """Return page-aligned memory for one block, as O_DIRECT wants it."""
+    return memoryview(mmap.mmap(-1, BLOCK_BYTES, mmap.MAP_PRIVATE))
+
+
 _thread = threading.local()
 
 
 def _scratch() -> memoryview:
-    """This thread's page-aligned block, for what does not go to or come from a block buffer."""
+    """This thread's scratch block, for what does not go to or come from a block buffer."""
     found: memoryview | None = getattr(_thread, "scratch", None)
     if found is None:
-        found = _thread.scratch = memoryview(mmap.mmap(-1, BLOCK_BYTES, mmap.MAP_PRIVATE))
+        found = _thread.scratch = scratch_block()
     return found
 
 
