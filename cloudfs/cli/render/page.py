@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from cloudfs.cli.render import figures
 from cloudfs.cli.render.figures import Paint, latency, percentile, rate, share, size
-from cloudfs.errors import printable
+from cloudfs.errors import escaped, printable
 from cloudfs.status.document import (
     AnyDocument,
     CatalogState,
@@ -63,18 +63,13 @@ def _parts(document: AnyDocument, first: Sequence[str]) -> Iterator[tuple[str, _
 def _wrapped(found: _Lines, room: int) -> _Lines:
     """Break lines that are too long."""
     for line in found:
-        text = _on_one_line(line)
+        text = escaped(line)
         if len(text) <= room:
             yield text
             continue
         yield from textwrap.wrap(
             text, room, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
         )
-
-
-def _on_one_line(line: str) -> str:
-    """Return a line without control characters, its blanks kept."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
 
 
 def _mounted(document: StatusDocument) -> _Lines:

@@ -94,12 +94,12 @@ def test_a_restart_in_the_middle_does_no_harm() -> None:
     class Forgetful(EpochAware):
         """Dumps and restores itself every now and then."""
 
-        def visit(
+        def access(
             self, known: AccessRecord | None, clock: int, group: int, *, resident: bool
         ) -> AccessRecord:
             if clock % (70 * traces.EXTENT) == 0:
                 self.restore(self.dump())
-            return super().visit(known, clock, group, resident=resident)
+            return super().access(known, clock, group, resident=resident)
 
     trace = traces.epochs(2.0)(ITEMS, 6)
     assert _ratio(trace, _default(trace, Forgetful())) >= 0.97 * 0.5
@@ -118,7 +118,7 @@ def test_extents_that_are_read_in_many_touches_by_many_readers() -> None:
                 for key in order[first : first + 8]:
                     records[key] = policy.access(records.get(key), clock, 1, resident=True)
                     clock += traces.EXTENT // 8
-    assert {record.visits for record in records.values()} <= {3, 4}
+    assert {record.accesses for record in records.values()} <= {3, 4}
     ages = (0, ITEMS // 2, ITEMS, ITEMS * 3 // 2)
     worth = [policy.worth(AccessRecord(clock - a * traces.EXTENT, 1, 4, 1), clock) for a in ages]
     assert worth == sorted(worth)
