@@ -30,7 +30,7 @@ class Health(StrEnum):
     OTHER_VERSION = "other version"
 
 
-class DiskState(StrEnum):
+class DirectoryState(StrEnum):
     """The state of a cache directory; the first three are the cache's."""
 
     OK = "ok"
@@ -113,7 +113,7 @@ class DiskStatus(Struct, frozen=True):
     """A cache directory; one that was left out when the mount was made has counted nothing."""
 
     directory: str
-    state: DiskState
+    state: DirectoryState
     reason: str
     capacity_bytes: int
     used_bytes: int
@@ -135,12 +135,12 @@ class DiskStatus(Struct, frozen=True):
     def left_out(cls, directory: str, reason: str) -> Self:
         """Return the status of a directory that could not be used when the mount was made."""
         counts = dict.fromkeys(cls.__struct_fields__[3:], 0)
-        return cls(directory, DiskState.LEFT_OUT, reason, **counts)
+        return cls(directory, DirectoryState.LEFT_OUT, reason, **counts)
 
     @property
     def is_used(self) -> bool:
         """False when it was left out."""
-        return self.state is not DiskState.LEFT_OUT
+        return self.state is not DirectoryState.LEFT_OUT
 
 
 class PopulateStatus(Struct, frozen=True):

@@ -28,7 +28,7 @@ from cloudfs.status.document import (
     CatalogStatus,
     CostEstimate,
     CurrentRates,
-    DiskState,
+    DirectoryState,
     DiskStatus,
     FuseOperation,
     FuseStatus,
@@ -217,9 +217,9 @@ class MountState:
 def disk_reasons(disks: Sequence[DiskStatus]) -> Iterator[str]:
     """Yield a sentence for each cache directory that is not used as it should be."""
     for disk in disks:
-        if disk.state is DiskState.LEFT_OUT:
+        if disk.state is DirectoryState.LEFT_OUT:
             yield f"cache directory {disk.directory} was left out: {disk.reason}"
-        elif disk.state is not DiskState.OK:
+        elif disk.state is not DirectoryState.OK:
             why = f": {disk.reason}" if disk.reason else ""
             yield f"cache directory {disk.directory} is {disk.state}{why}"
 

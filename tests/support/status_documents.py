@@ -11,7 +11,7 @@ from cloudfs.status.document import (
     CatalogStatus,
     CostEstimate,
     CurrentRates,
-    DiskState,
+    DirectoryState,
     DiskStatus,
     FuseOperation,
     FuseStatus,
@@ -46,7 +46,7 @@ _SLOW = histogram(b5=90, b16=10)
 
 DISK = DiskStatus(
     directory="/my_ssd",
-    state=DiskState.BYPASSED,
+    state=DirectoryState.BYPASSED,
     reason="no answer within 3 s",
     capacity_bytes=10 * MIB,
     used_bytes=5 * MIB,

@@ -12,7 +12,7 @@ from cloudfs.doctor import fixes
 from cloudfs.doctor.context import Context
 from cloudfs.doctor.findings import Finding, failure, ok, skipped, warning
 from cloudfs.doctor.probes import network
-from cloudfs.doctor.probes.network import Endpoint, HeadResponse
+from cloudfs.doctor.probes.network import HeadResponse, ProbedEndpoint
 from cloudfs.doctor.probes.network_errors import NetworkError, NetworkFailure, is_address
 from cloudfs.doctor.probes.proxies import Proxy, proxy_for
 from cloudfs.errors import ExitCode
@@ -45,7 +45,7 @@ async def reach(context: Context) -> Finding:
         return ok("the store answers")
     proxy = proxy_for(endpoint, context.environ)
     bundle = fixes.configured_ca_bundle(context)
-    address = Endpoint(endpoint, proxy, bundle and bundle[1])
+    address = ProbedEndpoint(endpoint, proxy, bundle and bundle[1])
     try:
         context.response = await trio.to_thread.run_sync(
             partial(network.send_head, address), abandon_on_cancel=True

@@ -31,7 +31,7 @@ _ADDRESSES_TRIED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ProbedEndpoint:
     """An address and the route to it. `ca_bundle` is a file or folder of CA certificates to trust
     instead of the system's."""
 
@@ -67,7 +67,7 @@ class _StepTimer:
         self.seconds[name] = time.perf_counter() - started
 
 
-def send_head(endpoint: Endpoint) -> HeadResponse:
+def send_head(endpoint: ProbedEndpoint) -> HeadResponse:
     """Send an anonymous HEAD and return the response of any status. Raises `NetworkError`."""
     url = urlsplit(endpoint.url)
     steps = _StepTimer()
@@ -87,7 +87,7 @@ def send_head(endpoint: Endpoint) -> HeadResponse:
 
 @contextmanager
 def _connection(
-    endpoint: Endpoint, url: SplitResult, steps: _StepTimer
+    endpoint: ProbedEndpoint, url: SplitResult, steps: _StepTimer
 ) -> Iterator[HTTPConnection]:
     """Yield a connection to the endpoint, or to its proxy."""
     connection = HTTPConnection(*host_and_port(url), timeout=STEP_S_MAX)
@@ -194,7 +194,7 @@ def _proxy_headers(proxy: Proxy) -> dict[str, str]:
     return {"Proxy-Authorization": f"Basic {base64.b64encode(pair.encode()).decode('ascii')}"}
 
 
-def _head(connection: HTTPConnection, endpoint: Endpoint, url: SplitResult) -> HTTPResponse:
+def _head(connection: HTTPConnection, endpoint: ProbedEndpoint, url: SplitResult) -> HTTPResponse:
     path = url.path or "/"
     headers = {"Cache-Control": "no-cache"}
     if endpoint.proxy is not None and url.scheme == "http":

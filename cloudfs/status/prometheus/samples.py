@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Final
 
 from cloudfs.status.document import (
-    DiskState,
+    DirectoryState,
     DiskStatus,
     FuseOperation,
     Health,
@@ -122,7 +122,7 @@ def by_directory_and(of: Callable[[DiskStatus], Mapping[str, int]]) -> Reader:
 def disk_states(document: StatusDocument) -> Iterator[Sample]:
     """Read the state of each cache directory."""
     for directory, disk in document.disks.items():
-        yield from _states((directory,), DiskState, disk.state)
+        yield from _states((directory,), DirectoryState, disk.state)
 
 
 def hit_bytes(document: StatusDocument) -> Iterator[Sample]:
