@@ -287,7 +287,8 @@ class TieredCache:
             if block is None or not block.demanded:
                 self._plan(cached, range(index, index + 1), NO_BYTES, BLOCK_BYTES)
                 block = cached.get(index)
-                assert block is not None
+                if block is None:  # it could not be started, and failed at once
+                    raise CacheClosedError("the mount is shutting down")
             await block.wait_ready(needed)
             if block.buffer is not None:
                 return block

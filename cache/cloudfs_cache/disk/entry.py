@@ -279,11 +279,12 @@ class DiskEntry:
         )
 
     def _note_write(self, count: int, result: WriteResult | None) -> None:
+        if result is not None:
+            self._parts.on_evicted(result.evicted.extents)
         if result is None or result.outcome is Outcome.SKIPPED:
             self.skipped(count)
             return
         counters = self._parts.counters
-        self._parts.on_evicted(result.evicted.extents)
         counters.used_bytes = result.used_bytes
         if result.outcome is Outcome.REJECTED:
             counters.rejected += count

@@ -56,7 +56,7 @@ _ROOM_ATTEMPTS = 4
 
 
 class Outcome(Enum):
-    """What became of a write. SKIPPED: another mount is at these blocks."""
+    """What became of a write. SKIPPED: another mount changes these blocks, or takes the space."""
 
     WRITTEN = "written"
     REJECTED = "rejected"
@@ -166,7 +166,7 @@ class DiskStore:
     def recover(self) -> int:
         """At the start: end what mounts that are gone had begun; returns how many things that
         were. An earlier mount with this mount's number is gone, too."""
-        return sum(map(self._recover, (self.directory.owner,))) + self.tidy()
+        return self._recover(self.directory.owner) + self.tidy()
 
     def tidy(self) -> int:
         """End what the disk has not let this mount end, and what mounts that are gone had begun."""
