@@ -18,7 +18,7 @@ from cloudfs_cache.metadata.database import Catalog
 from tests.contract.in_trio import in_trio
 from tests.support.memory_store import MemoryStore, Stall
 from tests.unit.cloudfs.vfs.catalogs import STORE, Clocks, persistent_metadata
-from tests.unit.cloudfs.vfs.test_tree import NEGATIVE_S, TTL_S, Clock, Mount, Outcome, PlainStore
+from tests.unit.cloudfs.vfs.trees import NEGATIVE_S, TTL_S, Clock, Mount, Outcome, PlainStore
 
 
 @asynccontextmanager
