@@ -113,13 +113,13 @@ def clear_dead(path: Path) -> int:
 
 
 def holders(path: Path) -> list[str]:
-    """Return `name (pid)` of the processes that use something at or below `path`.
+    """Return `name (pid)` of the other processes that use something at or below `path`.
 
-    Only root sees those of other users.
+    Only root sees those of other users. This process is left out: it may have inherited a file.
     """
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        if any(_is_below(target, path) for target in _targets(pid)):
+        if pid != str(os.getpid()) and any(_is_below(target, path) for target in _targets(pid)):
             found.append(f"{_process_name(pid)} ({pid})")
     return found
 

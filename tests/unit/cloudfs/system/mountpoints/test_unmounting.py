@@ -63,3 +63,15 @@ def test_a_live_mount_is_not_dead(mounted: Path) -> None:
     assert not mountpoints.is_dead(mounted)
     assert mountpoints.clear_dead(mounted) == 0
     assert mountpoints.mount_at(mounted) is not None
+
+
+def test_the_holders_are_the_other_processes(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        (tmp_path / "file").open("rb"),
+        subprocess.Popen(["sleep", "60"], cwd=tmp_path) as sleeper,
+    ):
+        try:
+            assert mountpoints.holders(tmp_path) == [f"sleep ({sleeper.pid})"]
+        finally:
+            sleeper.kill()
