@@ -116,9 +116,10 @@ def _remove_stale(path: Path) -> None:
     """Remove the socket of a process that has ended; raise `OSError` for anything else."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise OSError(errno.ENOTSOCK, "it is there and is no socket")
+            raise OSError(errno.ENOTSOCK, "it is no socket, remove it")
         with connected(path, _PROBE_S) as connection:
-            reason = f"process {_peer(connection)[0]} still serves it"
+            pid = _peer(connection)[0]
+            reason = f"{f'process {pid}' if pid else 'another process'} still serves it"
     except FileNotFoundError:
         return
     except NoDaemonError:
