@@ -41,9 +41,6 @@ class HandleTable(Generic[Handle]):
         self._handles: dict[int, Handle] = {}
         self._numbers = itertools.count(1)
 
-    def __len__(self) -> int:
-        return len(self._handles)
-
     def add(self, handle: Handle) -> int:
         """Add a handle and return its number."""
         number = next(self._numbers)
